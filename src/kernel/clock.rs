@@ -1,0 +1,139 @@
+//! The only place that reads a clock.
+//!
+//! Business code never asks for the time: `tx.now()` is one instant per transaction, so that whatever one
+//! transaction writes agrees, and a test can say what time it is.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::store::codec::{Decode, Encode};
+
+/// An instant in UTC: microseconds since 1970-01-01T00:00:00Z. Shown as RFC 3339 with six decimals and `Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Time(i64);
+
+impl Time {
+    pub const ZERO: Time = Time(0);
+    /// Later than anything: the end of a range.
+    pub const MAX: Time = Time(i64::MAX);
+
+    pub const fn from_micros(micros: i64) -> Time {
+        Time(micros)
+    }
+
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    pub const fn millis(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// `self` + `duration`, or the last instant there is.
+    pub fn after(self, duration: Duration) -> Time {
+        Time(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// `self` − `duration`, or the first instant there is.
+    pub fn before(self, duration: Duration) -> Time {
+        Time(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long `self` is after `earlier`; zero when it is not.
+    pub fn since(self, earlier: Time) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Parses RFC 3339. `None` when it is no instant.
+    pub fn parse(text: &str) -> Option<Time> {
+        text.parse::<Timestamp>().ok().map(|at| Time(at.as_microsecond()))
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_microsecond(self.0) {
+            Ok(at) => write!(f, "{at:.6}"),
+            Err(_) => write!(f, "{}us", self.0),
+        }
+    }
+}
+
+impl serde::Serialize for Time {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Time {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Time::parse(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
+    }
+}
+
+/// Where the time comes from: the machine, or a test.
+#[derive(Clone)]
+pub enum Clock {
+    System,
+    /// Stands still until advanced.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    pub fn manual(at: Time) -> Clock {
+        Clock::Manual(Arc::new(AtomicI64::new(at.0)))
+    }
+
+    pub fn now(&self) -> Time {
+        match self {
+            #[allow(clippy::disallowed_methods, reason = "this is the one place")]
+            Clock::System => Time(Timestamp::now().as_microsecond()),
+            Clock::Manual(at) => Time(at.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a manual clock; false on the machine's own.
+    pub fn advance(&self, by: Duration) -> bool {
+        match self {
+            Clock::System => false,
+            Clock::Manual(at) => {
+                at.fetch_add(i64::try_from(by.as_micros()).unwrap_or(0), Ordering::SeqCst);
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_reads_back_what_it_shows() {
+        let at = Time::parse("2026-11-22T10:44:00.000001Z").unwrap();
+        assert_eq!(at.to_string(), "2026-11-22T10:44:00.000001Z");
+        assert_eq!(Time::parse("2026-11-22T11:44:00.000001+01:00"), Some(at));
+        assert_eq!(Time::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_when_told() {
+        let clock = Clock::manual(Time::from_micros(5));
+        assert_eq!(clock.now(), clock.now());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(clock.now(), Time::from_micros(1_000_005));
+    }
+}

@@ -84,6 +84,15 @@ impl<'de> serde::Deserialize<'de> for Time {
     }
 }
 
+impl utoipa::PartialSchema for Time {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{KnownFormat, Object, SchemaFormat, Type};
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        Object::builder().schema_type(Type::String).format(Some(format)).into()
+    }
+}
+impl utoipa::ToSchema for Time {}
+
 /// Where the time comes from: the machine, or a test.
 #[derive(Clone)]
 pub enum Clock {

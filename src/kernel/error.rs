@@ -8,7 +8,7 @@ use std::{any::Any, fmt};
 
 use serde_json::{Map, Value};
 
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug)]
 pub enum Error {
@@ -119,8 +119,12 @@ pub(crate) use fault;
 /// ```
 ///
 /// The doc comment is what `/docs/errors/{code}` shows; the fields become members of the problem document.
+///
+/// `kernel pub enum …` declares refusals decided before any rule of a module was asked: a repeat under the same
+/// idempotency key decides afresh.
 macro_rules! refusals {
-    (
+    (kernel $($rest:tt)*) => { $crate::kernel::error::refusals! { @define false; $($rest)* } };
+    (@define $of_contract:literal;
         $(#[doc = $enum_about:literal])*
         $vis:vis enum $name:ident {
             $(
@@ -157,6 +161,9 @@ macro_rules! refusals {
         }
 
         impl $crate::kernel::error::Refusal for $name {
+            fn of_contract(&self) -> bool {
+                $of_contract
+            }
             fn code(&self) -> &'static str {
                 match self { $( $name::$variant $({ $($field: _),* })? => $code ),* }
             }
@@ -180,5 +187,6 @@ macro_rules! refusals {
             }
         }
     };
+    ($($rest:tt)*) => { $crate::kernel::error::refusals! { @define true; $($rest)* } };
 }
 pub(crate) use refusals;

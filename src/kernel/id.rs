@@ -68,8 +68,14 @@ macro_rules! id {
         }
 
         impl $crate::kernel::api::input::Field for $name {
-            fn parse(value: serde_json::Value) -> Result<Self, $crate::kernel::api::input::Flaw> {
+            fn parse(value: serde_json::Value) -> Result<Self, $crate::kernel::api::input::Flaws> {
                 $crate::kernel::api::input::parse_text(value, concat!("an id starting with ", $prefix, "_"))
+            }
+        }
+
+        impl $crate::kernel::api::call::FromPath for $name {
+            fn from_path(parts: &[String]) -> Option<Self> {
+                parts.first().and_then(|it| it.parse().ok())
             }
         }
 
@@ -142,6 +148,11 @@ pub struct IdSource {
 }
 
 impl IdSource {
+    /// Makes every later id greater than `id`.
+    pub fn go_on_after(&mut self, id: [u8; 16]) {
+        self.last = self.last.max(u128::from_be_bytes(id));
+    }
+
     /// The next id at `millis` since 1970, with `random` for the bits that need not be ordered.
     /// Layout: RFC 9562 §5.7 (version 7, variant 2).
     pub fn next(&mut self, millis: i64, random: [u8; 10]) -> [u8; 16] {
@@ -167,7 +178,9 @@ mod tests {
         let text = id.to_string();
         assert_eq!(text.len(), "thg_".len() + 26);
         assert_eq!(text.parse(), Ok(id));
-        for wrong in ["", "thg_", &text[1..], &text[..29], &text.to_uppercase(), "usr_0000000000000000000000000"] {
+        for wrong in
+            ["", "thg_", &text[1..], &text[..29], &text.to_uppercase(), "usr_0000000000000000000000000"]
+        {
             assert_eq!(wrong.parse::<ThingId>(), Err(NotAnId), "{wrong}");
         }
         assert_eq!(format!("thg_8{}", "0".repeat(25)).parse::<ThingId>(), Err(NotAnId));

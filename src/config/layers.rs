@@ -1,0 +1,229 @@
+//! The layers above the defaults, each turned into settings: a known key, a value, and where it stands.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Value};
+
+use super::{CONFIG_KEYS, Config, KeyInfo, LoadOptions, Origin};
+
+/// One value that somebody set.
+pub(super) struct Setting {
+    pub info: &'static KeyInfo,
+    pub origin: Origin,
+    value: Value,
+    /// The words as they came, outside of files: `2024` is a number, but can also be meant as the name of a file.
+    words: Option<String>,
+}
+
+impl Setting {
+    /// Puts the value into the configuration, or says what was found and what was wanted.
+    pub fn apply(&self, config: &mut Config) -> Result<(), String> {
+        let Err(wanted) = (self.info.set)(config, &self.value) else { return Ok(()) };
+        if let Some(words) = &self.words
+            && (self.info.set)(config, &Value::String(words.clone())).is_ok()
+        {
+            return Ok(());
+        }
+        Err(format!("{}: {}: found {}, wanted {wanted}", self.origin, self.info.key, found(&self.value)))
+    }
+}
+
+/// The file that applies and its text. A file that was named must exist; of the usual ones, the first that does.
+pub(super) fn read_file(options: &LoadOptions, problems: &mut Vec<String>) -> Option<(PathBuf, String)> {
+    let must_exist = options.file.is_some();
+    let candidates = options.file.as_ref().map_or(options.search.as_slice(), std::slice::from_ref);
+    for path in candidates {
+        match fs::read_to_string(path) {
+            Ok(text) => return Some((path.clone(), text)),
+            Err(error) if error.kind() == ErrorKind::NotFound && !must_exist => {}
+            // The next place is not tried: a file that cannot be read was still meant to apply.
+            Err(error) => {
+                problems.push(format!("{}: the configuration cannot be read: {error}", path.display()));
+                return None;
+            }
+        }
+    }
+    None
+}
+
+/// What a file sets.
+pub(super) fn of_file(path: &Path, text: &str, problems: &mut Vec<String>) -> Vec<Setting> {
+    let at = |span: Range<usize>| {
+        let before = text.get(..span.start).unwrap_or(text);
+        Origin::File(path.to_owned(), before.matches('\n').count() + 1)
+    };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let line = |error: &toml::de::Error| at(error.span().unwrap_or_default());
+        problems.extend(errors.iter().map(|error| format!("{}: not TOML: {}", line(error), error.message())));
+        return Vec::new();
+    }
+
+    let mut leaves = Vec::new();
+    collect_leaves("", table.into_inner(), &mut leaves);
+    leaves.sort_by_key(|leaf| leaf.span.start);
+
+    let mut settings = Vec::new();
+    for Leaf { key, span, value } in leaves {
+        let origin = at(span);
+        // What the parser took for a value can still be none: a number of thirty digits.
+        let value = match Value::deserialize(value.into_deserializer()) {
+            Ok(value) => value,
+            Err(error) => {
+                problems.push(format!("{origin}: {key}: {}", error.message()));
+                continue;
+            }
+        };
+        match find(&key) {
+            Some(info) => settings.push(Setting { info, origin, value, words: None }),
+            None if is_section(&key) && value.is_table() => {}
+            None if is_section(&key) => {
+                problems
+                    .push(format!("{origin}: {key}: found {}, wanted the section [{key}]", found(&value)));
+            }
+            None => problems.push(unknown(&origin, &key, &key, |info| info.key.to_owned())),
+        }
+    }
+    settings
+}
+
+/// What the environment sets. Names without a double underscore are left to whoever reads them.
+pub(super) fn of_env(env: &BTreeMap<String, String>, problems: &mut Vec<String>) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    for (name, words) in env {
+        let Some((section, rest)) = name.strip_prefix("COFFER_").and_then(|rest| rest.split_once("__"))
+        else {
+            continue;
+        };
+        let origin = Origin::Env(name.clone());
+        match CONFIG_KEYS.iter().find(|info| info.env_name() == *name) {
+            Some(info) => settings.push(spoken(info, origin, words)),
+            None => {
+                let key = format!("{section}.{rest}").replace("__", ".").to_lowercase();
+                problems.push(unknown(&origin, name, &key, KeyInfo::env_name));
+            }
+        }
+    }
+    settings
+}
+
+/// What the command line sets.
+pub(super) fn of_overrides(overrides: &[(String, String)], problems: &mut Vec<String>) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    for (key, words) in overrides {
+        match find(key) {
+            Some(info) => settings.push(spoken(info, Origin::Flag, words)),
+            None => problems.push(unknown(&Origin::Flag, key, key, |info| info.key.to_owned())),
+        }
+    }
+    settings
+}
+
+/// A setting from words outside of a file: a TOML value if they are one, otherwise the words themselves.
+fn spoken(info: &'static KeyInfo, origin: Origin, words: &str) -> Setting {
+    let value = words.parse().unwrap_or_else(|_| Value::String(words.to_owned()));
+    Setting { info, origin, value, words: Some(words.to_owned()) }
+}
+
+/// A value of a file with its key's path and place.
+struct Leaf<'text> {
+    key: String,
+    span: Range<usize>,
+    value: Spanned<DeValue<'text>>,
+}
+
+/// Walks down to whatever is not a table. An empty table counts as a leaf, or a misspelt section without keys would
+/// go unseen.
+fn collect_leaves<'text>(prefix: &str, table: DeTable<'text>, leaves: &mut Vec<Leaf<'text>>) {
+    for (name, value) in table {
+        let (span, name) = (name.span(), name.into_inner());
+        let key = if prefix.is_empty() { name.into_owned() } else { format!("{prefix}.{name}") };
+        let value_span = value.span();
+        match value.into_inner() {
+            DeValue::Table(inner) if !inner.is_empty() => collect_leaves(&key, inner, leaves),
+            value => leaves.push(Leaf { key, span, value: Spanned::new(value_span, value) }),
+        }
+    }
+}
+
+fn find(key: &str) -> Option<&'static KeyInfo> {
+    CONFIG_KEYS.iter().find(|info| info.key == key)
+}
+
+fn is_section(name: &str) -> bool {
+    CONFIG_KEYS.iter().any(|info| info.key.split_once('.').is_some_and(|(section, _)| section == name))
+}
+
+/// Never shows the value: under a misspelt name it may be a secret.
+fn unknown(origin: &Origin, name: &str, key: &str, name_of: fn(&KeyInfo) -> String) -> String {
+    let hint = nearest(key).map(|info| format!("; did you mean {}?", name_of(info))).unwrap_or_default();
+    match origin {
+        Origin::Env(_) => format!("{origin}: there is no such setting{hint}"),
+        _ => format!("{origin}: {name}: there is no such key{hint}"),
+    }
+}
+
+/// The known key that was probably meant: by its whole path, or by its name when the section is missing or wrong.
+fn nearest(key: &str) -> Option<&'static KeyInfo> {
+    let name = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let distance = |info: &KeyInfo| edits(key, info.key).min(edits(&name(key), &name(info.key)) + 1);
+    let close_enough = name(key).chars().count().div_ceil(2).min(4);
+    CONFIG_KEYS.iter().min_by_key(|info| distance(info)).filter(|info| distance(info) <= close_enough)
+}
+
+/// How many letters must be added, dropped or replaced to turn one word into the other (Levenshtein), row by row.
+fn edits(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in to.chars().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[row.len() - 1]
+}
+
+/// A value as it would stand in the file.
+fn found(value: &Value) -> String {
+    match value {
+        Value::Datetime(time) => time.to_string(),
+        value => serde_json::to_string(value).unwrap_or_else(|_| value.type_str().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_finds_the_one_that_was_meant() {
+        for (written, meant) in [
+            ("server.lisen", Some("server.listen")),
+            ("srever.listen", Some("server.listen")),
+            ("listen", Some("server.listen")),
+            ("server.levl", Some("log.level")),
+            ("storage.cache_size_mb", None),
+            ("events.tires", Some("events.tries")),
+            ("mail.host", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(written).map(|info| info.key), meant, "{written}");
+        }
+    }
+
+    #[test]
+    fn the_distance_counts_letters() {
+        for (from, to, distance) in [("", "", 0), ("", "abc", 3), ("tries", "tires", 2), ("é", "e", 1)] {
+            assert_eq!(edits(from, to), distance, "{from} {to}");
+        }
+    }
+}

@@ -1,0 +1,513 @@
+//! From an HTTP request to an answer: the same steps, in the same order, for every operation.
+//!
+//! request id · where from · claimed? · limits · who · may they · body · input · (idempotency, in the transaction of
+//! the effect) · answer
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, atomic::Ordering},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::Request,
+    response::Response,
+    routing::{MethodFilter, on},
+};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::{
+    HeaderMap, Method, StatusCode,
+    header::{self, HeaderName, HeaderValue},
+};
+use serde_json::Value;
+
+use super::{
+    call::{Caller, IfMatch, Reach},
+    endpoint::{Access, Endpoint, Handler, RawCall},
+    idempotency::{self, Answer, Scoped, fingerprint, run_remote},
+    input::Flaw,
+    page,
+    principal::{Actor, ClientId, Grants, OPERATOR, PUBLIC, Principal},
+    problem::{self, ApiRefusal, Problem},
+};
+use crate::kernel::{
+    boot::Kernel,
+    error::{Error, Result, fault},
+    store::ReadTx,
+};
+
+/// Where a connection comes from; the listener attaches it to each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    pub ip: IpAddr,
+    /// Came over the local socket, from the user the server runs as or from root: the command line.
+    pub is_local_admin: bool,
+}
+
+pub const PREFIX: &str = "/api/v1";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// The router of every endpoint. Paths that begin with `/api/`, `/docs` and the like are taken as they are; the rest
+/// stand under [`PREFIX`].
+pub fn router(kernel: &Arc<Kernel>) -> Router {
+    let mut router = Router::new();
+    for endpoint in &kernel.endpoints {
+        let (kernel, endpoint) = (kernel.clone(), Arc::new(endpoint.clone()));
+        let filter = MethodFilter::try_from(endpoint.method.clone()).unwrap_or(MethodFilter::GET);
+        let path = full_path(&endpoint);
+        router = router.route(&path, on(filter, move |request: Request| serve(kernel, endpoint, request)));
+    }
+    let refuse = |refusal: fn() -> ApiRefusal, kernel: Arc<Kernel>| {
+        move |request: Request| {
+            let kernel = kernel.clone();
+            async move {
+                let request_id = request_id(request.headers());
+                let claimed = kernel.claimed.load(Ordering::Relaxed);
+                let refusal = if claimed { refusal() } else { ApiRefusal::NotClaimed };
+                problem_response(&refusal.into(), &request_id)
+            }
+        }
+    };
+    router
+        .method_not_allowed_fallback(refuse(|| ApiRefusal::MethodNotAllowed, kernel.clone()))
+        .fallback(refuse(|| ApiRefusal::NotFound, kernel.clone()))
+}
+
+/// The path as a client sees it.
+pub fn full_path(endpoint: &Endpoint) -> String {
+    let outside = ["/api/", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/testing/"];
+    if outside.iter().any(|it| endpoint.path.starts_with(it)) {
+        endpoint.path.to_owned()
+    } else {
+        format!("{PREFIX}{}", endpoint.path)
+    }
+}
+
+async fn serve(kernel: Arc<Kernel>, endpoint: Arc<Endpoint>, request: Request) -> Response {
+    let request_id = request_id(request.headers());
+    let response = match answer(&kernel, &endpoint, request, &request_id).await {
+        Ok(response) => response,
+        Err(error) => problem_response(&error, &request_id),
+    };
+    decorate(response, &request_id)
+}
+
+async fn answer(
+    kernel: &Arc<Kernel>,
+    endpoint: &Arc<Endpoint>,
+    request: Request,
+    request_id: &str,
+) -> Result<Response> {
+    let (parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<Peer>().copied();
+    let peer = peer.unwrap_or(Peer { ip: IpAddr::from([127, 0, 0, 1]), is_local_admin: false });
+    let ip = client_address(kernel, peer.ip, &parts.headers);
+    if !kernel.claimed.load(Ordering::Relaxed) && !peer.is_local_admin && !answers_unclaimed(endpoint) {
+        return Err(ApiRefusal::NotClaimed.into());
+    }
+    let query = parse_query(parts.uri.query().unwrap_or_default())?;
+    let path = path_parts(endpoint, parts.uri.path());
+    let who = |tx: &ReadTx| authenticate(kernel, tx, endpoint, &parts.headers, ip, peer.is_local_admin);
+    let mut caller = Caller {
+        principal: nobody(),
+        reach: Reach::Any,
+        request_id: request_id.to_owned(),
+        ip,
+        if_match: if_match(&parts.headers)?,
+        fingerprint: [0; 16],
+        catalogue: kernel.permissions.clone(),
+    };
+
+    if let Handler::Read(read) = &endpoint.handler {
+        let csv = endpoint.list && accepts_csv(&parts.headers);
+        if csv {
+            (caller.principal, caller.reach) = kernel.store.read(who)?;
+            return csv_response(
+                kernel.clone(),
+                read.clone(),
+                RawCall { caller, path, query, body: Value::Null },
+            );
+        }
+        let value = kernel.store.read(|tx| {
+            (caller.principal, caller.reach) = who(tx)?;
+            read(tx, RawCall { caller, path, query, body: Value::Null })
+        })?;
+        return Ok(found_response(endpoint, &parts.headers, value));
+    }
+
+    (caller.principal, caller.reach) = kernel.store.read(who)?;
+    let limit = endpoint.max_body_bytes.unwrap_or(kernel.config.server.max_body_bytes);
+    let body = read_body(&parts.method, &parts.headers, body, limit).await?;
+    caller.fingerprint = fingerprint(&body);
+    let (dry_run, query) = take_dry_run(endpoint, query)?;
+    let raw = RawCall { caller, path, query, body };
+    let key = idempotency_key(endpoint, &parts.headers)?.filter(|_| !dry_run);
+    let scoped = key.map(|it| Scoped::new(&raw, endpoint, &it));
+    let outcome = match &endpoint.handler {
+        Handler::Read(_) => Err(fault!("a reading handler was answered above")),
+        Handler::Write(write) => {
+            let (write, endpoint) = (write.clone(), endpoint.clone());
+            let job = move |tx: &mut crate::kernel::store::WriteTx| {
+                idempotency::run(tx, &endpoint, &raw, scoped, dry_run, |tx| write(tx, raw.clone()))
+            };
+            kernel.store.write(job).await
+        }
+        Handler::Async(run) => run(kernel.clone(), raw).await.map(|body| Answer {
+            status: endpoint.status,
+            body,
+            replayed: false,
+        }),
+        Handler::Remote(remote) => {
+            run_remote(kernel.clone(), endpoint.clone(), remote.clone(), raw, scoped).await
+        }
+    };
+    outcome.map(answer_response)
+}
+
+/// Until an operator claims the installation, only the claim and the signs of life answer.
+fn answers_unclaimed(endpoint: &Endpoint) -> bool {
+    endpoint.path == "/livez" || endpoint.path.starts_with("/operator/claim")
+}
+
+fn nobody() -> Principal {
+    Principal { actor: Actor::System, client: None, session: None, grants: Grants::Public }
+}
+
+/// Finds out who asks and whether they may.
+fn authenticate(
+    kernel: &Kernel,
+    tx: &ReadTx,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    ip: IpAddr,
+    is_local_admin: bool,
+) -> Result<(Principal, Reach)> {
+    if endpoint.access == Access::Open {
+        return Ok((nobody(), Reach::Any));
+    }
+    let checked = principal(kernel, tx, headers, ip, is_local_admin);
+    let mut principal = match checked {
+        Ok(principal) => principal,
+        Err(error) => {
+            // Guessing is slowed down, and only guessing: a valid credential has limits of its own.
+            kernel.limits.unauthenticated(ip)?;
+            return Err(error);
+        }
+    };
+    if let Actor::Key(key) = principal.actor {
+        if matches!(principal.grants, Grants::Public) {
+            kernel.limits.unauthenticated(ip)?;
+        }
+        kernel.limits.key(key)?;
+    }
+    if let Some(client) = principal.client {
+        kernel.limits.client(client)?;
+    }
+    if matches!(principal.grants, Grants::All)
+        && let Some(named) = headers.get("x-client-id")
+    {
+        let client = named.to_str().ok().and_then(|it| it.parse::<ClientId>().ok());
+        principal.client = Some(client.ok_or(ApiRefusal::NotFound)?);
+    }
+    let reach = allow(endpoint, &principal)?;
+    Ok((principal, reach))
+}
+
+fn principal(
+    kernel: &Kernel,
+    tx: &ReadTx,
+    headers: &HeaderMap,
+    ip: IpAddr,
+    is_local_admin: bool,
+) -> Result<Principal> {
+    let text = |name: &str| headers.get(name).map(|it| it.to_str().map_err(|_| ApiRefusal::Unauthenticated));
+    let bearer = match text("authorization").transpose()? {
+        Some(header) => Some(header.strip_prefix("Bearer ").ok_or(ApiRefusal::Unauthenticated)?),
+        None => None,
+    };
+    let key = text("x-api-key").transpose()?;
+    let identify = |token: &str| {
+        let known =
+            kernel.authenticators.iter().find(|it| it.0.iter().any(|prefix| token.starts_with(prefix)));
+        known.ok_or(ApiRefusal::Unauthenticated)?.1.authenticate(tx, token, ip)
+    };
+    match (bearer, key) {
+        (None, None) if is_local_admin => {
+            Ok(Principal { actor: Actor::System, client: None, session: None, grants: Grants::All })
+        }
+        (None, None) => Err(ApiRefusal::Unauthenticated.into()),
+        (Some(token), None) | (None, Some(token)) => identify(token),
+        (Some(token), Some(key)) => {
+            let (session, key) = (identify(token)?, identify(key)?);
+            // Both were sent, so they must be of one client; the session says who it is.
+            if session.client.is_some() && session.client != key.client {
+                return Err(ApiRefusal::Unauthenticated.into());
+            }
+            Ok(session)
+        }
+    }
+}
+
+fn allow(endpoint: &Endpoint, principal: &Principal) -> Result<Reach> {
+    let grants = &principal.grants;
+    let forbidden =
+        |permission: &str| Err(ApiRefusal::Forbidden { required_permission: permission.to_owned() }.into());
+    match endpoint.access {
+        Access::Open => Ok(Reach::Any),
+        Access::Public if grants.has(PUBLIC) => Ok(Reach::Any),
+        Access::SignedIn if !matches!(grants, Grants::Public) => Ok(Reach::Any),
+        Access::Operator if grants.has(OPERATOR) => Ok(Reach::Any),
+        Access::Needs(permission) if grants.has(permission) => Ok(Reach::Any),
+        Access::Own(permission) if grants.has(&format!("{permission}_any")) => Ok(Reach::Any),
+        Access::Own(permission) if grants.has(permission) => match principal.actor {
+            Actor::User(user) => Ok(Reach::Own(user)),
+            _ => forbidden(permission),
+        },
+        access => forbidden(access.permission()),
+    }
+}
+
+/// The address of the client: the right-most hop that is no trusted proxy of ours.
+fn client_address(kernel: &Kernel, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let trusted = |ip: IpAddr| kernel.config.server.trusted_proxies.iter().any(|it| it.contains(ip));
+    if !trusted(peer) {
+        return peer;
+    }
+    let hops = headers.get_all("x-forwarded-for").iter().filter_map(|it| it.to_str().ok());
+    let hops: Vec<&str> = hops.flat_map(|it| it.split(',')).map(str::trim).collect();
+    for hop in hops.iter().rev() {
+        match hop.parse::<IpAddr>() {
+            Ok(ip) if trusted(ip) => {}
+            Ok(ip) => return ip,
+            Err(_) => return peer,
+        }
+    }
+    peer
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let sent = headers.get(REQUEST_ID).and_then(|it| it.to_str().ok());
+    let well_formed = |it: &&str| {
+        (1..=64).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-".contains(&it))
+    };
+    sent.filter(well_formed).map_or_else(make_request_id, str::to_owned)
+}
+
+fn make_request_id() -> String {
+    let random = crate::kernel::store::random::Random::Os.bytes::<16>();
+    format!("req_{}", data_encoding::BASE32_NOPAD.encode(&random).to_ascii_lowercase())
+}
+
+fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>> {
+    let malformed = || ApiRefusal::Malformed { reason: "If-Match is not an ETag of this API".into() };
+    let Some(header) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let text = header.to_str().map_err(|_| malformed())?.trim();
+    if text == "*" {
+        return Ok(Some(IfMatch::Any));
+    }
+    let version = text.strip_prefix("\"v").and_then(|it| it.strip_suffix('"')).and_then(|it| it.parse().ok());
+    Ok(Some(IfMatch::Version(version.ok_or_else(malformed)?)))
+}
+
+fn idempotency_key(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Option<String>> {
+    if endpoint.method != Method::POST || endpoint.plain {
+        return Ok(None);
+    }
+    let malformed =
+        || ApiRefusal::Malformed { reason: "Idempotency-Key is 1 to 255 printable ASCII characters".into() };
+    match headers.get("idempotency-key") {
+        None if endpoint.money => Err(ApiRefusal::IdempotencyKeyRequired.into()),
+        None => Ok(None),
+        Some(header) => {
+            let text = header.to_str().map_err(|_| malformed())?;
+            let well_formed = (1..=255).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic());
+            if well_formed { Ok(Some(text.to_owned())) } else { Err(malformed().into()) }
+        }
+    }
+}
+
+/// `?dry_run=true` on commands that move money.
+fn take_dry_run(endpoint: &Endpoint, query: Vec<(String, String)>) -> Result<(bool, Vec<(String, String)>)> {
+    let rehearses = endpoint.money && matches!(endpoint.handler, Handler::Write(_));
+    let (asked, rest): (Vec<_>, Vec<_>) = query.into_iter().partition(|it| rehearses && it.0 == "dry_run");
+    match asked.first().map(|it| it.1.as_str()) {
+        None | Some("false") => Ok((false, rest)),
+        Some("true") => Ok((true, rest)),
+        Some(_) => Err(Flaw::new("dry_run", "invalid_format", "must be true or false").into()),
+    }
+}
+
+async fn read_body(method: &Method, headers: &HeaderMap, body: Body, limit: usize) -> Result<Value> {
+    let collected = Limited::new(body, limit).collect().await;
+    let bytes = collected.map_err(|error| match error.downcast::<LengthLimitError>() {
+        Ok(_) => Error::from(ApiRefusal::PayloadTooLarge { limit_bytes: limit as u64 }),
+        Err(error) => ApiRefusal::Malformed { reason: format!("the body ended early: {error}") }.into(),
+    })?;
+    let bytes = bytes.to_bytes();
+    if bytes.is_empty() || method == Method::DELETE {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
+    let json = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).is_some_and(|it| {
+        let essence = it.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json")
+    });
+    if !json {
+        return Err(ApiRefusal::UnsupportedMediaType.into());
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|error| ApiRefusal::Malformed { reason: format!("the body is not JSON: {error}") }.into())
+}
+
+fn parse_query(query: &str) -> Result<Vec<(String, String)>> {
+    let decode = |part: &str| {
+        let spaced = part.replace('+', " ");
+        percent_decode(&spaced)
+            .ok_or_else(|| ApiRefusal::Malformed { reason: "the query string is not UTF-8".into() })
+    };
+    let pairs = query.split('&').filter(|it| !it.is_empty());
+    let pairs = pairs.map(|it| it.split_once('=').unwrap_or((it, "")));
+    pairs.map(|(name, value)| Ok((decode(name)?, decode(value)?))).collect()
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(|it| it.into_owned())
+}
+
+/// The parts of `path` that stand where the endpoint's path has `{…}`.
+fn path_parts(endpoint: &Endpoint, path: &str) -> Vec<String> {
+    let full = full_path(endpoint);
+    let pairs = full.split('/').zip(path.split('/'));
+    pairs
+        .filter(|(name, _)| name.starts_with('{'))
+        .map(|(_, part)| percent_decode(part).unwrap_or_default())
+        .collect()
+}
+
+fn answer_response(answer: Answer) -> Response {
+    let is_problem = answer.status >= 400;
+    let content_type = if is_problem { problem::CONTENT_TYPE } else { "application/json" };
+    let mut response = json_response(answer.status, content_type, &answer.body);
+    if !is_problem {
+        add_etag(&mut response, &answer.body);
+    }
+    if answer.replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// The answer of a GET; 304 when the client has it.
+fn found_response(endpoint: &Endpoint, headers: &HeaderMap, value: Value) -> Response {
+    let mut response = json_response(endpoint.status, "application/json", &value);
+    add_etag(&mut response, &value);
+    let known = headers.get(header::IF_NONE_MATCH);
+    if known.is_some() && known == response.headers().get(header::ETAG) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+fn add_etag(response: &mut Response, body: &Value) {
+    if let Some(version) = body.get("version").and_then(Value::as_u64)
+        && let Ok(etag) = HeaderValue::from_str(&format!("\"v{version}\""))
+    {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+}
+
+fn json_response(status: u16, content_type: &'static str, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// What an error reads like.
+pub fn problem_response(error: &Error, request_id: &str) -> Response {
+    let problem = Problem::of(error, request_id);
+    let mut response = json_response(problem.status, problem::CONTENT_TYPE, &problem.document.into());
+    if let Some(seconds) = problem.retry_after_s {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if problem.status == 401 {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    decorate(response, request_id)
+}
+
+/// What every answer carries.
+pub fn decorate(mut response: Response, request_id: &str) -> Response {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let fixed = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    for (name, value) in fixed {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn accepts_csv(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).is_some_and(|it| it.starts_with("text/csv"))
+}
+
+/// A whole list as CSV: page after page, each from a snapshot of its own, so that a long list pins nothing.
+fn csv_response(
+    kernel: Arc<Kernel>,
+    read: Arc<dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync>,
+    mut raw: RawCall,
+) -> Result<Response> {
+    raw.query.retain(|it| it.0 != "limit");
+    raw.query.push(("limit".into(), "100".into()));
+    let first = kernel.store.read(|tx| read(tx, raw.clone()))?;
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(2);
+    tokio::task::spawn_blocking(move || {
+        let mut table = page::Csv::default();
+        let mut value = first;
+        loop {
+            let piece = table.piece(&value).map(Bytes::from).map_err(std::io::Error::other);
+            let failed = piece.is_err();
+            if sender.blocking_send(piece).is_err() || failed {
+                return;
+            }
+            let Some(cursor) = value.get("next_cursor").and_then(Value::as_str).map(str::to_owned) else {
+                return;
+            };
+            raw.query.retain(|it| it.0 != "cursor");
+            raw.query.push(("cursor".into(), cursor));
+            match kernel.store.read(|tx| read(tx, raw.clone())) {
+                Ok(next) => value = next,
+                Err(error) => {
+                    let _ = sender.blocking_send(Err(std::io::Error::other(error.to_string())));
+                    return;
+                }
+            }
+        }
+    });
+    let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|piece| (piece, receiver))
+    });
+    let mut response = Response::new(Body::from_stream(stream));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"list.csv\""));
+    Ok(response)
+}
+
+/// The peer of a TCP connection.
+pub fn remote_peer(address: SocketAddr) -> Peer {
+    Peer { ip: address.ip().to_canonical(), is_local_admin: false }
+}

@@ -1,0 +1,428 @@
+//! What a module says of one operation: path, permission, input, output, and the function that does it.
+//!
+//! ```ignore
+//! post("/withdrawals/{id}/approve")
+//!     .about("Vote for a withdrawal")
+//!     .needs("withdrawals.approve")
+//!     .refuses(&["self_approval", "invalid_state_transition"])
+//!     .example(json!({"revision": 1}))
+//!     .writes(move |tx, call: &Call<WithdrawalId, ApproveIn>| service.approve(tx, call))
+//! ```
+//!
+//! The permission checked, the permission documented and the permission in the catalogue are this one value; the
+//! schema documented is that of the type read. A handler runs inside one transaction and never sees HTTP.
+
+use std::{any::Any, future::Future, pin::Pin, sync::Arc};
+
+use hyper::Method;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, schema::Schema},
+};
+
+use super::{
+    call::{Call, Caller, FromPath},
+    input::{Input, read_body, read_query},
+    page::Page,
+    principal::{OPERATOR, PUBLIC},
+    problem::ApiRefusal,
+};
+use crate::kernel::{
+    boot::Kernel,
+    error::Result,
+    store::{ReadTx, WriteTx},
+};
+
+/// One operation of the API.
+#[derive(Clone)]
+pub struct Endpoint {
+    pub module: &'static str,
+    pub method: Method,
+    /// With `{names}`; without the `/api/v1` prefix.
+    pub path: &'static str,
+    pub summary: &'static str,
+    pub access: Access,
+    /// The status of success.
+    pub status: u16,
+    /// Creates or moves money: `Idempotency-Key` required, `dry_run` allowed.
+    pub money: bool,
+    /// Configuration: needs `If-Match`.
+    pub versioned: bool,
+    /// Reads no `Idempotency-Key`, and answers the same to everyone in the same time.
+    pub plain: bool,
+    pub list: bool,
+    /// Fields of the answer that are shown once and stored nowhere.
+    pub shown_once: &'static [&'static str],
+    pub refusals: &'static [&'static str],
+    pub max_body_bytes: Option<usize>,
+    pub example: Option<Value>,
+    pub input: Shape,
+    pub query_names: &'static [&'static str],
+    pub output: Shape,
+    pub handler: Handler,
+}
+
+/// Who may call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// No credential at all.
+    Open,
+    /// Any credential that belongs to a client.
+    Public,
+    /// Any credential that is not a publishable key: one asks about oneself.
+    SignedIn,
+    Operator,
+    /// This permission.
+    Needs(&'static str),
+    /// This permission for what is one's own, or this permission with `_any` for everything of the client.
+    Own(&'static str),
+}
+
+impl Access {
+    /// As documented in `x-permission`.
+    pub fn permission(&self) -> &'static str {
+        match self {
+            Access::Open => "none",
+            Access::Public => PUBLIC,
+            Access::SignedIn => "signed_in",
+            Access::Operator => OPERATOR,
+            Access::Needs(permission) | Access::Own(permission) => permission,
+        }
+    }
+
+    /// The permissions this adds to the catalogue.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Access::Open | Access::Public | Access::SignedIn | Access::Operator => vec![],
+            Access::Needs(permission) => vec![(*permission).to_owned()],
+            Access::Own(permission) => vec![(*permission).to_owned(), format!("{permission}_any")],
+        }
+    }
+}
+
+/// The JSON form of an input or an output, for the OpenAPI document.
+#[derive(Clone, Default)]
+pub struct Shape {
+    /// Name and schema; `None` when there is nothing, or anything.
+    pub schema: Option<(String, RefOr<Schema>)>,
+    /// The schemas it refers to.
+    pub referred: Vec<(String, RefOr<Schema>)>,
+}
+
+impl Shape {
+    pub fn of<T: ToSchema>() -> Shape {
+        let mut referred = vec![];
+        T::schemas(&mut referred);
+        Shape { schema: Some((T::name().into_owned(), <T as PartialSchema>::schema())), referred }
+    }
+}
+
+/// A request before its input was read: what every kind of handler is given.
+#[derive(Clone)]
+pub struct RawCall {
+    pub caller: Caller,
+    pub path: Vec<String>,
+    pub query: Vec<(String, String)>,
+    pub body: Value,
+}
+
+pub type Answered = Pin<Box<dyn Future<Output = Result<Value>> + Send>>;
+type Reading = dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync;
+type Writing = dyn Fn(&mut WriteTx, RawCall) -> Result<Value> + Send + Sync;
+type Asynchronous = dyn Fn(Arc<Kernel>, RawCall) -> Answered + Send + Sync;
+
+#[derive(Clone)]
+pub enum Handler {
+    /// In one snapshot.
+    Read(Arc<Reading>),
+    /// In one write transaction, together with its idempotency record and its audit row.
+    Write(Arc<Writing>),
+    /// Opens its own transactions, for hashing passwords and the like.
+    Async(Arc<Asynchronous>),
+    /// A call to the outside between two transactions: see [`Remote`].
+    Remote(Arc<Remote>),
+}
+
+/// A command with a remote call in the middle: claim · call · settle. The claim and the settlement are transactions
+/// of their own; nothing is open during the call. What happens to a repeat meanwhile, and after a crash, is in
+/// `idempotency.rs`.
+pub struct Remote {
+    pub claim: Box<dyn Fn(&mut WriteTx, RawCall) -> Result<Claimed> + Send + Sync>,
+    #[allow(clippy::type_complexity, reason = "said once, here")]
+    pub call: Box<
+        dyn Fn(Box<dyn Any + Send>) -> Pin<Box<dyn Future<Output = Box<dyn Any + Send>> + Send>>
+            + Send
+            + Sync,
+    >,
+    pub settle: Box<dyn Fn(&mut WriteTx, RawCall, Box<dyn Any + Send>) -> Result<Value> + Send + Sync>,
+    /// The object as it is now: the answer to a repeat when the first try was cut off by a crash.
+    pub present: Box<dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync>,
+}
+
+/// What a claim transaction decided, erased.
+pub enum Claimed {
+    /// Nothing to call: this is the answer.
+    Done(Value),
+    Call(Box<dyn Any + Send>),
+}
+
+/// What a claim transaction decides.
+pub enum Claim<C, O> {
+    Done(O),
+    Call(C),
+}
+
+pub fn get(path: &'static str) -> Builder {
+    Builder::new(Method::GET, path)
+}
+pub fn post(path: &'static str) -> Builder {
+    Builder::new(Method::POST, path)
+}
+pub fn put(path: &'static str) -> Builder {
+    Builder::new(Method::PUT, path)
+}
+pub fn patch(path: &'static str) -> Builder {
+    Builder::new(Method::PATCH, path)
+}
+pub fn delete(path: &'static str) -> Builder {
+    Builder::new(Method::DELETE, path)
+}
+
+/// An [`Endpoint`] in the making; finished by [`Builder::reads`], [`Builder::lists`], [`Builder::writes`],
+/// [`Builder::runs`] or [`Builder::calls_out`].
+pub struct Builder(Endpoint);
+
+impl Builder {
+    fn new(method: Method, path: &'static str) -> Builder {
+        // A POST on a collection makes something; on a verb it changes something.
+        let creates = method == Method::POST && !path.contains('}');
+        Builder(Endpoint {
+            module: "kernel",
+            method,
+            path,
+            summary: "",
+            access: Access::Operator,
+            status: if creates { 201 } else { 200 },
+            money: false,
+            versioned: false,
+            plain: false,
+            list: false,
+            shown_once: &[],
+            refusals: &[],
+            max_body_bytes: None,
+            example: None,
+            input: Shape::default(),
+            query_names: &[],
+            output: Shape::default(),
+            handler: Handler::Read(Arc::new(|_, _| Ok(Value::Null))),
+        })
+    }
+
+    /// One line: what it does.
+    pub fn about(mut self, summary: &'static str) -> Builder {
+        self.0.summary = summary;
+        self
+    }
+
+    /// No credential.
+    pub fn open(mut self) -> Builder {
+        self.0.access = Access::Open;
+        self
+    }
+
+    /// Any credential of a client, a publishable key too.
+    pub fn public(mut self) -> Builder {
+        self.0.access = Access::Public;
+        self
+    }
+
+    /// Anyone but a publishable key, about themselves.
+    pub fn signed_in(mut self) -> Builder {
+        self.0.access = Access::SignedIn;
+        self
+    }
+
+    pub fn operator(mut self) -> Builder {
+        self.0.access = Access::Operator;
+        self
+    }
+
+    /// Whoever holds exactly `permission`.
+    pub fn needs(mut self, permission: &'static str) -> Builder {
+        self.0.access = Access::Needs(permission);
+        self
+    }
+
+    /// Whoever holds `permission` (for what is their own) or `permission_any` (for everything of the client).
+    pub fn own(mut self, permission: &'static str) -> Builder {
+        self.0.access = Access::Own(permission);
+        self
+    }
+
+    /// Creates or moves money.
+    pub fn money(mut self) -> Builder {
+        self.0.money = true;
+        self
+    }
+
+    /// Changes configuration: `If-Match` is read, and checked by `caller.check_version`.
+    pub fn versioned(mut self) -> Builder {
+        self.0.versioned = true;
+        self
+    }
+
+    /// Ignores `Idempotency-Key`, and leaves no audit row: signing in.
+    pub fn plain(mut self) -> Builder {
+        self.0.plain = true;
+        self
+    }
+
+    pub fn status(mut self, status: u16) -> Builder {
+        self.0.status = status;
+        self
+    }
+
+    /// Fields of the answer that are shown once.
+    pub fn shows_once(mut self, fields: &'static [&'static str]) -> Builder {
+        self.0.shown_once = fields;
+        self
+    }
+
+    /// The codes a module refuses with here; what the kernel refuses is added.
+    pub fn refuses(mut self, codes: &'static [&'static str]) -> Builder {
+        self.0.refusals = codes;
+        self
+    }
+
+    pub fn max_body_bytes(mut self, bytes: usize) -> Builder {
+        self.0.max_body_bytes = Some(bytes);
+        self
+    }
+
+    /// A body that works; tests send it.
+    pub fn example(mut self, body: Value) -> Builder {
+        self.0.example = Some(body);
+        self
+    }
+
+    /// A GET of one thing.
+    pub fn reads<P: FromPath, I: Input, O: Serialize + ToSchema>(
+        mut self,
+        handle: impl Fn(&ReadTx, &Call<P, I>) -> Result<O> + Send + Sync + 'static,
+    ) -> Endpoint {
+        self.0.output = Shape::of::<O>();
+        self.0.query_names = I::NAMES;
+        self.0.handler = Handler::Read(Arc::new(move |tx, raw| answer(handle(tx, &queried(raw)?)?)));
+        self.0
+    }
+
+    /// A GET of a page of things.
+    pub fn lists<P: FromPath, I: Input, O: Serialize + ToSchema>(
+        mut self,
+        handle: impl Fn(&ReadTx, &Call<P, I>) -> Result<Page<O>> + Send + Sync + 'static,
+    ) -> Endpoint {
+        self.0.list = true;
+        self.0.output = Shape::of::<O>();
+        self.0.query_names = I::NAMES;
+        self.0.handler = Handler::Read(Arc::new(move |tx, raw| answer(handle(tx, &queried(raw)?)?)));
+        self.0
+    }
+
+    /// A command: one write transaction.
+    pub fn writes<P: FromPath, I: Input + ToSchema, O: Serialize + ToSchema>(
+        mut self,
+        handle: impl Fn(&mut WriteTx, &Call<P, I>) -> Result<O> + Send + Sync + 'static,
+    ) -> Endpoint {
+        self.shapes::<I, O>();
+        self.0.handler = Handler::Write(Arc::new(move |tx, raw| answer(handle(tx, &sent(raw)?)?)));
+        self.0
+    }
+
+    /// Something that opens its own transactions.
+    pub fn runs<P, I, O, F>(
+        mut self,
+        handle: impl Fn(Arc<Kernel>, Call<P, I>) -> F + Send + Sync + 'static,
+    ) -> Endpoint
+    where
+        P: FromPath + Send + 'static,
+        I: Input + ToSchema + Send + 'static,
+        O: Serialize + ToSchema,
+        F: Future<Output = Result<O>> + Send + 'static,
+    {
+        self.shapes::<I, O>();
+        self.0.handler = Handler::Async(Arc::new(move |kernel, raw| match sent(raw) {
+            Ok(call) => {
+                let running = handle(kernel, call);
+                Box::pin(async move { answer(running.await?) })
+            }
+            Err(error) => Box::pin(async move { Err(error) }),
+        }));
+        self.0
+    }
+
+    /// A command with a call to the outside in the middle. `C` is what the call needs, `R` what it brings back.
+    pub fn calls_out<P, I, O, C, R, F>(
+        mut self,
+        claim: impl Fn(&mut WriteTx, &Call<P, I>) -> Result<Claim<C, O>> + Send + Sync + 'static,
+        call: impl Fn(C) -> F + Send + Sync + 'static,
+        settle: impl Fn(&mut WriteTx, &Call<P, I>, R) -> Result<O> + Send + Sync + 'static,
+        present: impl Fn(&ReadTx, &Call<P, I>) -> Result<O> + Send + Sync + 'static,
+    ) -> Endpoint
+    where
+        P: FromPath,
+        I: Input + ToSchema,
+        O: Serialize + ToSchema,
+        C: Send + 'static,
+        R: Send + 'static,
+        F: Future<Output = R> + Send + 'static,
+    {
+        self.shapes::<I, O>();
+        let lost = || crate::kernel::error::fault!("a remote command lost its type");
+        self.0.handler = Handler::Remote(Arc::new(Remote {
+            claim: Box::new(move |tx, raw| match claim(tx, &sent(raw)?)? {
+                Claim::Done(out) => answer(out).map(Claimed::Done),
+                Claim::Call(needed) => Ok(Claimed::Call(Box::new(needed))),
+            }),
+            call: Box::new(move |needed| {
+                let running = needed.downcast::<C>().ok().map(|it| call(*it));
+                Box::pin(async move {
+                    match running {
+                        Some(running) => Box::new(running.await) as Box<dyn Any + Send>,
+                        None => Box::new(()),
+                    }
+                })
+            }),
+            settle: Box::new(move |tx, raw, brought| {
+                let brought = brought.downcast::<R>().map_err(|_| lost())?;
+                answer(settle(tx, &sent(raw)?, *brought)?)
+            }),
+            present: Box::new(move |tx, raw| answer(present(tx, &sent(raw)?)?)),
+        }));
+        self.0
+    }
+
+    fn shapes<I: Input + ToSchema, O: Serialize + ToSchema>(&mut self) {
+        if !I::NAMES.is_empty() {
+            self.0.input = Shape::of::<I>();
+        }
+        self.0.output = Shape::of::<O>();
+    }
+}
+
+fn queried<P: FromPath, I: Input>(raw: RawCall) -> Result<Call<P, I>> {
+    let path = P::from_path(&raw.path).ok_or(ApiRefusal::NotFound)?;
+    Ok(Call { caller: raw.caller, path, input: read_query(raw.query)? })
+}
+
+fn sent<P: FromPath, I: Input>(raw: RawCall) -> Result<Call<P, I>> {
+    let path = P::from_path(&raw.path).ok_or(ApiRefusal::NotFound)?;
+    read_query::<()>(raw.query)?;
+    Ok(Call { caller: raw.caller, path, input: read_body(raw.body)? })
+}
+
+fn answer(out: impl Serialize) -> Result<Value> {
+    serde_json::to_value(out)
+        .map_err(|error| crate::kernel::error::fault!("an answer cannot be JSON: {error}"))
+}

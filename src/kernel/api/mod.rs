@@ -1,0 +1,17 @@
+//! The HTTP surface: what a module says of an operation ([`endpoint`]), and everything every operation gets without
+//! saying so: who is asking, limits, strict input, idempotency, audit, problem documents, OpenAPI.
+
+pub mod audit;
+pub mod call;
+pub mod dispatch;
+pub mod endpoint;
+pub mod idempotency;
+pub mod input;
+pub mod limits;
+pub mod meta;
+pub mod metrics;
+pub mod openapi;
+pub mod page;
+pub mod principal;
+pub mod problem;
+pub mod server;

@@ -1,0 +1,277 @@
+//! The OpenAPI 3.1 document, made from the endpoints themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hyper::Method;
+use serde_json::{Map, Value, json};
+use utoipa::openapi::{RefOr, schema::Schema};
+
+use super::{
+    dispatch::full_path,
+    endpoint::{Access, Endpoint, Handler, Shape},
+    idempotency,
+    input::FLAWS,
+    problem,
+};
+use crate::kernel::{boot::Kernel, error::RefusalInfo};
+
+/// The document of everything this server answers.
+pub fn document(kernel: &Kernel) -> Value {
+    let refusals: BTreeMap<&str, &RefusalInfo> = kernel.refusals.iter().map(|it| (it.code, it)).collect();
+    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    let mut schemas: BTreeMap<String, Value> = BTreeMap::new();
+    schemas.insert("Problem".into(), problem_schema());
+    let mut inputs = BTreeSet::new();
+    for endpoint in &kernel.endpoints {
+        for shape in [&endpoint.input, &endpoint.output] {
+            for (name, schema) in shape.referred.iter().chain(&shape.schema) {
+                if is_named(schema) {
+                    schemas.insert(name.clone(), plain(schema));
+                }
+            }
+        }
+        for (name, _) in endpoint.input.referred.iter().chain(&endpoint.input.schema) {
+            inputs.insert(name.clone());
+        }
+        let methods = paths.entry(full_path(endpoint)).or_default();
+        methods.insert(endpoint.method.as_str().to_lowercase(), operation(endpoint, &refusals));
+    }
+    for name in inputs {
+        // Unknown fields are refused, so the document says so.
+        if let Some(Value::Object(schema)) = schemas.get_mut(&name)
+            && schema.get("type") == Some(&json!("object"))
+            && schema.contains_key("properties")
+        {
+            schema.insert("additionalProperties".into(), false.into());
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Coffer",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Payments and investments back office. Amounts are decimal strings; times are RFC 3339 UTC; every error is a problem document whose code has a page at /docs/errors/{code}.",
+            "license": { "name": "MIT", "identifier": "MIT" },
+        },
+        "servers": [{ "url": "/" }],
+        "tags": kernel.modules.iter().map(|it| json!({ "name": it.name, "description": it.about })).collect::<Vec<_>>(),
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "key": { "type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "A secret or publishable key of a client." },
+                "bearer": { "type": "http", "scheme": "bearer", "description": "A session token, a key, or an operator token." },
+            },
+        },
+    })
+}
+
+/// `post_withdrawals_id_approve`: stable, and unique because method and path are.
+pub fn operation_id(endpoint: &Endpoint) -> String {
+    let path = endpoint.path.trim_matches('/').replace(['/', '-', '.'], "_").replace(['{', '}'], "");
+    format!("{}_{}", endpoint.method.as_str().to_lowercase(), path)
+}
+
+fn operation(endpoint: &Endpoint, refusals: &BTreeMap<&str, &RefusalInfo>) -> Value {
+    let mut operation = Map::new();
+    operation.insert("operationId".into(), operation_id(endpoint).into());
+    operation.insert("tags".into(), json!([endpoint.module]));
+    operation.insert("summary".into(), endpoint.summary.into());
+    operation.insert("x-permission".into(), endpoint.access.permission().into());
+    operation.insert("x-idempotent".into(), idempotent(endpoint).into());
+    let open = endpoint.access == Access::Open;
+    operation
+        .insert("security".into(), if open { json!([]) } else { json!([{ "key": [] }, { "bearer": [] }]) });
+    operation.insert("parameters".into(), parameters(endpoint).into());
+    if let Some(schema) = reference(&endpoint.input) {
+        let mut media = json!({ "schema": schema });
+        if let Some(example) = &endpoint.example {
+            media["example"] = example.clone();
+        }
+        operation.insert(
+            "requestBody".into(),
+            json!({ "required": true, "content": { "application/json": media } }),
+        );
+    }
+    let codes = error_codes(endpoint);
+    operation.insert("x-error-codes".into(), json!(codes));
+    operation.insert("responses".into(), responses(endpoint, &codes, refusals));
+    operation.into()
+}
+
+fn idempotent(endpoint: &Endpoint) -> &'static str {
+    match endpoint.method {
+        _ if endpoint.method != Method::POST => "by method",
+        _ if endpoint.plain => "no",
+        _ if endpoint.money => "key required",
+        _ => "key accepted",
+    }
+}
+
+fn parameters(endpoint: &Endpoint) -> Vec<Value> {
+    let mut parameters = vec![];
+    for part in endpoint.path.split('/').filter(|it| it.starts_with('{')) {
+        let name = part.trim_matches(['{', '}']);
+        parameters
+            .push(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+    }
+    for name in endpoint.query_names {
+        let schema = match *name {
+            "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 25 }),
+            "created_from" | "created_to" | "as_of" | "from" | "to" => {
+                json!({ "type": "string", "format": "date-time" })
+            }
+            _ => json!({ "type": "string" }),
+        };
+        parameters.push(json!({ "name": name, "in": "query", "required": false, "schema": schema }));
+    }
+    if endpoint.method == Method::POST && !endpoint.plain {
+        parameters.push(idempotency::documented(endpoint));
+    }
+    if endpoint.money && matches!(endpoint.handler, Handler::Write(_)) {
+        let about = "All checks, the would-be object with `id: null`, and nothing written.";
+        parameters.push(json!({ "name": "dry_run", "in": "query", "required": false, "description": about, "schema": { "type": "boolean" } }));
+    }
+    if endpoint.versioned {
+        let about = "The ETag that was read.";
+        parameters.push(json!({ "name": "If-Match", "in": "header", "required": true, "description": about, "schema": { "type": "string" } }));
+    }
+    if !matches!(endpoint.access, Access::Open | Access::Operator) {
+        let about = "For an operator: the client to act in.";
+        parameters.push(json!({ "name": "X-Client-Id", "in": "header", "required": false, "description": about, "schema": { "type": "string" } }));
+    }
+    parameters
+}
+
+/// Every code the operation may answer with: its module's, and what the kernel adds to all of its kind.
+pub fn error_codes(endpoint: &Endpoint) -> BTreeSet<&'static str> {
+    let mut codes: BTreeSet<&str> = endpoint.refusals.iter().copied().collect();
+    codes.extend(["internal", "overloaded", "not_claimed", "malformed", "timed_out"]);
+    codes.extend([
+        "unknown_field",
+        "not_allowed",
+        "invalid_format",
+        "required",
+        "invalid_type",
+        "out_of_range",
+    ]);
+    if endpoint.access != Access::Open {
+        codes.extend([
+            "unauthenticated",
+            "forbidden",
+            "client_inactive",
+            "client_required",
+            "rate_limited",
+            "not_found",
+        ]);
+    }
+    if endpoint.path.contains('{') {
+        codes.insert("not_found");
+    }
+    if matches!(endpoint.handler, Handler::Read(_)) {
+        codes.insert("snapshot_too_old");
+    } else {
+        codes.extend([
+            "payload_too_large",
+            "unsupported_media_type",
+            "outcome_unknown",
+            "insufficient_storage",
+            "shutting_down",
+        ]);
+        codes.extend(FLAWS.iter().map(|it| it.0).filter(|it| endpoint.money || !it.starts_with("amount_")));
+    }
+    if endpoint.method == Method::POST && !endpoint.plain {
+        codes.extend(["idempotency_key_reused", "idempotency_in_progress"]);
+    }
+    if endpoint.money {
+        codes.insert("idempotency_key_required");
+    }
+    if endpoint.versioned {
+        codes.extend(["if_match_required", "stale_version"]);
+    }
+    codes
+}
+
+fn responses(endpoint: &Endpoint, codes: &BTreeSet<&str>, refusals: &BTreeMap<&str, &RefusalInfo>) -> Value {
+    let mut responses = Map::new();
+    let mut body = reference(&endpoint.output).unwrap_or_else(|| json!({}));
+    if endpoint.list {
+        body = json!({
+            "type": "object",
+            "required": ["object", "data", "has_more", "next_cursor"],
+            "properties": {
+                "object": { "type": "string", "enum": ["list"] },
+                "data": { "type": "array", "items": body },
+                "has_more": { "type": "boolean" },
+                "next_cursor": { "type": ["string", "null"] },
+            },
+        });
+    }
+    let mut content = Map::new();
+    content.insert("application/json".into(), json!({ "schema": body.clone() }));
+    if endpoint.list {
+        content.insert("text/csv".into(), json!({ "schema": { "type": "string" } }));
+    }
+    responses.insert(endpoint.status.to_string(), json!({ "description": "Done.", "content": content }));
+    if endpoint.money && endpoint.status != 200 {
+        let body = json!({ "application/json": { "schema": {} } });
+        responses.insert("200".into(), json!({ "description": "A rehearsal (`dry_run`).", "content": body }));
+    }
+    if matches!(endpoint.handler, Handler::Read(_)) {
+        responses.insert("304".into(), json!({ "description": "Not changed since `If-None-Match`." }));
+    }
+    let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    for code in codes {
+        let status = refusals.get(code).map_or(500, |it| problem::status(it.kind));
+        by_status.entry(status).or_default().push(code);
+    }
+    for (status, codes) in by_status {
+        let content =
+            json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
+        let response = json!({ "description": codes.join(", "), "content": content });
+        responses.insert(status.to_string(), response);
+    }
+    responses.into()
+}
+
+fn is_named(schema: &RefOr<Schema>) -> bool {
+    matches!(schema, RefOr::T(Schema::Object(it)) if !it.properties.is_empty())
+        || matches!(schema, RefOr::T(Schema::OneOf(_) | Schema::AllOf(_)))
+}
+
+/// A reference for structures, the schema itself for simple values.
+fn reference(shape: &Shape) -> Option<Value> {
+    let (name, schema) = shape.schema.as_ref()?;
+    Some(if is_named(schema) {
+        json!({ "$ref": format!("#/components/schemas/{name}") })
+    } else {
+        plain(schema)
+    })
+}
+
+fn plain(schema: &RefOr<Schema>) -> Value {
+    serde_json::to_value(schema).unwrap_or_default()
+}
+
+fn problem_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "RFC 9457. Further members say what was found and what was wanted.",
+        "required": ["type", "title", "status", "detail", "code", "request_id", "retryable"],
+        "properties": {
+            "type": { "type": "string" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string" },
+            "code": { "type": "string" },
+            "param": { "type": "string" },
+            "errors": { "type": "array", "items": {
+                "type": "object",
+                "required": ["param", "code", "message"],
+                "properties": { "param": { "type": "string" }, "code": { "type": "string" }, "message": { "type": "string" } },
+            } },
+            "request_id": { "type": "string" },
+            "retryable": { "type": "boolean" },
+        },
+    })
+}

@@ -1,0 +1,226 @@
+//! Lists: newest first, by cursor.
+//!
+//! A cursor is the key of the last row looked at and a hash of the filters, so that it cannot be used with others.
+//! A page that filters strictly looks at a bounded number of rows and may come back short, with a cursor to go on.
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::Serialize;
+
+use super::input::{Field, Flaw, Flaws};
+use crate::kernel::{
+    clock::Time,
+    error::Result,
+    store::{Key, ReadTx, Row, Scan, Table},
+};
+
+/// How many rows one page looks at before it comes back short.
+const MOST_ROWS_LOOKED_AT: usize = 10_000;
+
+/// A page of a list.
+#[derive(Debug, Serialize)]
+pub struct Page<T> {
+    object: &'static str,
+    pub data: Vec<T>,
+    has_more: bool,
+    next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A list that is short by nature and comes whole.
+    pub fn whole(data: Vec<T>) -> Page<T> {
+        Page { object: "list", data, has_more: false, next_cursor: None }
+    }
+
+    pub fn map<O>(self, f: impl FnMut(T) -> O) -> Page<O> {
+        let data = self.data.into_iter().map(f).collect();
+        Page { object: self.object, data, has_more: self.has_more, next_cursor: self.next_cursor }
+    }
+}
+
+/// `limit`, from 1 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(pub usize);
+
+impl Field for Limit {
+    fn parse(value: serde_json::Value) -> Result<Self, Flaws> {
+        let limit = u64::parse(value)?;
+        if (1..=100).contains(&limit) { Ok(Limit(limit as usize)) } else { Err(Limit::flaw()) }
+    }
+    fn parse_query(text: String) -> Result<Self, Flaws> {
+        text.parse::<u64>().map_err(|_| Limit::flaw()).and_then(|it| Limit::parse(it.into()))
+    }
+    fn absent() -> Option<Self> {
+        Some(Limit(25))
+    }
+}
+
+impl Limit {
+    fn flaw() -> Flaws {
+        vec![Flaw::new("", "out_of_range", "must be from 1 to 100")]
+    }
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(Vec<u8>);
+
+impl Field for Cursor {
+    fn parse(value: serde_json::Value) -> Result<Self, Flaws> {
+        let bytes = value.as_str().and_then(|it| BASE64URL_NOPAD.decode(it.as_bytes()).ok());
+        bytes
+            .filter(|it| (4..=600).contains(&it.len()))
+            .map(Cursor)
+            .ok_or_else(|| vec![Flaw::new("", "invalid_format", "must be a next_cursor of this list")])
+    }
+}
+
+/// What every list takes: spread into its input struct as `limit, cursor`.
+#[derive(Debug, Clone)]
+pub struct Paging {
+    limit: usize,
+    cursor: Option<Cursor>,
+    /// A hash of the filters the cursor belongs to.
+    filters: [u8; 4],
+}
+
+impl Paging {
+    /// `filters` is anything whose debug form says which rows the list shows.
+    pub fn new(limit: Limit, cursor: &Option<Cursor>, filters: impl std::fmt::Debug) -> Paging {
+        let filters = crc32fast::hash(format!("{filters:?}").as_bytes()).to_be_bytes();
+        Paging { limit: limit.0, cursor: cursor.clone(), filters }
+    }
+
+    /// The key to go on behind; refuses a cursor of another list.
+    fn behind(&self) -> Result<Option<&[u8]>> {
+        match &self.cursor {
+            None => Ok(None),
+            Some(Cursor(bytes)) => match bytes.split_at_checked(4) {
+                Some((filters, key)) if filters == self.filters => Ok(Some(key)),
+                _ => {
+                    Err(Flaw::new("cursor", "invalid_format", "belongs to a list with other filters").into())
+                }
+            },
+        }
+    }
+
+    fn cursor_at(&self, key: &[u8]) -> String {
+        BASE64URL_NOPAD.encode(&[&self.filters, key].concat())
+    }
+}
+
+/// The rows of `table` under `prefix`, newest first, those that `keep` wants.
+pub fn page<K: Key, V: Row>(
+    tx: &ReadTx,
+    table: &Table<K, V>,
+    prefix: &impl Key,
+    paging: &Paging,
+    keep: impl Fn(&V) -> bool,
+) -> Result<Page<(K, V)>> {
+    let mut scan = Scan::prefix(prefix).newest_first();
+    if let Some(key) = paging.behind()? {
+        scan = scan.after(key.to_vec());
+    }
+    collect(tx.scan(table, scan), paging, Key::to_key, keep)
+}
+
+/// The same through a listing index: the cursor is the key inside the index.
+pub fn page_by<K: Key, V: Row>(
+    tx: &ReadTx,
+    table: &Table<K, V>,
+    index: &str,
+    prefix: &impl Key,
+    paging: &Paging,
+    keep: impl Fn(&V) -> bool,
+) -> Result<Page<(K, V)>> {
+    let mut scan = Scan::prefix(prefix).newest_first();
+    if let Some(key) = paging.behind()? {
+        scan = scan.after(key.to_vec());
+    }
+    let start = prefix.to_key();
+    collect(tx.scan_index(table, index, scan), paging, |key: &K| [start.clone(), key.to_key()].concat(), keep)
+}
+
+fn collect<K, V>(
+    rows: impl Iterator<Item = Result<(K, V)>>,
+    paging: &Paging,
+    position: impl Fn(&K) -> Vec<u8>,
+    keep: impl Fn(&V) -> bool,
+) -> Result<Page<(K, V)>> {
+    let mut data = vec![];
+    let mut last: Option<Vec<u8>> = None;
+    for (looked_at, row) in rows.enumerate() {
+        let (key, value) = row?;
+        // One more than the page wants is there: so there is more.
+        let full = data.len() == paging.limit && keep(&value);
+        if full || looked_at == MOST_ROWS_LOOKED_AT {
+            let next_cursor = last.map(|it| paging.cursor_at(&it));
+            return Ok(Page { object: "list", data, has_more: true, next_cursor });
+        }
+        last = Some(position(&key));
+        if data.len() < paging.limit && keep(&value) {
+            data.push((key, value));
+        }
+    }
+    Ok(Page { object: "list", data, has_more: false, next_cursor: None })
+}
+
+/// `created_from` (inclusive) and `created_to` (exclusive), as every list filters.
+pub fn created_within(created_at: Time, from: Option<Time>, to: Option<Time>) -> bool {
+    from.is_none_or(|it| created_at >= it) && to.is_none_or(|it| created_at < it)
+}
+
+/// A list as CSV: the fields of the first row are the columns; nested values are JSON text.
+#[derive(Default)]
+pub struct Csv {
+    columns: Option<Vec<String>>,
+}
+
+impl Csv {
+    /// The rows of one page (with the header before the first).
+    pub fn piece(&mut self, page: &serde_json::Value) -> Result<Vec<u8>, csv::Error> {
+        let rows =
+            page.get("data").and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let mut writer = csv::Writer::from_writer(vec![]);
+        for row in rows.iter().filter_map(serde_json::Value::as_object) {
+            if self.columns.is_none() {
+                let columns: Vec<String> = row.keys().cloned().collect();
+                writer.write_record(&columns)?;
+                self.columns = Some(columns);
+            }
+            let columns = self.columns.as_deref().unwrap_or_default();
+            writer.write_record(columns.iter().map(|it| cell(row.get(it))))?;
+        }
+        writer.into_inner().map_err(|error| error.into_error().into())
+    }
+}
+
+/// Text that a spreadsheet would take for a formula gets an apostrophe before it. Numbers stay numbers.
+/// <https://owasp.org/www-community/attacks/CSV_Injection>
+fn cell(value: Option<&serde_json::Value>) -> String {
+    match value {
+        None | Some(serde_json::Value::Null) => String::new(),
+        Some(serde_json::Value::String(text)) => {
+            let dangerous = text.starts_with(['=', '+', '@', '-', '\t', '\r']);
+            let number = text
+                .strip_prefix('-')
+                .is_some_and(|it| it.parse::<super::super::money::AmountText>().is_ok());
+            if dangerous && !number { format!("'{text}") } else { text.clone() }
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_formula_in_a_csv_cell_is_neutralised_and_an_amount_is_not() {
+        let page =
+            json!({ "data": [{ "a": "=1+1", "b": "-5.00", "c": null, "d": "-cmd" }, { "a": "x", "e": 1 }] });
+        let text = String::from_utf8(Csv::default().piece(&page).unwrap()).unwrap();
+        assert_eq!(text, "a,b,c,d\n'=1+1,-5.00,,'-cmd\nx,,,\n");
+    }
+}

@@ -1,0 +1,182 @@
+//! The listener: connections, their limits, and an orderly end.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, UnixListener, UnixStream},
+    sync::{Semaphore, watch},
+};
+use tower::ServiceExt as _;
+
+use super::{
+    dispatch::{Peer, problem_response, remote_peer},
+    problem::ApiRefusal,
+};
+use crate::config::{Listen, Server};
+
+/// Where a server listens.
+pub enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Binds the configured address.
+    pub async fn bind(listen: &Listen) -> io::Result<Listener> {
+        match listen {
+            Listen::Tcp(address) => Ok(Listener::Tcp(TcpListener::bind(address).await?)),
+            Listen::Unix(path) => Listener::bind_unix(path, 0o660),
+        }
+    }
+
+    /// The socket of the command line: only the server's own user reaches it.
+    pub fn bind_local(path: &Path) -> io::Result<Listener> {
+        Listener::bind_unix(path, 0o600)
+    }
+
+    fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
+        // The database's lock is held by now, so a socket that stands here belongs to a server that is gone.
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        Ok(Listener::Unix(listener, path.to_owned()))
+    }
+
+    /// The address clients use: `127.0.0.1:8080`, or the socket's path.
+    pub fn address(&self) -> io::Result<String> {
+        match self {
+            Listener::Tcp(listener) => Ok(listener.local_addr()?.to_string()),
+            Listener::Unix(_, path) => Ok(format!("unix:{}", path.display())),
+        }
+    }
+}
+
+/// Serves `router` until `stop` turns true, then gives running requests the configured grace.
+pub async fn serve(
+    listener: Listener,
+    router: Router,
+    config: Server,
+    is_admin: bool,
+    mut stop: watch::Receiver<bool>,
+) {
+    let slots = Arc::new(Semaphore::new(config.max_connections));
+    let config = Arc::new(config);
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else { break };
+        let connection = tokio::select! {
+            connection = accept(&listener, is_admin) => connection,
+            _ = stop.wait_for(|it| *it) => break,
+        };
+        match connection {
+            Ok((stream, peer)) => {
+                let (router, config, stop) = (router.clone(), config.clone(), stop.clone());
+                tokio::spawn(async move {
+                    match stream {
+                        Stream::Tcp(stream) => {
+                            converse(TokioIo::new(stream), peer, router, config, stop).await
+                        }
+                        Stream::Unix(stream) => {
+                            converse(TokioIo::new(stream), peer, router, config, stop).await
+                        }
+                    }
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "Could not accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await; // Out of file descriptors: let some close.
+            }
+        }
+    }
+    let grace = Duration::from_secs(config.shutdown_grace_s);
+    let all = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
+    if tokio::time::timeout(grace, slots.acquire_many(all)).await.is_err() {
+        tracing::warn!("Some requests did not finish within {} s and were dropped", config.shutdown_grace_s);
+    }
+    if let Listener::Unix(_, path) = &listener {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+enum Stream {
+    Tcp(tokio::net::TcpStream),
+    Unix(UnixStream),
+}
+
+async fn accept(listener: &Listener, is_admin: bool) -> io::Result<(Stream, Peer)> {
+    match listener {
+        Listener::Tcp(listener) => {
+            let (stream, address): (_, SocketAddr) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok((Stream::Tcp(stream), remote_peer(address)))
+        }
+        Listener::Unix(listener, _) => {
+            let (stream, _) = listener.accept().await?;
+            let user = stream.peer_cred()?.uid();
+            let own = rustix::process::geteuid().as_raw();
+            let peer = Peer {
+                ip: IpAddr::from([127, 0, 0, 1]),
+                is_local_admin: is_admin && (user == own || user == 0),
+            };
+            Ok((Stream::Unix(stream), peer))
+        }
+    }
+}
+
+async fn converse<I>(
+    io: TokioIo<I>,
+    peer: Peer,
+    router: Router,
+    config: Arc<Server>,
+    mut stop: watch::Receiver<bool>,
+) where
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let timeout = Duration::from_secs(config.request_timeout_s);
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let router = router.clone();
+        async move {
+            let mut request: Request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            let answer = tokio::time::timeout(timeout, router.oneshot(request)).await;
+            let response = match answer {
+                Ok(Ok(response)) => response,
+                Ok(Err(never)) => match never {},
+                Err(_) => problem_response(&ApiRefusal::TimedOut.into(), "timed_out"),
+            };
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(config.header_timeout_s))
+        .serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    let stopped = async move {
+        let _ = stop.wait_for(|it| *it).await;
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = %error, "A connection ended early: {error}");
+    }
+}

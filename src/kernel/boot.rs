@@ -1,0 +1,344 @@
+//! How a module joins the server.
+//!
+//! A [`Module`] is a value; [`Boot`] is what its `register` function is handed. Modules register in the order of the
+//! list in `modules/mod.rs` and can only ask for contracts provided before them: a cycle cannot start.
+
+use std::{
+    any::{Any, TypeId, type_name},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use serde_json::Value;
+
+use super::{
+    api::{endpoint::Endpoint, limits::Limits, principal::Authenticator},
+    clock::Clock,
+    error::{RefusalInfo, Result},
+    events::{
+        event::{Envelope, Event, EventInfo, Listener, Mode},
+        outbox::{Bell, Bus},
+        worker::{Job, RetryPolicy, Worker},
+    },
+    secret::Secrets,
+    store::{ReadTx, Store, TableInfo, WriteTx, migration::Migration},
+};
+use crate::config::Config;
+
+/// A module of the product.
+pub struct Module {
+    /// Also the prefix of its table names.
+    pub name: &'static str,
+    /// One line: what it owns.
+    pub about: &'static str,
+    pub register: fn(&mut Boot) -> Result<(), BootError>,
+    /// From version 1 on; run at boot before anything else.
+    pub migrations: &'static [Migration],
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    #[error("module `{module}` requires `{contract}`, which no module before it provides")]
+    Missing { module: &'static str, contract: &'static str },
+    #[error("`{contract}` is provided twice, the second time by module `{module}`")]
+    Twice { module: &'static str, contract: &'static str },
+    #[error("two modules use the name `{name}` for a {what}, the second is `{module}`")]
+    NameTaken { module: &'static str, what: &'static str, name: String },
+}
+
+/// A service that can be looked up by name (`user_balance`).
+#[derive(Debug, Clone)]
+pub struct ServiceInfo {
+    pub name: &'static str,
+    pub contract: &'static str,
+    pub module: &'static str,
+}
+
+/// An id prefix and what it names.
+#[derive(Debug, Clone)]
+pub struct AliasInfo {
+    pub prefix: &'static str,
+    pub entity: &'static str,
+    pub module: &'static str,
+}
+
+/// What a check of the books found wrong; empty when it is right.
+pub type Check = dyn Fn(&ReadTx) -> Result<Vec<String>> + Send + Sync;
+
+/// Everything the modules brought, and what they share: one per server.
+pub struct Kernel {
+    pub store: Store,
+    pub secrets: Arc<Secrets>,
+    pub config: Arc<Config>,
+    pub modules: Vec<ModuleInfo>,
+    pub endpoints: Vec<Endpoint>,
+    pub services: BTreeMap<&'static str, (ServiceInfo, Arc<dyn Any + Send + Sync>)>,
+    pub aliases: Vec<AliasInfo>,
+    pub refusals: Vec<RefusalInfo>,
+    pub machines: Vec<Value>,
+    pub events: BTreeSet<EventInfo>,
+    pub tables: Vec<TableInfo>,
+    pub checks: Vec<(&'static str, Arc<Check>)>,
+    pub authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
+    /// Every permission there is.
+    pub permissions: Arc<BTreeSet<String>>,
+    pub worker: Arc<Worker>,
+    pub limits: Limits,
+    /// Whether an operator has claimed the installation. Until then only the claim answers.
+    pub claimed: AtomicBool,
+    /// Which incarnation of the server this is: one more at every start.
+    pub epoch: u64,
+    /// Started in memory, with a clock that can be moved.
+    pub is_ephemeral: bool,
+}
+
+impl Kernel {
+    /// The named service, when it is of contract `T`: `kernel.service::<dyn BalanceContract>("user_balance")`.
+    pub fn service<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> Option<Arc<T>> {
+        self.services.get(name)?.1.downcast_ref::<Arc<T>>().cloned()
+    }
+
+    /// Everything that is wrong with the data: tables and their indexes, then each module's invariants.
+    pub fn verify(&self, tx: &ReadTx) -> Result<Vec<String>> {
+        let mut wrong = super::store::verify_tables(tx, &self.tables)?;
+        for (name, check) in &self.checks {
+            wrong.extend(check(tx)?.into_iter().map(|it| format!("{name}: {it}")));
+        }
+        Ok(wrong)
+    }
+}
+
+/// A registered module.
+#[derive(Clone)]
+pub struct ModuleInfo {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub migrations: &'static [Migration],
+}
+
+/// What the register function of a module is handed.
+pub struct Boot {
+    store: Store,
+    secrets: Arc<Secrets>,
+    config: Arc<Config>,
+    is_ephemeral: bool,
+    module: &'static str,
+    contracts: HashMap<TypeId, Box<dyn Any>>,
+    modules: Vec<ModuleInfo>,
+    endpoints: Vec<Endpoint>,
+    services: BTreeMap<&'static str, (ServiceInfo, Arc<dyn Any + Send + Sync>)>,
+    aliases: Vec<AliasInfo>,
+    refusals: Vec<RefusalInfo>,
+    machines: Vec<Value>,
+    events: BTreeSet<EventInfo>,
+    tables: Vec<TableInfo>,
+    checks: Vec<(&'static str, Arc<Check>)>,
+    authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
+    listeners: Vec<Listener>,
+    jobs: Vec<Job>,
+    errors: Vec<BootError>,
+}
+
+impl Boot {
+    pub fn new(store: Store, secrets: Arc<Secrets>, config: Arc<Config>, is_ephemeral: bool) -> Boot {
+        Boot {
+            store,
+            secrets,
+            config,
+            is_ephemeral,
+            module: "kernel",
+            contracts: HashMap::new(),
+            modules: vec![],
+            endpoints: vec![],
+            services: BTreeMap::new(),
+            aliases: vec![],
+            refusals: vec![],
+            machines: vec![],
+            events: BTreeSet::new(),
+            tables: vec![],
+            checks: vec![],
+            authenticators: vec![],
+            listeners: vec![],
+            jobs: vec![],
+            errors: vec![],
+        }
+    }
+
+    pub fn register(&mut self, module: &Module) -> Result<(), BootError> {
+        self.module = module.name;
+        self.modules.push(ModuleInfo {
+            name: module.name,
+            about: module.about,
+            migrations: module.migrations,
+        });
+        (module.register)(self)?;
+        self.errors.pop().map_or(Ok(()), Err)
+    }
+
+    // What a module may ask for.
+
+    /// The contract `T` of an earlier module.
+    pub fn require<T: ?Sized + 'static>(&self) -> Result<Arc<T>, BootError> {
+        let found = self.contracts.get(&TypeId::of::<Arc<T>>()).and_then(|any| any.downcast_ref::<Arc<T>>());
+        found.cloned().ok_or(BootError::Missing { module: self.module, contract: type_name::<T>() })
+    }
+
+    pub fn secrets(&self) -> Arc<Secrets> {
+        self.secrets.clone()
+    }
+
+    pub fn config(&self) -> Arc<Config> {
+        self.config.clone()
+    }
+
+    pub fn clock(&self) -> Clock {
+        self.store.clock().clone()
+    }
+
+    // What a module may offer.
+
+    /// Lets later modules `require` the contract `T`.
+    pub fn provide<T: ?Sized + 'static>(&mut self, service: Arc<T>) -> Result<(), BootError> {
+        match self.contracts.insert(TypeId::of::<Arc<T>>(), Box::new(service)) {
+            None => Ok(()),
+            Some(_) => Err(BootError::Twice { module: self.module, contract: type_name::<T>() }),
+        }
+    }
+
+    /// Lets the service be looked up by name.
+    pub fn service<T: ?Sized + Send + Sync + 'static>(&mut self, name: &'static str, service: Arc<T>) {
+        let info = ServiceInfo { name, contract: type_name::<T>(), module: self.module };
+        if self.services.insert(name, (info, Arc::new(service))).is_some() {
+            self.taken("service", name);
+        }
+    }
+
+    /// Its operations.
+    pub fn endpoints(&mut self, endpoints: Vec<Endpoint>) {
+        for mut endpoint in endpoints {
+            endpoint.module = self.module;
+            if self.endpoints.iter().any(|it| it.method == endpoint.method && it.path == endpoint.path) {
+                self.taken("route", endpoint.path);
+            }
+            self.endpoints.push(endpoint);
+        }
+    }
+
+    /// Its tables: for the catalogue, and so that `verify` recomputes their indexes.
+    pub fn tables(&mut self, tables: Vec<TableInfo>) {
+        for table in tables {
+            if self.tables.iter().any(|it| it.name == table.name) {
+                self.taken("table", table.name);
+            }
+            self.tables.push(table);
+        }
+    }
+
+    /// What its contract refuses.
+    pub fn refusals(&mut self, catalogue: impl IntoIterator<Item = RefusalInfo>) {
+        for refusal in catalogue {
+            if self.refusals.iter().any(|it| it.code == refusal.code) {
+                self.taken("refusal", refusal.code);
+            }
+            self.refusals.push(refusal);
+        }
+    }
+
+    /// The ids it gives out: prefix and the word of the glossary.
+    pub fn alias(&mut self, prefix: &'static str, entity: &'static str) {
+        if self.aliases.iter().any(|it| it.prefix == prefix) {
+            self.taken("id prefix", prefix);
+        }
+        self.aliases.push(AliasInfo { prefix, entity, module: self.module });
+    }
+
+    /// A state machine's table, from [`super::machine::Machine::table`].
+    pub fn machine(&mut self, table: Value) {
+        self.machines.push(table);
+    }
+
+    /// An event it announces.
+    pub fn announces<E: Event>(&mut self) {
+        self.events.insert(EventInfo { name: E::NAME, version: E::VERSION, module: self.module });
+    }
+
+    /// Runs `handle` for every event `E`. `name` is stored with deliveries: never renamed.
+    pub fn listen<E: Event>(
+        &mut self,
+        name: &'static str,
+        mode: Mode,
+        handle: impl Fn(&mut WriteTx, &Envelope, E) -> Result<()> + Send + Sync + 'static,
+    ) {
+        if self.listeners.iter().any(|it| it.name == name) {
+            self.taken("listener", name);
+        }
+        let run = Arc::new(move |tx: &mut WriteTx, envelope: &Envelope| {
+            handle(tx, envelope, envelope.read::<E>()?)
+        });
+        self.listeners.push(Listener { name, event: E::NAME, mode, run });
+    }
+
+    /// Something to do when its time comes.
+    pub fn job(&mut self, job: Job) {
+        self.jobs.push(job);
+    }
+
+    /// An invariant of its data: part of `coffer verify`, and checked after every test.
+    pub fn check(
+        &mut self,
+        name: &'static str,
+        check: impl Fn(&ReadTx) -> Result<Vec<String>> + Send + Sync + 'static,
+    ) {
+        self.checks.push((name, Arc::new(check)));
+    }
+
+    /// Recognises credentials that start with one of `prefixes`.
+    pub fn authenticator(
+        &mut self,
+        prefixes: &'static [&'static str],
+        authenticator: Arc<dyn Authenticator>,
+    ) {
+        self.authenticators.push((prefixes, authenticator));
+    }
+
+    /// Everything registered: hangs the event bus on the store and hands over the kernel.
+    pub fn finish(self, epoch: u64) -> Kernel {
+        let bell = Arc::new(Bell::default());
+        self.store.extend(Bus::new(self.listeners, bell.clone()));
+        let retry =
+            RetryPolicy { tries: self.config.events.tries, backoff_s: self.config.events.backoff.clone() };
+        let worker = Worker {
+            store: self.store.clone(),
+            bell,
+            jobs: self.jobs,
+            retry,
+            stopping: AtomicBool::new(false),
+        };
+        let permissions: BTreeSet<String> = self.endpoints.iter().flat_map(|it| it.access.names()).collect();
+        Kernel {
+            limits: Limits::new(&self.config.limits),
+            store: self.store,
+            secrets: self.secrets,
+            config: self.config,
+            modules: self.modules,
+            endpoints: self.endpoints,
+            services: self.services,
+            aliases: self.aliases,
+            refusals: self.refusals,
+            machines: self.machines,
+            events: self.events,
+            tables: self.tables,
+            checks: self.checks,
+            authenticators: self.authenticators,
+            permissions: Arc::new(permissions),
+            worker: Arc::new(worker),
+            claimed: AtomicBool::new(false),
+            epoch,
+            is_ephemeral: self.is_ephemeral,
+        }
+    }
+
+    fn taken(&mut self, what: &'static str, name: &str) {
+        self.errors.push(BootError::NameTaken { module: self.module, what, name: name.to_owned() });
+    }
+}

@@ -1,0 +1,107 @@
+//! What an event is, and who hears it.
+
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::kernel::{
+    api::principal::{Actor, ClientId},
+    clock::Time,
+    error::{Result, fault},
+    id::id,
+    store::{
+        WriteTx,
+        codec::{Decode, Encode, row},
+    },
+};
+
+id!(/** An event. Ids are in commit order. */ EventId, "evt");
+
+/// Something that happened, in the past tense. The payload carries ids and what a listener needs, never a copy of an
+/// entity.
+pub trait Event: Serialize + DeserializeOwned + utoipa::ToSchema + 'static {
+    /// `withdrawal.requested`. Stored with every occurrence: never renamed.
+    const NAME: &'static str;
+    const VERSION: u32 = 1;
+    /// The id of what it happened to.
+    fn entity(&self) -> String;
+}
+
+/// `event!(WithdrawalRequested, "withdrawal.requested", withdrawal_id);` — the field names the entity.
+macro_rules! event {
+    ($name:ident, $text:literal, $entity:ident) => {
+        impl $crate::kernel::events::event::Event for $name {
+            const NAME: &'static str = $text;
+            fn entity(&self) -> String {
+                self.$entity.to_string()
+            }
+        }
+    };
+}
+pub(crate) use event;
+
+/// An event as stored and as delivered.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Envelope {
+    pub id: EventId,
+    pub name: String,
+    pub version: u32,
+    /// `None` for what concerns the installation.
+    pub client: Option<ClientId>,
+    pub occurred_at: Time,
+    pub actor: Actor,
+    /// The id of what it happened to.
+    pub entity: String,
+    /// The request that started the chain.
+    pub correlation: String,
+    /// The event whose listener published this one.
+    pub causation: Option<EventId>,
+    /// How many events led to this one. A chain longer than [`MAX_DEPTH`] is a loop and is refused.
+    pub depth: u8,
+    /// JSON, so that a field can be added without touching what is stored.
+    pub payload: String,
+}
+row!(Envelope);
+
+pub const MAX_DEPTH: u8 = 32;
+pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
+
+impl Envelope {
+    /// The payload as the event it is. A fault when it is another one.
+    pub fn read<E: Event>(&self) -> Result<E> {
+        if self.name != E::NAME {
+            return Err(fault!("{} is not {}", self.name, E::NAME));
+        }
+        serde_json::from_str(&self.payload)
+            .map_err(|error| fault!("{} {} does not read: {error}", self.name, self.id))
+    }
+}
+
+/// When a listener runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Inside the causing transaction: its refusal refuses the command.
+    Sync,
+    /// After the commit, with an exactly-once effect.
+    Queue,
+}
+
+type Heard = dyn Fn(&mut WriteTx, &Envelope) -> Result<()> + Send + Sync;
+
+/// One function that hears one event.
+#[derive(Clone)]
+pub struct Listener {
+    /// `funding.settle`: stored with deliveries, never renamed.
+    pub name: &'static str,
+    pub event: &'static str,
+    pub mode: Mode,
+    pub run: Arc<Heard>,
+}
+
+/// Every event that exists, for the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventInfo {
+    pub name: &'static str,
+    pub version: u32,
+    pub module: &'static str,
+}

@@ -1,0 +1,12 @@
+//! What every module stands on. Knows no module.
+
+pub mod api;
+pub mod boot;
+pub mod clock;
+pub mod error;
+pub mod events;
+pub mod id;
+pub mod machine;
+pub mod money;
+pub mod secret;
+pub mod store;

@@ -6,7 +6,7 @@
 use std::{
     any::{Any, TypeId, type_name},
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
 use serde_json::Value;
@@ -60,6 +60,17 @@ pub struct AliasInfo {
     pub prefix: &'static str,
     pub entity: &'static str,
     pub module: &'static str,
+}
+
+/// Every permission there is; complete once all modules have registered.
+#[derive(Clone, Default)]
+pub struct Catalogue(Arc<OnceLock<Arc<BTreeSet<String>>>>);
+
+impl Catalogue {
+    /// The names; empty while modules register.
+    pub fn get(&self) -> Arc<BTreeSet<String>> {
+        self.0.get().cloned().unwrap_or_default()
+    }
 }
 
 /// What a check of the books found wrong; empty when it is right.
@@ -136,6 +147,7 @@ pub struct Boot {
     authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     listeners: Vec<Listener>,
     jobs: Vec<Job>,
+    catalogue: Catalogue,
     errors: Vec<BootError>,
 }
 
@@ -160,6 +172,7 @@ impl Boot {
             authenticators: vec![],
             listeners: vec![],
             jobs: vec![],
+            catalogue: Catalogue::default(),
             errors: vec![],
         }
     }
@@ -189,6 +202,11 @@ impl Boot {
 
     pub fn config(&self) -> Arc<Config> {
         self.config.clone()
+    }
+
+    /// Every permission there is: derived from the endpoints of all modules, so complete only after the last.
+    pub fn catalogue(&self) -> Catalogue {
+        self.catalogue.clone()
     }
 
     pub fn clock(&self) -> Clock {
@@ -314,7 +332,8 @@ impl Boot {
             retry,
             stopping: AtomicBool::new(false),
         };
-        let permissions: BTreeSet<String> = self.endpoints.iter().flat_map(|it| it.access.names()).collect();
+        let names = self.endpoints.iter().flat_map(|it| it.access.names()).collect();
+        let permissions = self.catalogue.0.get_or_init(|| Arc::new(names)).clone();
         Kernel {
             limits: Limits::new(&self.config.limits),
             store: self.store,
@@ -330,7 +349,7 @@ impl Boot {
             tables: self.tables,
             checks: self.checks,
             authenticators: self.authenticators,
-            permissions: Arc::new(permissions),
+            permissions,
             worker: Arc::new(worker),
             claimed: AtomicBool::new(false),
             epoch,

@@ -8,5 +8,6 @@ pub mod events;
 pub mod id;
 pub mod machine;
 pub mod money;
+pub mod password;
 pub mod secret;
 pub mod store;

@@ -1,0 +1,170 @@
+//! What other modules may ask of clients.
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::kernel::{
+    api::{input::text_enum, principal::ClientId},
+    clock::Time,
+    error::{Result, refusals},
+    money::{Amount, AmountText, Currency, CurrencyCode, Percent},
+    store::{
+        ReadTx,
+        codec::{Decode, Encode},
+    },
+};
+
+text_enum! {
+    /// Whether a client's money is real. Nothing else differs but a few defaults and which gateways may be active.
+    pub enum ClientMode { Live = "live", Test = "test" }
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Client {
+    pub id: ClientId,
+    pub name: String,
+    /// Unique in the installation.
+    pub slug: String,
+    pub mode: ClientMode,
+    pub is_active: bool,
+    pub settings: Settings,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+
+/// What a client decides for itself. Amounts are in its default currency.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Settings {
+    pub branding: Branding,
+    pub fees: Fees,
+    pub funding: FundingSettings,
+    pub withdrawal: WithdrawalSettings,
+    pub payment: PaymentSettings,
+    pub transfer: TransferSettings,
+}
+
+/// How the client shows itself to its users.
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
+pub struct Branding {
+    pub display_name: Option<String>,
+    pub support_email: Option<String>,
+    pub website: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+pub struct Fees {
+    pub funding: FeeRule,
+    pub withdrawal: FeeRule,
+}
+
+/// `percent` of the amount plus `fixed`, at least `min`, at most `max`. The amounts hold for the default currency; in
+/// other currencies only the percentage does.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct FeeRule {
+    pub percent: Percent,
+    pub fixed: Option<Amount>,
+    pub min: Option<Amount>,
+    pub max: Option<Amount>,
+}
+
+impl Default for FeeRule {
+    fn default() -> FeeRule {
+        FeeRule { percent: Percent::ZERO, fixed: None, min: None, max: None }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct FundingSettings {
+    /// The largest deposit.
+    pub maximum: Option<Amount>,
+}
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct WithdrawalSettings {
+    /// The smallest withdrawal.
+    pub minimum: Option<Amount>,
+    /// Up to here (inclusive) a withdrawal is approved automatically; other currencies always wait for a person.
+    pub automatic_up_to: Option<Amount>,
+    /// How many people must approve what is above; 1 to 5.
+    pub approvals: u32,
+    /// Approved withdrawals are sent at once.
+    pub auto_process: bool,
+    /// How long after it was added a beneficiary may be paid.
+    pub beneficiary_cooling_hours: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct PaymentSettings {
+    pub expires_after_s: u64,
+    /// Marking a payment above this as paid by hand takes a second person.
+    pub second_person_above: Option<Amount>,
+}
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct TransferSettings {
+    /// Whether users may transfer to each other.
+    pub between_users: bool,
+}
+
+/// What a fee is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeeOperation {
+    Funding,
+    Withdrawal,
+}
+
+/// Tenants.
+pub trait ClientContract: Send + Sync {
+    /// The client; a fault when there is none: a `ClientId` comes from a credential.
+    fn get(&self, tx: &ReadTx, client: ClientId) -> Result<Client>;
+
+    /// The fee for an amount, rounded up: the one function that says so.
+    fn fee(&self, tx: &ReadTx, client: ClientId, operation: FeeOperation, amount: Amount) -> Result<Amount>;
+
+    /// A stored secret of the client, such as a gateway's credentials. `None` when it was never set.
+    fn secret(&self, tx: &ReadTx, client: ClientId, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>>;
+
+    /// Every client, for jobs that go over all of them.
+    fn all(&self, tx: &ReadTx) -> Result<Vec<ClientId>>;
+}
+
+impl Settings {
+    /// What a new client gets: see the defaults of the handbook (docs/ARCHITECTURE.md, "Defaults").
+    pub fn for_new_client(mode: ClientMode, default: Currency) -> Result<Settings> {
+        let of = |text: &str| -> Result<Option<Amount>> {
+            let text: AmountText =
+                text.parse().map_err(|()| crate::kernel::error::fault!("{text} is no amount"))?;
+            text.not_negative("settings", default).map(Some)
+        };
+        Ok(Settings {
+            branding: Branding::default(),
+            fees: Fees::default(),
+            funding: FundingSettings { maximum: of("1000000")? },
+            withdrawal: WithdrawalSettings {
+                minimum: of("10")?,
+                automatic_up_to: of("1000")?,
+                approvals: 1,
+                auto_process: false,
+                beneficiary_cooling_hours: if mode == ClientMode::Live { 24 } else { 0 },
+            },
+            payment: PaymentSettings { expires_after_s: 24 * 3600, second_person_above: None },
+            transfer: TransferSettings { between_users: false },
+        })
+    }
+}
+
+refusals! {
+    /// What Client refuses.
+    pub enum ClientRefusal {
+        /// Another client of the installation has this slug.
+        SlugTaken { slug: String }: Conflict "slug_taken" => "slug {slug} is taken",
+        /// The default currency is one of the catalogue, and stays what it was once money was posted.
+        DefaultCurrencyFixed { currency: CurrencyCode }: Conflict "default_currency_fixed" => "{currency} stays the default",
+        /// The key was revoked before.
+        KeyRevoked: Conflict "key_revoked" => "the key is revoked",
+        /// A publishable key has no scopes, a secret key has at least one.
+        KeyScopes { reason: String }: Unprocessable "key_scopes" => "{reason}",
+    }
+}

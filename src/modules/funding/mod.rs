@@ -1,0 +1,9 @@
+//! funding
+
+use crate::kernel::boot::{Boot, BootError, Module};
+
+pub const MODULE: Module = Module { name: "funding", about: "", register, migrations: &[] };
+
+fn register(_boot: &mut Boot) -> Result<(), BootError> {
+    Ok(())
+}

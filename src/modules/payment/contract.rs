@@ -1,0 +1,174 @@
+//! What other modules may ask of payments and gateways.
+
+use std::{future::Future, pin::Pin};
+
+use crate::kernel::{
+    api::{
+        call::Caller,
+        input::{Metadata, text_enum},
+        principal::{ClientId, UserId},
+    },
+    clock::Time,
+    error::{Result, refusals},
+    id::id,
+    money::{Amount, CurrencyCode},
+    store::{
+        ReadTx, WriteTx,
+        codec::{Decode, Encode},
+    },
+};
+
+id!(/** A payment: money on its way in. */ PaymentId, "pay");
+id!(/** One try at a payment, through one gateway. */ AttemptId, "att");
+id!(/** A way in or out for money. */ GatewayId, "gtw");
+
+text_enum! {
+    pub enum PaymentStatus {
+        RequiresMethod = "requires_method",
+        RequiresAction = "requires_action",
+        Processing = "processing",
+        RequiresCapture = "requires_capture",
+        Settled = "settled",
+        Failed = "failed",
+        Canceled = "canceled",
+        Expired = "expired",
+    }
+}
+
+text_enum! {
+    /// Whether a person has to look.
+    pub enum Review {
+        None = "none",
+        NeedsReview = "needs_review",
+        Conflicted = "conflicted",
+        /// Marked as paid above the limit; a second person has to agree.
+        AwaitingSecond = "awaiting_second",
+    }
+}
+
+text_enum! {
+    /// How what came compares with what was asked.
+    pub enum PaidState { None = "none", Partial = "partial", Exact = "exact", Over = "over", Late = "late" }
+}
+
+text_enum! {
+    pub enum GatewayKind {
+        /// Bank or cash: instructions, and a person who says it came.
+        Manual = "manual",
+        /// Decides by the last digits of the amount. For tests; never active in a live client.
+        Sandbox = "sandbox",
+    }
+}
+
+/// A payment to be made.
+#[derive(Debug, Clone)]
+pub struct NewPayment {
+    pub user: Option<UserId>,
+    /// What has to come.
+    pub amount: Amount,
+    /// The id of what is paid for: a funding. `None` for a plain charge, which is credited to its user.
+    pub payable: Option<String>,
+    pub gateway: Option<GatewayId>,
+    /// `None`: the client's default.
+    pub expires_in_s: Option<u64>,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+}
+
+/// A payment, as other modules need it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PaymentInfo {
+    pub id: PaymentId,
+    pub status: PaymentStatus,
+    pub amount: Amount,
+    pub gateway: Option<GatewayId>,
+    pub expires_at: Time,
+}
+
+/// A gateway, as other modules need it.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct GatewayInfo {
+    pub id: GatewayId,
+    pub kind: GatewayKind,
+    pub slug: String,
+}
+
+/// Money to be sent out. `reference` is ours and stays the same for one withdrawal: a gateway sends it once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PayoutRequest {
+    pub reference: String,
+    pub amount: Amount,
+    /// The method as JSON: `{type: "bank", …}`.
+    pub method: serde_json::Value,
+}
+
+/// What a gateway said to a payout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayoutOutcome {
+    /// It has arrived.
+    Completed { reference: String },
+    /// It is on its way; more will be known.
+    Sent { reference: String },
+    /// Provably not sent.
+    Failed { reason: String },
+    /// Nobody can say: a person, or a look-up by our reference, has to find out. Never sent again by itself.
+    Unknown { reason: String },
+}
+
+/// Payments and gateways.
+pub trait PaymentContract: Send + Sync {
+    /// Makes a payment and announces `payment.created`. Refuses what a gateway refuses when one is named.
+    fn create(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        new: NewPayment,
+    ) -> Result<PaymentInfo>;
+
+    fn get(&self, tx: &ReadTx, client: ClientId, payment: PaymentId) -> Result<PaymentInfo>;
+
+    /// Cancels an open payment because what it was for is canceled. Refuses `invalid_state_transition`.
+    fn cancel(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, payment: PaymentId) -> Result<()>;
+
+    /// The gateway to pay out through: the one named, or the first active one that takes the amount. Refuses
+    /// `gateway_unavailable`, `not_found`.
+    fn payout_gateway(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        named: Option<GatewayId>,
+        amount: Amount,
+    ) -> Result<GatewayInfo>;
+
+    /// Asks a gateway to send money. Called with no transaction open.
+    fn payout(
+        &self,
+        gateway: GatewayInfo,
+        request: PayoutRequest,
+    ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>>;
+}
+
+refusals! {
+    /// What Payment refuses.
+    pub enum PaymentRefusal {
+        /// No active gateway takes this currency and amount, or the one named does not.
+        GatewayUnavailable { reason: String }: Unprocessable "gateway_unavailable" => "{reason}",
+        /// An active gateway of this client has this slug.
+        GatewayTaken { slug: String }: Conflict "gateway_taken" => "a gateway {slug} exists already",
+        /// What came is of another currency than what was asked.
+        PaymentCurrencyMismatch { found: CurrencyCode, wanted: CurrencyCode }: Unprocessable "payment_currency_mismatch"
+            => "{found} came, {wanted} was asked",
+        /// The gateway's reference settled another payment already: money is credited once.
+        ReferenceUsed { payment_id: PaymentId }: Conflict "reference_used" => "{payment_id} has this reference",
+        /// Another payment of the client has this external id.
+        PaymentExternalIdTaken { existing_id: PaymentId }: Conflict "payment_external_id_taken"
+            => "{existing_id} has this external id",
+        /// The payment's time is over. Money that still comes goes to suspense.
+        PaymentExpired: Gone "payment_expired" => "the payment has expired",
+        /// Another attempt is open; wait until it ends, or until it fails.
+        AttemptOpen { attempt_id: AttemptId }: Conflict "attempt_open" => "{attempt_id} is still open",
+        /// Only payments through a manual gateway are marked by hand.
+        NotManual: Unprocessable "not_manual" => "this payment is not made through a manual gateway",
+    }
+}

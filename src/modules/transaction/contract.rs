@@ -1,0 +1,120 @@
+//! What other modules may ask of transaction records.
+
+use crate::kernel::{
+    api::{
+        call::Caller,
+        input::{Metadata, text_enum},
+        principal::{ClientId, UserId},
+    },
+    clock::Time,
+    error::{Result, refusals},
+    id::id,
+    money::Amount,
+    store::{
+        ReadTx, WriteTx,
+        codec::{Decode, Encode},
+    },
+};
+use crate::modules::balance::contract::EntryId;
+
+id!(/** A transaction record: one side of one movement, as its user sees it. */ TransactionId, "txn");
+id!(/** A transfer. */ TransferId, "tfr");
+
+text_enum! {
+    /// Which way the money went, for the user.
+    pub enum EntryType { Credit = "credit", Debit = "debit", Fee = "fee" }
+}
+
+text_enum! {
+    /// Follows the state of what caused it.
+    pub enum TransactionStatus {
+        Pending = "pending",
+        Completed = "completed",
+        /// It did not come about: the money never moved, or moved back with its hold.
+        Failed = "failed",
+        /// It came about and was taken back by another entry.
+        Reversed = "reversed",
+    }
+}
+
+/// A movement of money as its user sees it.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Transaction {
+    pub id: TransactionId,
+    pub user: UserId,
+    pub entry_type: EntryType,
+    pub amount: Amount,
+    /// What the user could spend afterwards.
+    pub balance_after: Amount,
+    pub status: TransactionStatus,
+    /// A category's stable key.
+    pub category: String,
+    pub narration: String,
+    /// The id of what caused it.
+    pub cause: String,
+    /// The entry that moved the money (for a pending one: the entry that set it aside).
+    pub entry: EntryId,
+    pub metadata: Metadata,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+
+/// A record to be written, in the transaction of its entry.
+#[derive(Debug, Clone)]
+pub struct NewTransaction<'a> {
+    pub user: UserId,
+    pub entry_type: EntryType,
+    pub amount: Amount,
+    pub balance_after: Amount,
+    pub status: TransactionStatus,
+    pub category: &'a str,
+    pub narration: &'a str,
+    pub cause: String,
+    pub entry: EntryId,
+}
+
+/// The customer-facing record of every movement.
+pub trait TransactionContract: Send + Sync {
+    /// Writes a record and announces `transaction.created`. Refuses `category_unknown`.
+    fn record(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        new: NewTransaction<'_>,
+    ) -> Result<TransactionId>;
+
+    /// Follows its cause to `status`; `entry` is the entry that did it.
+    fn follow(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        transaction: TransactionId,
+        status: TransactionStatus,
+        entry: EntryId,
+    ) -> Result<()>;
+
+    fn find(&self, tx: &ReadTx, client: ClientId, transaction: TransactionId) -> Result<Option<Transaction>>;
+}
+
+refusals! {
+    /// What Transaction refuses.
+    pub enum TransactionRefusal {
+        /// The money would come back to where it left.
+        SameAccount: Unprocessable "same_account" => "the two accounts are the same",
+        /// The two accounts are of different currencies.
+        CurrencyMismatch { found: String, wanted: String }: Unprocessable "currency_mismatch" => "{found}, wanted {wanted}",
+        /// A transfer from the house, or to it, says why.
+        ReasonRequired: Unprocessable "reason_required" => "say why in `reason`",
+        /// The client does not let its users transfer to each other.
+        TransfersOff: Forbidden "transfers_off" => "transfers between users are off",
+        /// More than is still held was to be captured.
+        CaptureTooLarge { remaining: Amount }: Unprocessable "capture_too_large" => "{remaining} is still held",
+        /// More than was transferred was to be reversed, all reversals together.
+        ReverseTooLarge { remaining: Amount }: Unprocessable "reverse_too_large" => "{remaining} can still be reversed",
+        /// Another transfer of the client has this external id.
+        TransferExternalIdTaken { existing_id: TransferId }: Conflict "transfer_external_id_taken"
+            => "{existing_id} has this external id",
+    }
+}

@@ -1,0 +1,11 @@
+//! transaction
+
+pub mod contract;
+
+use crate::kernel::boot::{Boot, BootError, Module};
+
+pub const MODULE: Module = Module { name: "transaction", about: "", register, migrations: &[] };
+
+fn register(_boot: &mut Boot) -> Result<(), BootError> {
+    Ok(())
+}

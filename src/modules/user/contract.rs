@@ -1,0 +1,103 @@
+//! What other modules may ask of users.
+
+use crate::kernel::{
+    api::{
+        call::Caller,
+        input::{Metadata, text_enum},
+        principal::{ClientId, UserId},
+    },
+    clock::Time,
+    error::{Result, refusals},
+    store::{
+        ReadTx, WriteTx,
+        codec::{Decode, Encode},
+    },
+};
+use crate::modules::role::contract::RoleId;
+
+text_enum! {
+    /// What a user may do at all.
+    pub enum UserStatus {
+        Active = "active",
+        /// Signs in and looks; pays nothing out. Credits go on.
+        Frozen = "frozen",
+        /// Does not sign in either.
+        Disabled = "disabled",
+    }
+}
+
+/// A customer or a member of staff of a client.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct User {
+    pub id: UserId,
+    /// Lower case; unique in the client.
+    pub email: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub phone: Option<String>,
+    pub status: UserStatus,
+    pub roles: Vec<RoleId>,
+    /// What others give when they register; unique in the client.
+    pub referral_code: String,
+    pub referred_by: Option<UserId>,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+
+/// A user to be made.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    pub email: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub phone: Option<String>,
+    /// Empty: the built-in role `user`.
+    pub roles: Vec<RoleId>,
+    /// As made by `kernel::password`; without one the user cannot sign in.
+    pub password_hash: Option<String>,
+    pub referral_code: Option<String>,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+}
+
+/// The people of a client.
+pub trait UserContract: Send + Sync {
+    fn find(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<User>>;
+
+    /// The user. Refuses `not_found`, the same for another client's.
+    fn get(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User>;
+
+    /// Whatever the spelling of the address: case and surrounding spaces do not matter.
+    fn find_by_email(&self, tx: &ReadTx, client: ClientId, email: &str) -> Result<Option<User>>;
+
+    /// Makes a user and announces `user.registered`. Refuses `email_taken`, `referral_unknown`, `external_id_taken`.
+    fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User>;
+
+    /// The user, when money may leave its accounts. Refuses `not_found`, `user_not_active`.
+    fn check_may_pay(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User>;
+
+    /// The hash of the password; `None` when none was ever set.
+    fn password_hash(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<String>>;
+
+    fn set_password_hash(&self, tx: &mut WriteTx, client: ClientId, user: UserId, hash: String)
+    -> Result<()>;
+}
+
+refusals! {
+    /// What User refuses.
+    pub enum UserRefusal {
+        /// Somebody of this client has this address.
+        EmailTaken: Conflict "email_taken" => "this e-mail address is taken",
+        /// A frozen or disabled user pays nothing out. Credits, voids and the expiry of holds go on.
+        UserNotActive { status: UserStatus }: Unprocessable "user_not_active" => "the user is {status}",
+        /// Nobody of this client has this referral code.
+        ReferralUnknown: Unprocessable "referral_unknown" => "nobody has this referral code",
+        /// Somebody or something of this kind has this external id; it names one object for ever.
+        ExternalIdTaken { existing_id: String }: Conflict "external_id_taken" => "{existing_id} has this external id",
+        /// A client always keeps one active admin.
+        LastAdmin: Conflict "last_admin" => "this is the last active admin",
+    }
+}

@@ -1,0 +1,11 @@
+//! user
+
+pub mod contract;
+
+use crate::kernel::boot::{Boot, BootError, Module};
+
+pub const MODULE: Module = Module { name: "user", about: "", register, migrations: &[] };
+
+fn register(_boot: &mut Boot) -> Result<(), BootError> {
+    Ok(())
+}

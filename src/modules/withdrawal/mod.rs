@@ -1,0 +1,9 @@
+//! withdrawal
+
+use crate::kernel::boot::{Boot, BootError, Module};
+
+pub const MODULE: Module = Module { name: "withdrawal", about: "", register, migrations: &[] };
+
+fn register(_boot: &mut Boot) -> Result<(), BootError> {
+    Ok(())
+}

@@ -221,7 +221,9 @@ fn authenticate(
         && let Some(named) = headers.get("x-client-id")
     {
         let client = named.to_str().ok().and_then(|it| it.parse::<ClientId>().ok());
-        principal.client = Some(client.ok_or(ApiRefusal::NotFound)?);
+        let client = client.ok_or(ApiRefusal::NotFound)?;
+        kernel.authenticators.iter().try_for_each(|it| it.1.check_client(tx, client))?;
+        principal.client = Some(client);
     }
     let reach = allow(endpoint, &principal)?;
     Ok((principal, reach))

@@ -247,6 +247,24 @@ impl<T: Field> Field for Option<T> {
     }
 }
 
+/// A field of a PATCH that can be left alone, switched off or set: omitted, `null`, or a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Change<T> {
+    #[default]
+    Keep,
+    Clear,
+    Set(T),
+}
+
+impl<T: Field> Field for Change<T> {
+    fn parse(value: Value) -> Result<Self, Flaws> {
+        if value.is_null() { Ok(Change::Clear) } else { T::parse(value).map(Change::Set) }
+    }
+    fn absent() -> Option<Self> {
+        Some(Change::Keep)
+    }
+}
+
 impl<T: Field> Field for Vec<T> {
     fn parse(value: Value) -> Result<Self, Flaws> {
         let Value::Array(values) = value else {
@@ -483,6 +501,20 @@ mod tests {
             ("colour", "unknown_field"),
         ];
         assert_eq!(found, wanted.map(|(param, code)| (param.to_owned(), code)));
+    }
+
+    struct PatchIn {
+        limit: Change<u32>,
+    }
+    input!(PatchIn { limit });
+
+    #[test]
+    fn an_omitted_field_is_kept_and_null_switches_off() {
+        let limit = |body: Value| parse_object::<PatchIn>(body).map(|it| it.limit).ok();
+        assert_eq!(limit(json!({})), Some(Change::Keep));
+        assert_eq!(limit(json!({"limit": null})), Some(Change::Clear));
+        assert_eq!(limit(json!({"limit": 0})), Some(Change::Set(0)));
+        assert_eq!(limit(json!({"limit": ""})), None);
     }
 
     #[test]

@@ -161,10 +161,7 @@ async fn answer(
             }
             let write = prepare(kernel.clone(), raw.clone()).await?;
             let endpoint = endpoint.clone();
-            kernel
-                .store
-                .write(move |tx| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, write))
-                .await
+            kernel.store.write(move |tx| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, write)).await
         }
         Handler::Async(run) => run(kernel.clone(), raw).await.map(|body| Answer {
             status: endpoint.status,

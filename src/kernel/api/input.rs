@@ -217,13 +217,22 @@ pub fn parse_object<T: Input>(value: Value) -> Result<T, Flaws> {
     fields.finish(taken)
 }
 
+/// What a field is called outside: `r#type` is `type`.
+pub const fn field_name(identifier: &'static str) -> &'static str {
+    match identifier.as_bytes() {
+        [b'r', b'#', ..] => identifier.split_at(2).1,
+        _ => identifier,
+    }
+}
+
 /// Lists the fields of an input struct: see the head of this file.
 macro_rules! input {
     ($name:ident { $($field:ident),* $(,)? }) => {
         impl $crate::kernel::api::input::Input for $name {
-            const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
+            const NAMES: &'static [&'static str] =
+                &[$($crate::kernel::api::input::field_name(stringify!($field))),*];
             fn take(fields: &mut $crate::kernel::api::input::Fields) -> Option<Self> {
-                $( let $field = fields.take(stringify!($field)); )*
+                $( let $field = fields.take($crate::kernel::api::input::field_name(stringify!($field))); )*
                 Some($name { $( $field: $field? ),* })
             }
         }
@@ -478,6 +487,18 @@ mod tests {
         count: u32,
     }
     input!(InnerIn { count });
+
+    #[derive(Debug, PartialEq)]
+    struct KeywordIn {
+        r#type: Shade,
+    }
+    input!(KeywordIn { r#type });
+
+    #[test]
+    fn a_field_may_be_called_like_a_keyword() {
+        assert_eq!(KeywordIn::NAMES, ["type"]);
+        assert_eq!(parse_object(json!({"type": "dark"})), Ok(KeywordIn { r#type: Shade::Dark }));
+    }
 
     #[derive(Debug, PartialEq)]
     struct OuterIn {

@@ -1,5 +1,15 @@
 //! Coffer: a payments and investments back office in one binary.
 
+mod app;
 pub mod config;
 mod kernel;
 mod modules;
+pub mod testing;
+
+pub use app::{App, StartError};
+
+/// What benches and fuzz targets reach. Not part of any promise; `tests/tidy.rs` keeps the list short.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::kernel::{clock, error, store};
+}

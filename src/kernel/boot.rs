@@ -73,6 +73,9 @@ impl Catalogue {
     }
 }
 
+/// Whether the installation has an operator.
+type Claim = dyn Fn(&ReadTx) -> Result<bool> + Send + Sync;
+
 /// What a check of the books found wrong; empty when it is right.
 pub type Check = dyn Fn(&ReadTx) -> Result<Vec<String>> + Send + Sync;
 
@@ -147,6 +150,7 @@ pub struct Boot {
     authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     listeners: Vec<Listener>,
     jobs: Vec<Job>,
+    claim: Option<Box<Claim>>,
     catalogue: Catalogue,
     errors: Vec<BootError>,
 }
@@ -172,6 +176,7 @@ impl Boot {
             authenticators: vec![],
             listeners: vec![],
             jobs: vec![],
+            claim: None,
             catalogue: Catalogue::default(),
             errors: vec![],
         }
@@ -310,6 +315,11 @@ impl Boot {
         self.checks.push((name, Arc::new(check)));
     }
 
+    /// Says whether the installation has an operator; until it has, only the claim answers.
+    pub fn claim(&mut self, is_claimed: impl Fn(&ReadTx) -> Result<bool> + Send + Sync + 'static) {
+        self.claim = Some(Box::new(is_claimed));
+    }
+
     /// Recognises credentials that start with one of `prefixes`.
     pub fn authenticator(
         &mut self,
@@ -320,7 +330,8 @@ impl Boot {
     }
 
     /// Everything registered: hangs the event bus on the store and hands over the kernel.
-    pub fn finish(self, epoch: u64) -> Kernel {
+    pub fn finish(self, epoch: u64) -> Result<Kernel> {
+        let claimed = self.claim.as_ref().map_or(Ok(false), |it| self.store.read(|tx| it(tx)))?;
         let bell = Arc::new(Bell::default());
         self.store.extend(Bus::new(self.listeners, bell.clone()));
         let retry =
@@ -330,11 +341,12 @@ impl Boot {
             bell,
             jobs: self.jobs,
             retry,
+            delivers: self.config.events.enabled,
             stopping: AtomicBool::new(false),
         };
         let names = self.endpoints.iter().flat_map(|it| it.access.names()).collect();
         let permissions = self.catalogue.0.get_or_init(|| Arc::new(names)).clone();
-        Kernel {
+        Ok(Kernel {
             limits: Limits::new(&self.config.limits),
             store: self.store,
             secrets: self.secrets,
@@ -351,10 +363,10 @@ impl Boot {
             authenticators: self.authenticators,
             permissions,
             worker: Arc::new(worker),
-            claimed: AtomicBool::new(false),
+            claimed: AtomicBool::new(claimed),
             epoch,
             is_ephemeral: self.is_ephemeral,
-        }
+        })
     }
 
     fn taken(&mut self, what: &'static str, name: &str) {

@@ -161,10 +161,7 @@ async fn answer(
             }
             let write = prepare(kernel.clone(), raw.clone()).await?;
             let endpoint = endpoint.clone();
-            kernel
-                .store
-                .write(move |tx| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, write))
-                .await
+            kernel.store.write(move |tx| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, write)).await
         }
         Handler::Async(run) => run(kernel.clone(), raw).await.map(|body| Answer {
             status: endpoint.status,
@@ -221,7 +218,9 @@ fn authenticate(
         && let Some(named) = headers.get("x-client-id")
     {
         let client = named.to_str().ok().and_then(|it| it.parse::<ClientId>().ok());
-        principal.client = Some(client.ok_or(ApiRefusal::NotFound)?);
+        let client = client.ok_or(ApiRefusal::NotFound)?;
+        kernel.authenticators.iter().try_for_each(|it| it.1.check_client(tx, client))?;
+        principal.client = Some(client);
     }
     let reach = allow(endpoint, &principal)?;
     Ok((principal, reach))

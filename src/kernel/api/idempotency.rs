@@ -377,3 +377,23 @@ pub fn documented(endpoint: &Endpoint) -> Value {
         "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x21-\\x7e]+$" },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::store::codec::golden;
+
+    #[test]
+    fn the_stored_form_stays_what_it_is() {
+        let outcome = Outcome::Answered { status: 201, body: b"{}".to_vec() };
+        golden("kernel.idempotency", &Record { fingerprint: [7; 16], outcome });
+    }
+
+    #[test]
+    fn bodies_are_compared_by_meaning() {
+        let secrets = Secrets::new(&[7; 32]);
+        let parse = |text: &str| fingerprint(&secrets, &serde_json::from_str(text).unwrap_or_default());
+        assert_eq!(parse(r#"{"a":1,"b":[2]}"#), parse(r#" { "b" : [ 2 ], "a" : 1 } "#));
+        assert_ne!(parse(r#"{"a":1}"#), parse(r#"{"a":2}"#));
+    }
+}

@@ -15,3 +15,4 @@ pub mod page;
 pub mod principal;
 pub mod problem;
 pub mod server;
+pub mod testing;

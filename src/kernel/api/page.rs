@@ -168,6 +168,17 @@ fn page_through<K: Key, V: Row>(
     collect(tx.scan_index(table, index, scan), paging, position, keep)
 }
 
+/// A page of a list that is short enough to be made whole: `items` in the order of their positions.
+pub fn page_of<T>(items: Vec<T>, paging: &Paging, position: impl Fn(&T) -> Vec<u8>) -> Result<Page<T>> {
+    let behind = paging.behind()?;
+    let mut data: Vec<T> = items;
+    data.retain(|it| behind.is_none_or(|key| position(it).as_slice() > key));
+    let has_more = data.len() > paging.limit;
+    data.truncate(paging.limit);
+    let next_cursor = data.last().filter(|_| has_more).map(|it| paging.cursor_at(&position(it)));
+    Ok(Page { object: "list", data, has_more, next_cursor })
+}
+
 fn collect<K, V>(
     rows: impl Iterator<Item = Result<(K, V)>>,
     paging: &Paging,
@@ -243,6 +254,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_short_list_is_paged_like_a_table() {
+        let items = || vec!["a", "b", "c"];
+        let position = |it: &&str| it.as_bytes().to_vec();
+        let paging = |cursor: Option<String>| {
+            let cursor = cursor.map(|it| Cursor::parse(it.into()).unwrap());
+            Paging::new(Limit(2), &cursor, ())
+        };
+        let first = page_of(items(), &paging(None), position).unwrap();
+        assert_eq!((&first.data, first.has_more), (&vec!["a", "b"], true));
+        let second = page_of(items(), &paging(first.next_cursor), position).unwrap();
+        assert_eq!((second.data, second.has_more, second.next_cursor), (vec!["c"], false, None));
+    }
 
     #[test]
     fn a_formula_in_a_csv_cell_is_neutralised_and_an_amount_is_not() {

@@ -53,6 +53,8 @@ pub struct Worker {
     pub bell: Arc<Bell>,
     pub jobs: Vec<Job>,
     pub retry: RetryPolicy,
+    /// Off: deliveries are stored and wait.
+    pub delivers: bool,
     pub stopping: AtomicBool,
 }
 
@@ -94,11 +96,12 @@ impl Worker {
                 busy = true;
             }
         }
-        let waiting = self.store.read(|tx| {
-            let retry = tx.scan_index(&DELIVERIES, "events.scheduled", Scan::all()).next().transpose()?;
-            let ready = tx.scan_index(&DELIVERIES, "events.ready", Scan::all()).next().transpose()?;
-            Ok(ready.is_some() || retry.is_some_and(|(_, it)| it.due_at <= now))
-        })?;
+        let waiting = self.delivers
+            && self.store.read(|tx| {
+                let retry = tx.scan_index(&DELIVERIES, "events.scheduled", Scan::all()).next().transpose()?;
+                let ready = tx.scan_index(&DELIVERIES, "events.ready", Scan::all()).next().transpose()?;
+                Ok(ready.is_some() || retry.is_some_and(|(_, it)| it.due_at <= now))
+            })?;
         if waiting {
             let retry = self.retry.clone();
             self.store.write_blocking(move |tx| deliver(tx, &retry))?;

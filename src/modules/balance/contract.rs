@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::kernel::{
     api::{
-        call::Caller,
         input::text_enum,
         principal::{ClientId, UserId},
     },

@@ -1,0 +1,253 @@
+//! The server, top to bottom: open the store · migrate · register the modules · start the worker · serve · stop.
+
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
+
+use axum::Router;
+use tokio::sync::watch;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+
+use crate::{
+    config::{Commit, Config},
+    kernel::{
+        api::{audit, dispatch, idempotency, meta, server, testing},
+        boot::{Boot, BootError, Kernel},
+        clock::{Clock, Time},
+        error::Error,
+        events::outbox::{DELIVERIES, EVENTS, highest_event},
+        secret::Secrets,
+        store::{
+            CommitMode, OpenError, Store, StoreOptions, Table, WriteTx,
+            codec::{Decode, Encode, row},
+            migration::{self, MIGRATIONS, MigrateError},
+            random::Random,
+        },
+    },
+    modules::MODULES,
+};
+
+/// The whole server.
+pub struct App {
+    kernel: Arc<Kernel>,
+    worker: Option<JoinHandle<()>>,
+}
+
+/// Why the server does not start: one line, with the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    #[error("{0:#}")]
+    Key(anyhow::Error),
+    #[error("cannot listen on {0}: {1}; is another server running there?")]
+    Listen(String, std::io::Error),
+    #[error("{0}")]
+    Store(#[from] Error),
+}
+
+impl StartError {
+    /// As documented in `coffer --help`; the numbers are those of sysexits.h.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            StartError::Open(error) => error.exit_code(),
+            StartError::Migrate(error) => error.exit_code(),
+            StartError::Boot(_) | StartError::Store(_) => 70,
+            StartError::Key(_) => 77,
+            StartError::Listen(..) => 71,
+        }
+    }
+}
+
+/// () → this incarnation of the server.
+const INCARNATION: Table<(), Incarnation> = Table::new("kernel.incarnation");
+
+/// How often the server was started on this database.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+struct Incarnation {
+    epoch: u64,
+    started_at: Time,
+}
+row!(Incarnation);
+
+impl App {
+    /// Opens the configured database; makes a new one (with its key file) when `create` and there is none.
+    pub fn open(config: Config, create: bool, clock: Clock) -> Result<App, StartError> {
+        let path = &config.storage.path;
+        let is_new = create && !path.exists();
+        if is_new && let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| StartError::Key(error.into()))?;
+        }
+        let store = Store::open_file(path, create, options(&config, clock))?;
+        let secrets = Secrets::open(&config.key_file(), is_new, &mut Random::Os).map_err(StartError::Key)?;
+        App::start(store, secrets, config, false)
+    }
+
+    /// A server whose data lives in memory and vanishes with it. With a `seed`, ids and tokens repeat.
+    pub fn in_memory(mut config: Config, clock: Clock, seed: Option<u64>) -> Result<App, StartError> {
+        // A test harness is not an attacker: only the sign-in lock-out stays.
+        config.limits.unauthenticated_per_s = 0;
+        config.limits.sign_in_per_minute = 0;
+        let store = Store::in_memory(StoreOptions { seed, ..options(&config, clock) });
+        let key = Random::new(seed).bytes();
+        App::start(store, Secrets::new(&key), config, true)
+    }
+
+    /// As [`App::in_memory`], on a store of the caller's: a file, a failing disk.
+    pub fn start(
+        store: Store,
+        secrets: Secrets,
+        config: Config,
+        is_ephemeral: bool,
+    ) -> Result<App, StartError> {
+        migrate(&store)?;
+        let epoch = store.write_blocking(begin_incarnation)?;
+        if let Some(last) = store.read(highest_event)? {
+            store.ids_after(last);
+        }
+        let kernel = Arc::new(register(store, secrets, config, is_ephemeral)?.finish(epoch)?);
+        let worker = kernel.worker.clone();
+        let worker = std::thread::Builder::new().name("worker".into()).spawn(move || worker.run());
+        let worker = worker.map_err(|error| StartError::Key(error.into()))?;
+        Ok(App { kernel, worker: Some(worker) })
+    }
+
+    /// The kernel over a database opened for reading only: for `verify` and the like beside a running server.
+    pub fn inspect(config: Config, clock: Clock) -> Result<Kernel, StartError> {
+        let store = Store::open_read_only(&config.storage.path, clock)?;
+        let secrets = Secrets::open(&config.key_file(), false, &mut Random::Os)
+            .unwrap_or_else(|_| Secrets::new(&[0; 32]));
+        Ok(register(store, secrets, config, false)?.finish(0)?)
+    }
+
+    pub fn kernel(&self) -> &Arc<Kernel> {
+        &self.kernel
+    }
+
+    /// The HTTP surface, without a socket.
+    pub fn router(&self) -> Router {
+        router(&self.kernel)
+    }
+
+    /// Listens as configured until `stop` turns true, and on the local socket of the command line beside it.
+    pub async fn serve(
+        &self,
+        listener: server::Listener,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), StartError> {
+        let config = &self.kernel.config;
+        let serving = server::serve(listener, self.router(), config.server.clone(), false, stop.clone());
+        if self.kernel.is_ephemeral {
+            serving.await;
+            return Ok(());
+        }
+        let path = config.socket_path();
+        let local = server::Listener::bind_local(&path);
+        let local = local.map_err(|error| StartError::Listen(path.display().to_string(), error))?;
+        let admin = server::serve(local, self.router(), config.server.clone(), true, stop);
+        tokio::join!(serving, admin);
+        Ok(())
+    }
+
+    /// Stops the worker and closes the database. Also when dropped.
+    pub fn close(&mut self) {
+        self.kernel.worker.stop();
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+        if let Err(error) = self.kernel.store.close() {
+            tracing::error!(error = %error, "The database did not close cleanly: {error}");
+        }
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Everything the server answers.
+pub fn router(kernel: &Arc<Kernel>) -> Router {
+    let pages = meta::pages(kernel);
+    let origins: Vec<_> = kernel.config.server.cors_origins.iter().filter_map(|it| it.parse().ok()).collect();
+    let router = dispatch::router(kernel).merge(pages);
+    if origins.is_empty() {
+        return router;
+    }
+    let exposed = ["x-request-id", "etag", "retry-after", "idempotent-replayed"]
+        .map(hyper::header::HeaderName::from_static);
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods(Any)
+        .allow_headers(Any)
+        .expose_headers(exposed)
+        .max_age(Duration::from_secs(3600));
+    router.layer(cors)
+}
+
+fn options(config: &Config, clock: Clock) -> StoreOptions {
+    StoreOptions {
+        commit: match config.storage.commit {
+            Commit::Safe => CommitMode::Safe,
+            Commit::Fast => CommitMode::Fast,
+        },
+        cache_bytes: config.cache_bytes(),
+        queue: config.storage.queue_jobs,
+        clock,
+        seed: None,
+        min_free_bytes: config.storage.min_free_mb * 1024 * 1024,
+    }
+}
+
+fn migrate(store: &Store) -> Result<(), StartError> {
+    for module in MODULES {
+        for applied in migration::migrate(store, module.name, module.migrations)? {
+            tracing::info!(
+                module = module.name,
+                version = applied.version,
+                "Migrated {} to {}",
+                module.name,
+                applied.name
+            );
+        }
+    }
+    Ok(())
+}
+
+fn begin_incarnation(tx: &mut WriteTx) -> crate::kernel::error::Result<u64> {
+    let epoch = tx.get(&INCARNATION, &())?.map_or(1, |it| it.epoch + 1);
+    let row = Incarnation { epoch, started_at: tx.now() };
+    tx.put(&INCARNATION, &(), &row)?;
+    Ok(epoch)
+}
+
+fn register(store: Store, secrets: Secrets, config: Config, is_ephemeral: bool) -> Result<Boot, StartError> {
+    let keep = Duration::from_secs(config.idempotency.keep_days * 24 * 3600);
+    let mut boot = Boot::new(store, Arc::new(secrets), Arc::new(config), is_ephemeral);
+    boot.refusals(meta::refusals());
+    boot.endpoints(meta::endpoints());
+    boot.endpoints(audit::endpoints());
+    if is_ephemeral {
+        boot.endpoints(testing::endpoints());
+    }
+    boot.alias("evt", "event");
+    boot.alias("dlv", "delivery");
+    boot.alias("aud", "audit row");
+    boot.alias("req", "request");
+    boot.job(idempotency::sweeper(keep));
+    boot.tables(vec![
+        EVENTS.info(),
+        DELIVERIES.info(),
+        audit::AUDIT.info(),
+        idempotency::RECORDS.info(),
+        MIGRATIONS.info(),
+        INCARNATION.info(),
+    ]);
+    for module in MODULES {
+        boot.register(module)?;
+    }
+    Ok(boot)
+}

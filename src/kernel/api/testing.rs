@@ -1,0 +1,45 @@
+//! What only an instance started in memory answers: moving its clock.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    call::Call,
+    endpoint::{Endpoint, post},
+    input::{Flaw, input},
+};
+use crate::kernel::{boot::Kernel, clock::Time, error::fault};
+
+#[derive(utoipa::ToSchema)]
+struct AdvanceIn {
+    /// From 1 to ten years.
+    seconds: u64,
+}
+input!(AdvanceIn { seconds });
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct ClockOut {
+    #[schema(value_type = String)]
+    object: &'static str,
+    now: Time,
+}
+
+pub fn endpoints() -> Vec<Endpoint> {
+    let about = "Move the clock; answers when everything that came due has run";
+    let advance = post("/testing/clock/advance").about(about).operator().plain().status(200);
+    vec![advance.example(json!({ "seconds": 60 })).runs(
+        |kernel: Arc<Kernel>, call: Call<(), AdvanceIn>| async move {
+            let seconds = call.input.seconds;
+            if !(1..=10 * 366 * 24 * 3600).contains(&seconds) {
+                return Err(Flaw::new("seconds", "out_of_range", "must be from 1 to ten years").into());
+            }
+            kernel.store.clock().advance(Duration::from_secs(seconds));
+            let worker = kernel.worker.clone();
+            let settled = tokio::task::spawn_blocking(move || worker.settle()).await;
+            settled.map_err(|error| fault!("the worker panicked: {error}"))??;
+            Ok(ClockOut { object: "clock", now: kernel.store.clock().now() })
+        },
+    )]
+}

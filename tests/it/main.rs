@@ -1,0 +1,7 @@
+//! The server as a client sees it: real HTTP on a free port. One file per module; this one holds what they share.
+//!
+//! An `Instance` checks every invariant of its books when it is dropped.
+
+mod gateway_routes;
+mod golden;
+mod permissions;

@@ -121,7 +121,7 @@ async fn answer(
     };
 
     if let Handler::Read(read) = &endpoint.handler {
-        let csv = endpoint.list && accepts_csv(&parts.headers);
+        let csv = endpoint.csv && accepts_csv(&parts.headers);
         if csv {
             (caller.principal, caller.reach) = kernel.store.read(who)?;
             return csv_response(

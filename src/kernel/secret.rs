@@ -161,7 +161,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("coffer.key");
-        let mut random = Random::seeded(1);
+        let mut random = Random::new(Some(1));
         assert!(Secrets::open(&path, false, &mut random).is_err());
         let first = Secrets::open(&path, true, &mut random).unwrap().hash("a");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

@@ -101,3 +101,21 @@ pub fn endpoints() -> Vec<Endpoint> {
         },
     )]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::store::codec::golden;
+
+    #[test]
+    fn the_stored_form_stays_what_it_is() {
+        let row = AuditRow {
+            at: Time::from_micros(1_795_342_000_000_000),
+            actor: Actor::System,
+            action: "POST /withdrawals".into(),
+            entity: "wdr_1".into(),
+            request_id: "req_1".into(),
+        };
+        golden("kernel.audit", &row);
+    }
+}

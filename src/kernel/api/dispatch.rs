@@ -140,7 +140,7 @@ async fn answer(
     (caller.principal, caller.reach) = kernel.store.read(who)?;
     let limit = endpoint.max_body_bytes.unwrap_or(kernel.config.server.max_body_bytes);
     let body = read_body(&parts.method, &parts.headers, body, limit).await?;
-    caller.fingerprint = fingerprint(&body);
+    caller.fingerprint = fingerprint(&kernel.secrets, &body);
     let (dry_run, query) = take_dry_run(endpoint, query)?;
     let raw = RawCall { caller, path, query, body };
     let key = idempotency_key(endpoint, &parts.headers)?.filter(|_| !dry_run);
@@ -153,6 +153,15 @@ async fn answer(
                 idempotency::run(tx, &endpoint, &raw, scoped, dry_run, |tx| write(tx, raw.clone()))
             };
             kernel.store.write(job).await
+        }
+        Handler::Prepared(prepare) => {
+            let known = |tx: &ReadTx| scoped.map_or(Ok(None), |it| idempotency::answered(tx, it, &raw));
+            if let Some(answer) = kernel.store.read(known)? {
+                return Ok(answer_response(answer));
+            }
+            let write = prepare(kernel.clone(), raw.clone()).await?;
+            let endpoint = endpoint.clone();
+            kernel.store.write(move |tx| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, write)).await
         }
         Handler::Async(run) => run(kernel.clone(), raw).await.map(|body| Answer {
             status: endpoint.status,
@@ -209,7 +218,9 @@ fn authenticate(
         && let Some(named) = headers.get("x-client-id")
     {
         let client = named.to_str().ok().and_then(|it| it.parse::<ClientId>().ok());
-        principal.client = Some(client.ok_or(ApiRefusal::NotFound)?);
+        let client = client.ok_or(ApiRefusal::NotFound)?;
+        kernel.authenticators.iter().try_for_each(|it| it.1.check_client(tx, client))?;
+        principal.client = Some(client);
     }
     let reach = allow(endpoint, &principal)?;
     Ok((principal, reach))

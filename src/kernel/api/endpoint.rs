@@ -133,13 +133,20 @@ type Reading = dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync;
 type Writing = dyn Fn(&mut WriteTx, RawCall) -> Result<Value> + Send + Sync;
 type Asynchronous = dyn Fn(Arc<Kernel>, RawCall) -> Answered + Send + Sync;
 
+/// The write that a preparation led to, with what was prepared inside.
+pub type Prepared = Box<dyn FnOnce(&mut WriteTx) -> Result<Value> + Send>;
+type Preparing =
+    dyn Fn(Arc<Kernel>, RawCall) -> Pin<Box<dyn Future<Output = Result<Prepared>> + Send>> + Send + Sync;
+
 #[derive(Clone)]
 pub enum Handler {
     /// In one snapshot.
     Read(Arc<Reading>),
     /// In one write transaction, together with its idempotency record and its audit row.
     Write(Arc<Writing>),
-    /// Opens its own transactions, for hashing passwords and the like.
+    /// Something slow with no transaction open, such as hashing a password; then as `Write`.
+    Prepared(Arc<Preparing>),
+    /// Opens its own transactions.
     Async(Arc<Asynchronous>),
     /// A call to the outside between two transactions: see [`Remote`].
     Remote(Arc<Remote>),
@@ -191,7 +198,7 @@ pub fn delete(path: &'static str) -> Builder {
 }
 
 /// An [`Endpoint`] in the making; finished by [`Builder::reads`], [`Builder::lists`], [`Builder::writes`],
-/// [`Builder::runs`] or [`Builder::calls_out`].
+/// [`Builder::prepares`], [`Builder::runs`] or [`Builder::calls_out`].
 pub struct Builder(Endpoint);
 
 impl Builder {
@@ -337,6 +344,35 @@ impl Builder {
     ) -> Endpoint {
         self.shapes::<I, O>();
         self.0.handler = Handler::Write(Arc::new(move |tx, raw| answer(handle(tx, &sent(raw)?)?)));
+        self.0
+    }
+
+    /// A command that needs something slow first: `prepare` runs with no transaction open, then `write` as any
+    /// command does, with its idempotency record and its audit row. What is stored may change between the two: what
+    /// `prepare` looked up, `write` looks up again. A repeat that was answered before prepares nothing.
+    pub fn prepares<P, I, O, R, F>(
+        mut self,
+        prepare: impl Fn(Arc<Kernel>, Arc<Call<P, I>>) -> F + Send + Sync + 'static,
+        write: impl Fn(&mut WriteTx, &Call<P, I>, R) -> Result<O> + Send + Sync + 'static,
+    ) -> Endpoint
+    where
+        P: FromPath + Send + Sync + 'static,
+        I: Input + ToSchema + Send + Sync + 'static,
+        O: Serialize + ToSchema,
+        R: Send + 'static,
+        F: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.shapes::<I, O>();
+        let write = Arc::new(write);
+        self.0.handler = Handler::Prepared(Arc::new(move |kernel, raw| {
+            let preparing = sent(raw).map(Arc::new).map(|call| (prepare(kernel, call.clone()), call));
+            let write = write.clone();
+            Box::pin(async move {
+                let (preparing, call) = preparing?;
+                let prepared = preparing.await?;
+                Ok(Box::new(move |tx: &mut WriteTx| answer(write(tx, &call, prepared)?)) as Prepared)
+            })
+        }));
         self.0
     }
 

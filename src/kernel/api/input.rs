@@ -209,13 +209,22 @@ pub fn parse_object<T: Input>(value: Value) -> Result<T, Flaws> {
     fields.finish(taken)
 }
 
+/// What a field is called outside: `r#type` is `type`.
+pub const fn field_name(identifier: &'static str) -> &'static str {
+    match identifier.as_bytes() {
+        [b'r', b'#', ..] => identifier.split_at(2).1,
+        _ => identifier,
+    }
+}
+
 /// Lists the fields of an input struct: see the head of this file.
 macro_rules! input {
     ($name:ident { $($field:ident),* $(,)? }) => {
         impl $crate::kernel::api::input::Input for $name {
-            const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
+            const NAMES: &'static [&'static str] =
+                &[$($crate::kernel::api::input::field_name(stringify!($field))),*];
             fn take(fields: &mut $crate::kernel::api::input::Fields) -> Option<Self> {
-                $( let $field = fields.take(stringify!($field)); )*
+                $( let $field = fields.take($crate::kernel::api::input::field_name(stringify!($field))); )*
                 Some($name { $( $field: $field? ),* })
             }
         }
@@ -244,6 +253,24 @@ impl<T: Field> Field for Option<T> {
     }
     fn absent() -> Option<Self> {
         Some(None)
+    }
+}
+
+/// A field of a PATCH that can be left alone, switched off or set: omitted, `null`, or a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Change<T> {
+    #[default]
+    Keep,
+    Clear,
+    Set(T),
+}
+
+impl<T: Field> Field for Change<T> {
+    fn parse(value: Value) -> Result<Self, Flaws> {
+        if value.is_null() { Ok(Change::Clear) } else { T::parse(value).map(Change::Set) }
+    }
+    fn absent() -> Option<Self> {
+        Some(Change::Keep)
     }
 }
 
@@ -454,6 +481,18 @@ mod tests {
     input!(InnerIn { count });
 
     #[derive(Debug, PartialEq)]
+    struct KeywordIn {
+        r#type: Shade,
+    }
+    input!(KeywordIn { r#type });
+
+    #[test]
+    fn a_field_may_be_called_like_a_keyword() {
+        assert_eq!(KeywordIn::NAMES, ["type"]);
+        assert_eq!(parse_object(json!({"type": "dark"})), Ok(KeywordIn { r#type: Shade::Dark }));
+    }
+
+    #[derive(Debug, PartialEq)]
     struct OuterIn {
         name: String,
         shade: Shade,
@@ -483,6 +522,20 @@ mod tests {
             ("colour", "unknown_field"),
         ];
         assert_eq!(found, wanted.map(|(param, code)| (param.to_owned(), code)));
+    }
+
+    struct PatchIn {
+        limit: Change<u32>,
+    }
+    input!(PatchIn { limit });
+
+    #[test]
+    fn an_omitted_field_is_kept_and_null_switches_off() {
+        let limit = |body: Value| parse_object::<PatchIn>(body).map(|it| it.limit).ok();
+        assert_eq!(limit(json!({})), Some(Change::Keep));
+        assert_eq!(limit(json!({"limit": null})), Some(Change::Clear));
+        assert_eq!(limit(json!({"limit": 0})), Some(Change::Set(0)));
+        assert_eq!(limit(json!({"limit": ""})), None);
     }
 
     #[test]

@@ -195,3 +195,46 @@ pub fn highest_event(tx: &ReadTx) -> Result<Option<EventId>> {
         before = Some(client.to_key()); // Everything before this client: its own keys are longer, hence above.
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{api::principal::Actor, store::codec::golden};
+
+    #[test]
+    fn the_stored_forms_stay_what_they_are() {
+        let client = ClientId::from_bytes([1; 16]);
+        let event = EventId::from_bytes([2; 16]);
+        let (at, error) = (Time::from_micros(1_795_342_000_000_000), Some("fault".to_owned()));
+        golden(
+            "events.events",
+            &Envelope {
+                id: event,
+                name: "withdrawal.requested".into(),
+                version: 1,
+                client: Some(client),
+                occurred_at: at,
+                actor: Actor::System,
+                entity: "wdr_1".into(),
+                correlation: "req_1".into(),
+                causation: None,
+                depth: 0,
+                payload: "{}".into(),
+            },
+        );
+        golden(
+            "events.deliveries",
+            &Delivery {
+                client,
+                event,
+                listener: "notification.tell".into(),
+                status: DeliveryStatus::Retry,
+                tries_used: 1,
+                due_at: at,
+                created_at: at,
+                finished_at: None,
+                error,
+            },
+        );
+    }
+}

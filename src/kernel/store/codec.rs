@@ -133,6 +133,24 @@ fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
         .expect("plain data always encodes");
 }
 
+/// Holds a row to its golden bytes in `tests/golden/rows/<table>.hex`: what is stored today is readable for ever.
+/// `COFFER_BLESS=1 cargo test` writes the file of a new table; bytes that change need a new row version instead.
+#[cfg(test)]
+pub fn golden<T: Row + PartialEq + std::fmt::Debug>(table: &str, row: &T) {
+    use data_encoding::HEXLOWER;
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/rows/{table}.hex"));
+    let hex = HEXLOWER.encode(&row.encode_row());
+    if std::env::var_os("COFFER_BLESS").is_some() && !path.exists() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, format!("{hex}\n")).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path)
+        .unwrap_or_else(|_| panic!("{table} has no golden bytes: COFFER_BLESS=1"));
+    assert_eq!(hex, stored.trim(), "the stored form of {table} changed: give the row a new version");
+    assert_eq!(&T::decode_row(&HEXLOWER.decode(stored.trim().as_bytes()).unwrap()).unwrap(), row);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -266,8 +266,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_stronger_than_what_a_command_prefers() {
-        let context =
-            |overrides: Vec<(String, String)>| Context { recover: false, file: None, overrides };
+        let context = |overrides: Vec<(String, String)>| Context { recover: false, file: None, overrides };
         let prefers = [("storage.path", "data/dev.redb".to_owned())];
         let path = |context: Context| context.load(&prefers).unwrap().config.storage.path;
         assert_eq!(path(context(vec![])), PathBuf::from("data/dev.redb"));

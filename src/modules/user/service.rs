@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::{
     contract::{NewUser, User, UserContract, UserOut, UserRefusal, UserStatus},
-    events::{
-        UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen,
-    },
+    events::{UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen},
     fields::normalise_email,
     model::{USER, UserEvent, read_referral_code, referral_code},
     repository::{
@@ -285,7 +283,8 @@ impl UserContract for Users {
             return Err(UserRefusal::EmailTaken.into());
         }
         if let Some(external_id) = &new.external_id
-            && let Some(((_, existing), _)) = tx.find(&USERS, BY_EXTERNAL_ID, &(client, external_id.clone()))?
+            && let Some(((_, existing), _)) =
+                tx.find(&USERS, BY_EXTERNAL_ID, &(client, external_id.clone()))?
         {
             return Err(UserRefusal::ExternalIdTaken { existing_id: existing.to_string() }.into());
         }

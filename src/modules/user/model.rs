@@ -32,11 +32,12 @@ pub fn referral_code(random: [u8; 5]) -> String {
 
 /// A referral code as typed: small letters, spaces and the letters that look like digits are understood.
 pub fn read_referral_code(text: &str) -> String {
-    let understood = text.trim().chars().filter(|it| !" -".contains(*it)).map(|it| match it.to_ascii_uppercase() {
-        'O' => '0',
-        'I' | 'L' => '1',
-        other => other,
-    });
+    let understood =
+        text.trim().chars().filter(|it| !" -".contains(*it)).map(|it| match it.to_ascii_uppercase() {
+            'O' => '0',
+            'I' | 'L' => '1',
+            other => other,
+        });
     understood.collect()
 }
 

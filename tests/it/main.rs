@@ -3,3 +3,6 @@
 //! An `Instance` checks every invariant of its books when it is dropped.
 
 mod gateway_routes;
+mod golden;
+mod permissions;
+mod questions;

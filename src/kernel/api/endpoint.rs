@@ -53,6 +53,8 @@ pub struct Endpoint {
     /// Reads no `Idempotency-Key`, and answers the same to everyone in the same time.
     pub plain: bool,
     pub list: bool,
+    /// `Accept: text/csv` streams the rows in `data`, page after page.
+    pub csv: bool,
     /// Fields of the answer that are shown once and stored nowhere.
     pub shown_once: &'static [&'static str],
     pub refusals: &'static [&'static str],
@@ -133,13 +135,20 @@ type Reading = dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync;
 type Writing = dyn Fn(&mut WriteTx, RawCall) -> Result<Value> + Send + Sync;
 type Asynchronous = dyn Fn(Arc<Kernel>, RawCall) -> Answered + Send + Sync;
 
+/// The write that a preparation led to, with what was prepared inside.
+pub type Prepared = Box<dyn FnOnce(&mut WriteTx) -> Result<Value> + Send>;
+type Preparing =
+    dyn Fn(Arc<Kernel>, RawCall) -> Pin<Box<dyn Future<Output = Result<Prepared>> + Send>> + Send + Sync;
+
 #[derive(Clone)]
 pub enum Handler {
     /// In one snapshot.
     Read(Arc<Reading>),
     /// In one write transaction, together with its idempotency record and its audit row.
     Write(Arc<Writing>),
-    /// Opens its own transactions, for hashing passwords and the like.
+    /// Something slow with no transaction open, such as hashing a password; then as `Write`.
+    Prepared(Arc<Preparing>),
+    /// Opens its own transactions.
     Async(Arc<Asynchronous>),
     /// A call to the outside between two transactions: see [`Remote`].
     Remote(Arc<Remote>),
@@ -191,7 +200,7 @@ pub fn delete(path: &'static str) -> Builder {
 }
 
 /// An [`Endpoint`] in the making; finished by [`Builder::reads`], [`Builder::lists`], [`Builder::writes`],
-/// [`Builder::runs`] or [`Builder::calls_out`].
+/// [`Builder::prepares`], [`Builder::runs`] or [`Builder::calls_out`].
 pub struct Builder(Endpoint);
 
 impl Builder {
@@ -209,6 +218,7 @@ impl Builder {
             versioned: false,
             plain: false,
             list: false,
+            csv: false,
             shown_once: &[],
             refusals: &[],
             max_body_bytes: None,
@@ -296,6 +306,12 @@ impl Builder {
         self
     }
 
+    /// The answer of [`Builder::reads`] has `data` and `next_cursor` as a list has, and comes as CSV too.
+    pub fn as_csv(mut self) -> Builder {
+        self.0.csv = true;
+        self
+    }
+
     pub fn max_body_bytes(mut self, bytes: usize) -> Builder {
         self.0.max_body_bytes = Some(bytes);
         self
@@ -323,7 +339,7 @@ impl Builder {
         mut self,
         handle: impl Fn(&ReadTx, &Call<P, I>) -> Result<Page<O>> + Send + Sync + 'static,
     ) -> Endpoint {
-        self.0.list = true;
+        (self.0.list, self.0.csv) = (true, true);
         self.0.output = Shape::of::<O>();
         self.0.query_names = I::NAMES;
         self.0.handler = Handler::Read(Arc::new(move |tx, raw| answer(handle(tx, &queried(raw)?)?)));
@@ -337,6 +353,35 @@ impl Builder {
     ) -> Endpoint {
         self.shapes::<I, O>();
         self.0.handler = Handler::Write(Arc::new(move |tx, raw| answer(handle(tx, &sent(raw)?)?)));
+        self.0
+    }
+
+    /// A command that needs something slow first: `prepare` runs with no transaction open, then `write` as any
+    /// command does, with its idempotency record and its audit row. What is stored may change between the two: what
+    /// `prepare` looked up, `write` looks up again. A repeat that was answered before prepares nothing.
+    pub fn prepares<P, I, O, R, F>(
+        mut self,
+        prepare: impl Fn(Arc<Kernel>, Arc<Call<P, I>>) -> F + Send + Sync + 'static,
+        write: impl Fn(&mut WriteTx, &Call<P, I>, R) -> Result<O> + Send + Sync + 'static,
+    ) -> Endpoint
+    where
+        P: FromPath + Send + Sync + 'static,
+        I: Input + ToSchema + Send + Sync + 'static,
+        O: Serialize + ToSchema,
+        R: Send + 'static,
+        F: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.shapes::<I, O>();
+        let write = Arc::new(write);
+        self.0.handler = Handler::Prepared(Arc::new(move |kernel, raw| {
+            let preparing = sent(raw).map(Arc::new).map(|call| (prepare(kernel, call.clone()), call));
+            let write = write.clone();
+            Box::pin(async move {
+                let (preparing, call) = preparing?;
+                let prepared = preparing.await?;
+                Ok(Box::new(move |tx: &mut WriteTx| answer(write(tx, &call, prepared)?)) as Prepared)
+            })
+        }));
         self.0
     }
 

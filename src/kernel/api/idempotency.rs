@@ -27,7 +27,7 @@ use crate::kernel::{
     clock::Time,
     error::{Error, Result, fault},
     events::worker::Job,
-    secret::sha256,
+    secret::{Secrets, sha256},
     store::{
         Index, Key as _, ReadTx, Scan, Table, WriteTx,
         codec::{Decode, Encode, row},
@@ -84,9 +84,10 @@ impl Scoped {
     }
 }
 
-/// A hash of an input that does not depend on the order of fields or on spaces.
-pub fn fingerprint(body: &Value) -> [u8; 16] {
-    let [first, _] = halves(sha256(body.to_string().as_bytes())); // serde_json keeps object keys sorted.
+/// A hash of an input that does not depend on the order of fields or on spaces. Keyed, because it is stored and an
+/// input may hold a password: nobody who has only the database can try passwords against it.
+pub fn fingerprint(secrets: &Secrets, body: &Value) -> [u8; 16] {
+    let [first, _] = halves(secrets.hash(&body.to_string())); // serde_json keeps object keys sorted.
     first
 }
 
@@ -110,12 +111,9 @@ pub fn run(
         return rehearse(tx, handle);
     }
     if let Some(scoped) = scoped
-        && let Some((_, record)) = find(tx, scoped, raw)?
+        && let Some(answer) = answered(tx, scoped, raw)?
     {
-        return match record.outcome {
-            Outcome::Answered { status, body } => replay(status, &body),
-            Outcome::Running { .. } => Err(ApiRefusal::IdempotencyInProgress.into()),
-        };
+        return Ok(answer);
     }
     let outcome = tx.attempt(|tx| {
         let body = handle(tx)?;
@@ -130,6 +128,15 @@ pub fn run(
         store(tx, key, raw, endpoint, &answer)?;
     }
     Ok(answer)
+}
+
+/// What the first try with this key was answered; `None` when there was none.
+pub fn answered(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<Answer>> {
+    match find(tx, scoped, raw)?.map(|(_, record)| record.outcome) {
+        None => Ok(None),
+        Some(Outcome::Answered { status, body }) => replay(status, &body).map(Some),
+        Some(Outcome::Running { .. }) => Err(ApiRefusal::IdempotencyInProgress.into()),
+    }
 }
 
 /// All checks, the would-be object without an id, and nothing written.
@@ -384,7 +391,8 @@ mod tests {
 
     #[test]
     fn bodies_are_compared_by_meaning() {
-        let parse = |text: &str| fingerprint(&serde_json::from_str(text).unwrap_or_default());
+        let secrets = Secrets::new(&[7; 32]);
+        let parse = |text: &str| fingerprint(&secrets, &serde_json::from_str(text).unwrap_or_default());
         assert_eq!(parse(r#"{"a":1,"b":[2]}"#), parse(r#" { "b" : [ 2 ], "a" : 1 } "#));
         assert_ne!(parse(r#"{"a":1}"#), parse(r#"{"a":2}"#));
     }

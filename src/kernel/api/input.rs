@@ -122,6 +122,14 @@ pub trait Field: Sized {
     }
 }
 
+/// Refuses a text that is blank, or longer than `most` characters.
+pub fn check_length(param: &str, text: &str, most: usize) -> Result<()> {
+    if !text.trim().is_empty() && text.chars().count() <= most {
+        return Ok(());
+    }
+    Err(Flaw::new(param, "out_of_range", format!("must have 1 to {most} characters")).into())
+}
+
 /// Parses a JSON string; `wanted` says what was expected: "an id starting with usr_".
 pub fn parse_text<T: FromStr>(value: Value, wanted: &str) -> Result<T, Flaws> {
     let Value::String(text) = value else {
@@ -253,6 +261,24 @@ impl<T: Field> Field for Option<T> {
     }
     fn absent() -> Option<Self> {
         Some(None)
+    }
+}
+
+/// A field of a PATCH that can be left alone, switched off or set: omitted, `null`, or a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Change<T> {
+    #[default]
+    Keep,
+    Clear,
+    Set(T),
+}
+
+impl<T: Field> Field for Change<T> {
+    fn parse(value: Value) -> Result<Self, Flaws> {
+        if value.is_null() { Ok(Change::Clear) } else { T::parse(value).map(Change::Set) }
+    }
+    fn absent() -> Option<Self> {
+        Some(Change::Keep)
     }
 }
 
@@ -504,6 +530,20 @@ mod tests {
             ("colour", "unknown_field"),
         ];
         assert_eq!(found, wanted.map(|(param, code)| (param.to_owned(), code)));
+    }
+
+    struct PatchIn {
+        limit: Change<u32>,
+    }
+    input!(PatchIn { limit });
+
+    #[test]
+    fn an_omitted_field_is_kept_and_null_switches_off() {
+        let limit = |body: Value| parse_object::<PatchIn>(body).map(|it| it.limit).ok();
+        assert_eq!(limit(json!({})), Some(Change::Keep));
+        assert_eq!(limit(json!({"limit": null})), Some(Change::Clear));
+        assert_eq!(limit(json!({"limit": 0})), Some(Change::Set(0)));
+        assert_eq!(limit(json!({"limit": ""})), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::input::{Field, Flaw, Flaws};
 use crate::kernel::{
     clock::Time,
-    error::Result,
+    error::{Result, fault},
     store::{Key, ReadTx, Row, Scan, Table},
 };
 
@@ -29,6 +29,18 @@ impl<T> Page<T> {
     /// A list that is short by nature and comes whole.
     pub fn whole(data: Vec<T>) -> Page<T> {
         Page { object: "list", data, has_more: false, next_cursor: None }
+    }
+
+    /// A page put together elsewhere; `next` is the position to go on behind, when there is more.
+    pub fn of(data: Vec<T>, paging: &Paging, next: Option<Vec<u8>>) -> Page<T> {
+        let next_cursor = next.map(|it| paging.cursor_at(&it));
+        Page { object: "list", data, has_more: next_cursor.is_some(), next_cursor }
+    }
+
+    /// As [`Page::map`], where making a row may fail.
+    pub fn try_map<O>(self, f: impl FnMut(T) -> Result<O>) -> Result<Page<O>> {
+        let data = self.data.into_iter().map(f).collect::<Result<_>>()?;
+        Ok(Page { object: self.object, data, has_more: self.has_more, next_cursor: self.next_cursor })
     }
 
     pub fn map<O>(self, f: impl FnMut(T) -> O) -> Page<O> {
@@ -91,7 +103,7 @@ impl Paging {
     }
 
     /// The key to go on behind; refuses a cursor of another list.
-    fn behind(&self) -> Result<Option<&[u8]>> {
+    pub fn behind(&self) -> Result<Option<&[u8]>> {
         match &self.cursor {
             None => Ok(None),
             Some(Cursor(bytes)) => match bytes.split_at_checked(4) {
@@ -103,7 +115,11 @@ impl Paging {
         }
     }
 
-    fn cursor_at(&self, key: &[u8]) -> String {
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub fn cursor_at(&self, key: &[u8]) -> String {
         BASE64URL_NOPAD.encode(&[&self.filters, key].concat())
     }
 }
@@ -120,10 +136,10 @@ pub fn page<K: Key, V: Row>(
     if let Some(key) = paging.behind()? {
         scan = scan.after(key.to_vec());
     }
-    collect(tx.scan(table, scan), paging, Key::to_key, keep)
+    collect(tx.scan(table, scan), paging, |key, _| Ok(key.to_key()), keep)
 }
 
-/// The same through a listing index: the cursor is the key inside the index.
+/// The same through an index: newest first under a prefix that is all a listing lists by.
 pub fn page_by<K: Key, V: Row>(
     tx: &ReadTx,
     table: &Table<K, V>,
@@ -132,18 +148,57 @@ pub fn page_by<K: Key, V: Row>(
     paging: &Paging,
     keep: impl Fn(&V) -> bool,
 ) -> Result<Page<(K, V)>> {
-    let mut scan = Scan::prefix(prefix).newest_first();
+    page_through(tx, table, index, prefix, Scan::prefix(prefix).newest_first(), paging, keep)
+}
+
+/// The same in the order of the index: what begins with a text, alphabetically.
+pub fn page_in_order<K: Key, V: Row>(
+    tx: &ReadTx,
+    table: &Table<K, V>,
+    index: &str,
+    prefix: &impl Key,
+    paging: &Paging,
+    keep: impl Fn(&V) -> bool,
+) -> Result<Page<(K, V)>> {
+    page_through(tx, table, index, prefix, Scan::prefix(prefix), paging, keep)
+}
+
+/// The cursor is the key inside the index.
+fn page_through<K: Key, V: Row>(
+    tx: &ReadTx,
+    table: &Table<K, V>,
+    index: &str,
+    prefix: &impl Key,
+    mut scan: Scan,
+    paging: &Paging,
+    keep: impl Fn(&V) -> bool,
+) -> Result<Page<(K, V)>> {
     if let Some(key) = paging.behind()? {
         scan = scan.after(key.to_vec());
     }
-    let start = prefix.to_key();
-    collect(tx.scan_index(table, index, scan), paging, |key: &K| [start.clone(), key.to_key()].concat(), keep)
+    let prefix = prefix.to_key();
+    let position = |key: &K, row: &V| {
+        let listed = table.position(index, &prefix, key, row)?;
+        listed.ok_or_else(|| fault!("index {index} lists a row it should not: run verify"))
+    };
+    collect(tx.scan_index(table, index, scan), paging, position, keep)
+}
+
+/// A page of a list that is short enough to be made whole: `items` in the order of their positions.
+pub fn page_of<T>(items: Vec<T>, paging: &Paging, position: impl Fn(&T) -> Vec<u8>) -> Result<Page<T>> {
+    let behind = paging.behind()?;
+    let mut data: Vec<T> = items;
+    data.retain(|it| behind.is_none_or(|key| position(it).as_slice() > key));
+    let has_more = data.len() > paging.limit;
+    data.truncate(paging.limit);
+    let next_cursor = data.last().filter(|_| has_more).map(|it| paging.cursor_at(&position(it)));
+    Ok(Page { object: "list", data, has_more, next_cursor })
 }
 
 fn collect<K, V>(
     rows: impl Iterator<Item = Result<(K, V)>>,
     paging: &Paging,
-    position: impl Fn(&K) -> Vec<u8>,
+    position: impl Fn(&K, &V) -> Result<Vec<u8>>,
     keep: impl Fn(&V) -> bool,
 ) -> Result<Page<(K, V)>> {
     let mut data = vec![];
@@ -156,7 +211,7 @@ fn collect<K, V>(
             let next_cursor = last.map(|it| paging.cursor_at(&it));
             return Ok(Page { object: "list", data, has_more: true, next_cursor });
         }
-        last = Some(position(&key));
+        last = Some(position(&key, &value)?);
         if data.len() < paging.limit && keep(&value) {
             data.push((key, value));
         }
@@ -215,6 +270,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_short_list_is_paged_like_a_table() {
+        let items = || vec!["a", "b", "c"];
+        let position = |it: &&str| it.as_bytes().to_vec();
+        let paging = |cursor: Option<String>| {
+            let cursor = cursor.map(|it| Cursor::parse(it.into()).unwrap());
+            Paging::new(Limit(2), &cursor, ())
+        };
+        let first = page_of(items(), &paging(None), position).unwrap();
+        assert_eq!((&first.data, first.has_more), (&vec!["a", "b"], true));
+        let second = page_of(items(), &paging(first.next_cursor), position).unwrap();
+        assert_eq!((second.data, second.has_more, second.next_cursor), (vec!["c"], false, None));
+    }
 
     #[test]
     fn a_formula_in_a_csv_cell_is_neutralised_and_an_amount_is_not() {

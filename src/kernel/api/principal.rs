@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
+use super::input::{Field, Flaws, parse_text};
 use crate::kernel::{
     error::Result,
     id::id,
@@ -172,6 +173,12 @@ impl fmt::Display for Scope {
     }
 }
 
+impl Field for Scope {
+    fn parse(value: serde_json::Value) -> Result<Self, Flaws> {
+        parse_text(value, "a scope such as withdrawals:read, *:write or payments:approve")
+    }
+}
+
 impl Serialize for Scope {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -182,6 +189,11 @@ impl Serialize for Scope {
 pub trait Authenticator: Send + Sync {
     /// Refuses `unauthenticated` for anything that is not a live credential, and `client_inactive`.
     fn authenticate(&self, tx: &ReadTx, token: &str, ip: IpAddr) -> Result<Principal>;
+
+    /// Whether an operator may act inside `client`. Refuses `not_found` when whoever keeps the clients knows of none.
+    fn check_client(&self, _tx: &ReadTx, _client: ClientId) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,12 @@
 use crate::kernel::{
     api::principal::ClientId,
     error::{Result, refusals},
+    id::id,
     money::{Currency, CurrencyCode},
     store::{ReadTx, WriteTx},
 };
+
+id!(/** A currency of the catalogue. */ CurrencyId, "cur");
 
 /// The installation's catalogue of currencies, and which of them a client has active.
 pub trait CurrencyContract: Send + Sync {
@@ -37,9 +40,12 @@ refusals! {
         CurrencyUnknown { currency: CurrencyCode }: Unprocessable "currency_unknown" => "there is no currency {currency}",
         /// The catalogue has a currency with this code, name or symbol already.
         CurrencyTaken { currency: CurrencyCode }: Conflict "currency_taken" => "{currency} exists already",
-        /// Money has been posted in this currency, so its decimals can never change.
+        /// A client has activated this currency, so amounts of it may be stored, and its decimals can never change.
         CurrencyInUse { currency: CurrencyCode }: Conflict "currency_in_use" => "{currency} is in use",
         /// A client always has a default currency, and it is active. Make another one the default first.
         CurrencyIsDefault { currency: CurrencyCode }: Conflict "currency_is_default" => "{currency} is the default",
+        /// Another currency has this external id.
+        CurrencyExternalIdTaken { existing_id: CurrencyId }: Conflict "currency_external_id_taken"
+            => "{existing_id} has this external id",
     }
 }

@@ -14,6 +14,10 @@
 //!
 //! When an instance is dropped it checks every invariant of its books and panics when one does not hold.
 
+mod simulation;
+
+pub use simulation::Simulation;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -313,6 +317,12 @@ impl Answer {
 static IDEMPOTENCY_KEYS: AtomicU64 = AtomicU64::new(0);
 
 impl Http {
+    /// Nobody, at any server: `http://127.0.0.1:8080`.
+    pub fn at(base_url: &str) -> Http {
+        let http = HyperClient::builder(TokioExecutor::new()).build(HttpConnector::new());
+        Http { base_url: base_url.to_owned(), http, headers: BTreeMap::new() }
+    }
+
     /// With one more header.
     pub fn header(mut self, name: &str, value: &str) -> Http {
         self.headers.insert(name.to_owned(), value.to_owned());
@@ -340,6 +350,11 @@ impl Http {
         http.send(Method::POST, path, Some(body.to_string())).await
     }
 
+    /// A POST to a server that may be gone: `None` when nobody answers.
+    pub async fn try_post(&self, path: &str, body: Value) -> Option<Answer> {
+        self.try_send(Method::POST, path, Some(body.to_string())).await
+    }
+
     /// With `If-Match` for this version.
     pub async fn patch(&self, path: &str, version: u64, body: Value) -> Answer {
         let http = self.clone().header("if-match", &format!("\"v{version}\""));
@@ -359,6 +374,10 @@ impl Http {
 
     /// Anything; `path` without the `/api/v1` prefix unless it begins with `/api/`, `/docs`, `/livez` and the like.
     pub async fn send(&self, method: Method, path: &str, body: Option<String>) -> Answer {
+        self.try_send(method, path, body).await.expect("the server answers")
+    }
+
+    async fn try_send(&self, method: Method, path: &str, body: Option<String>) -> Option<Answer> {
         let outside = ["/api/", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/testing/"];
         let prefix = if outside.iter().any(|it| path.starts_with(it)) { "" } else { "/api/v1" };
         let mut request = Request::builder().method(method).uri(format!("{}{prefix}{path}", self.base_url));
@@ -369,18 +388,18 @@ impl Http {
             request = request.header("content-type", "application/json");
         }
         let request = request.body(body.map_or_else(Body::empty, Body::from)).expect("a well-formed request");
-        let response = self.http.request(request).await.expect("the instance answers");
+        let response = self.http.request(request).await.ok()?;
         let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.expect("a whole body").to_bytes();
+        let bytes = body.collect().await.ok()?.to_bytes();
         let headers = parts.headers.iter();
         let headers = headers
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-        Answer {
+        Some(Answer {
             status: parts.status.as_u16(),
             headers: headers.collect(),
             body: serde_json::from_slice(&bytes)
                 .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned())),
-        }
+        })
     }
 }
 
@@ -447,15 +466,27 @@ impl Local {
         Err(StartError::Key(anyhow::anyhow!("{method} {path} answered {status}: {body}")))
     }
 
-    /// Sends a request inside `client`.
+    /// Sends a request inside `client`, under an idempotency key of its own.
     pub async fn request(&self, method: &str, path: &str, client: Option<&str>, body: Value) -> (u16, Value) {
+        let key = format!("{}-{}", Actor::System, IDEMPOTENCY_KEYS.fetch_add(1, Ordering::Relaxed));
+        self.repeat(&key, method, path, client, body).await
+    }
+
+    /// Sends a request inside `client` under this idempotency key.
+    pub async fn repeat(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        client: Option<&str>,
+        body: Value,
+    ) -> (u16, Value) {
         let mut request =
             Request::builder().method(method).uri(path).header("content-type", "application/json");
         request = request.extension(Peer { ip: std::net::Ipv4Addr::LOCALHOST.into(), is_local_admin: true });
         if let Some(client) = client {
             request = request.header("x-client-id", client);
         }
-        let key = format!("{}-{}", Actor::System, IDEMPOTENCY_KEYS.fetch_add(1, Ordering::Relaxed));
         request = request.header("idempotency-key", key);
         let body = if method == "GET" { Body::empty() } else { Body::from(body.to_string()) };
         let Ok(request) = request.body(body) else {

@@ -1,0 +1,50 @@
+//! What is promised to clients, held to files: a change shows in review. `COFFER_BLESS=1` rewrites them.
+
+use std::{fs, path::Path};
+
+use coffer::testing::Instance;
+
+fn held_to(path: &str, now: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("COFFER_BLESS").is_some() {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, now).unwrap();
+    }
+    let golden = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        golden == now,
+        "{path} is stale: look at what changed, then run with COFFER_BLESS=1\n{}",
+        difference(&golden, now)
+    );
+}
+
+/// The first lines that differ.
+fn difference(golden: &str, now: &str) -> String {
+    let missing =
+        golden.lines().filter(|it| !now.lines().any(|line| line == *it)).map(|it| format!("- {it}"));
+    let added = now.lines().filter(|it| !golden.lines().any(|line| line == *it)).map(|it| format!("+ {it}"));
+    missing.chain(added).take(20).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn routes_events_tables_refusals_and_machines_are_what_they_were() {
+    let coffer = Instance::start().await;
+    let catalogue = coffer.catalogue();
+    for (name, lines) in [
+        ("routes", catalogue.routes),
+        ("events", catalogue.events),
+        ("tables", catalogue.tables),
+        ("refusals", catalogue.refusals),
+    ] {
+        held_to(&format!("tests/golden/{name}.txt"), &(lines.join("\n") + "\n"));
+    }
+    let machines = serde_json::to_string_pretty(&catalogue.machines).unwrap() + "\n";
+    held_to("tests/golden/machines.json", &machines);
+}
+
+#[tokio::test]
+async fn the_openapi_document_is_what_it_was() {
+    let coffer = Instance::start().await;
+    let document = serde_json::to_string_pretty(&coffer.openapi()).unwrap() + "\n";
+    held_to("docs/openapi.json", &document);
+}

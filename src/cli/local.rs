@@ -41,7 +41,10 @@ const PATIENCE: Duration = Duration::from_secs(605);
 pub enum Backend {
     Socket(PathBuf),
     /// The routes of this process. The file is closed with it.
-    Here { router: Router, _app: Option<Box<App>> },
+    Here {
+        router: Router,
+        _app: Option<Box<App>>,
+    },
 }
 
 impl Backend {

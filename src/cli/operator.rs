@@ -44,6 +44,7 @@ pub enum Token {
     /// Make a token; it is shown once
     Create {
         /// What it is for: "deployment"
+        #[arg(long)]
         name: String,
         /// When it stops working, RFC 3339; never unless given
         #[arg(long, value_name = "TIME")]

@@ -122,6 +122,14 @@ pub trait Field: Sized {
     }
 }
 
+/// Refuses a text that is blank, or longer than `most` characters.
+pub fn check_length(param: &str, text: &str, most: usize) -> Result<()> {
+    if !text.trim().is_empty() && text.chars().count() <= most {
+        return Ok(());
+    }
+    Err(Flaw::new(param, "out_of_range", format!("must have 1 to {most} characters")).into())
+}
+
 /// Parses a JSON string; `wanted` says what was expected: "an id starting with usr_".
 pub fn parse_text<T: FromStr>(value: Value, wanted: &str) -> Result<T, Flaws> {
     let Value::String(text) = value else {

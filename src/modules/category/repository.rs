@@ -1,0 +1,24 @@
+//! The table of Category.
+
+use super::model::Category;
+use crate::kernel::{
+    api::principal::ClientId,
+    error::Result,
+    store::{Index, Key as _, ReadTx, Scan, Table},
+};
+
+/// (client, key) → the category.
+pub const CATEGORIES: Table<(ClientId, String), Category> =
+    Table::new("category.categories")
+        .with_indexes(&[Index::lookup("category.by_external_id", |(client, _), row| {
+            row.external_id.iter().map(|it| (*client, it.clone()).to_key()).collect()
+        })]);
+
+pub fn of_client(tx: &ReadTx, client: ClientId) -> Result<Vec<Category>> {
+    tx.scan(&CATEGORIES, Scan::prefix(&client)).map(|row| row.map(|it| it.1)).collect()
+}
+
+pub fn by_external_id(tx: &ReadTx, client: ClientId, external_id: &str) -> Result<Option<Category>> {
+    let key = (client, external_id.to_owned());
+    Ok(tx.find(&CATEGORIES, "category.by_external_id", &key)?.map(|it| it.1))
+}

@@ -1,0 +1,113 @@
+//! What can be done with categories.
+
+use super::{
+    contract::{CategoryContract, CategoryRefusal},
+    model::{Category, check_key, is_built_in},
+    repository::{CATEGORIES, by_external_id},
+    routes::{CategoryIn, CategoryPatchIn},
+};
+use crate::kernel::{
+    api::{
+        call::{Call, found},
+        input::check_length,
+        principal::ClientId,
+    },
+    error::Result,
+    store::{ReadTx, WriteTx},
+};
+
+pub struct CategoryService;
+
+impl CategoryService {
+    /// Refuses `category_taken`, `category_external_id_taken`.
+    pub fn add(&self, tx: &mut WriteTx, call: &Call<(), CategoryIn>) -> Result<Category> {
+        let (client, input) = (call.caller.client()?, &call.input);
+        check_key(&input.key)?;
+        check_length("name", &input.name, 60)?;
+        let key = (client, input.key.clone());
+        if is_built_in(&input.key) || tx.exists(&CATEGORIES, &key)? {
+            return Err(CategoryRefusal::CategoryTaken { category: input.key.clone() }.into());
+        }
+        if let Some(external_id) = &input.external_id {
+            check_length("external_id", external_id, 100)?;
+            if let Some(other) = by_external_id(tx, client, external_id)? {
+                return Err(CategoryRefusal::CategoryExternalIdTaken { existing_id: other.id }.into());
+            }
+        }
+
+        let row = Category {
+            id: tx.new_id(),
+            key: input.key.clone(),
+            name: input.name.clone(),
+            is_active: true,
+            is_in_use: false,
+            external_id: input.external_id.clone(),
+            metadata: input.metadata.clone(),
+            created_at: tx.now(),
+            updated_at: tx.now(),
+            version: 1,
+        };
+        tx.put(&CATEGORIES, &key, &row)?;
+        Ok(row)
+    }
+
+    /// Refuses `category_fixed`.
+    pub fn change(&self, tx: &mut WriteTx, call: &Call<String, CategoryPatchIn>) -> Result<Category> {
+        let (mut row, input) = (self.own(tx, call)?, &call.input);
+        call.caller.check_version(row.version)?;
+        input.name.as_deref().map_or(Ok(()), |it| check_length("name", it, 60))?;
+
+        row.name = input.name.clone().unwrap_or(row.name);
+        row.is_active = input.is_active.unwrap_or(row.is_active);
+        row.metadata.merge(input.metadata.clone());
+        row.updated_at = tx.now();
+        row.version += 1;
+        tx.put(&CATEGORIES, &(call.caller.client()?, row.key.clone()), &row)?;
+        Ok(row)
+    }
+
+    /// Refuses `category_fixed`, `category_in_use`.
+    pub fn delete(&self, tx: &mut WriteTx, call: &Call<String>) -> Result<Category> {
+        let row = self.own(tx, call)?;
+        call.caller.check_version(row.version)?;
+        if row.is_in_use {
+            return Err(CategoryRefusal::CategoryInUse { category: row.key }.into());
+        }
+
+        tx.delete(&CATEGORIES, &(call.caller.client()?, row.key.clone()))?;
+        Ok(row)
+    }
+
+    /// One of the client's own. Refuses `category_fixed` for a built-in one.
+    fn own<I>(&self, tx: &ReadTx, call: &Call<String, I>) -> Result<Category> {
+        if is_built_in(&call.path) {
+            return Err(CategoryRefusal::CategoryFixed { category: call.path.clone() }.into());
+        }
+        found(tx.get(&CATEGORIES, &(call.caller.client()?, call.path.clone()))?)
+    }
+}
+
+impl CategoryContract for CategoryService {
+    fn check(&self, tx: &ReadTx, client: ClientId, key: &str) -> Result<()> {
+        if is_built_in(key) { Ok(()) } else { active(tx, client, key).map(drop) }
+    }
+
+    fn use_category(&self, tx: &mut WriteTx, client: ClientId, key: &str) -> Result<()> {
+        if is_built_in(key) {
+            return Ok(());
+        }
+        let mut row = active(tx, client, key)?;
+        if !row.is_in_use {
+            row.is_in_use = true;
+            row.updated_at = tx.now();
+            row.version += 1;
+            tx.put(&CATEGORIES, &(client, key.to_owned()), &row)?;
+        }
+        Ok(())
+    }
+}
+
+fn active(tx: &ReadTx, client: ClientId, key: &str) -> Result<Category> {
+    let row = tx.get(&CATEGORIES, &(client, key.to_owned()))?.filter(|it| it.is_active);
+    row.ok_or_else(|| CategoryRefusal::CategoryUnknown { category: key.to_owned() }.into())
+}

@@ -1,0 +1,179 @@
+//! What can be done with currencies.
+
+use super::{
+    contract::{CurrencyContract, CurrencyRefusal},
+    events::CurrencyDefaultChanged,
+    model::{CatalogueRow, ClientCurrencies, check_decimals, check_name, check_symbol},
+    repository::{CATALOGUE, CLIENTS, by_external_id, catalogue, of_client, put_of_client},
+    routes::{CurrencyIn, CurrencyPatchIn},
+};
+use crate::kernel::{
+    api::{
+        call::{Call, Caller, found},
+        input::check_length,
+        principal::ClientId,
+    },
+    error::Result,
+    money::{Currency, CurrencyCode},
+    store::{ReadTx, WriteTx},
+};
+
+pub struct CurrencyService;
+
+/// The operator's catalogue.
+impl CurrencyService {
+    /// Refuses `currency_taken`, `currency_external_id_taken`.
+    pub fn add(&self, tx: &mut WriteTx, call: &Call<(), CurrencyIn>) -> Result<CatalogueRow> {
+        let input = &call.input;
+        check_name(&input.name)?;
+        check_symbol(&input.symbol)?;
+        let decimals = check_decimals(input.decimals)?;
+        input.external_id.as_deref().map_or(Ok(()), |it| check_length("external_id", it, 100))?;
+        check_free(tx, input.code, Some(&input.name), Some(&input.symbol))?;
+        if tx.exists(&CATALOGUE, &input.code)? {
+            return Err(CurrencyRefusal::CurrencyTaken { currency: input.code }.into());
+        }
+        if let Some(external_id) = &input.external_id
+            && let Some(other) = by_external_id(tx, external_id)?
+        {
+            return Err(CurrencyRefusal::CurrencyExternalIdTaken { existing_id: other.id }.into());
+        }
+
+        let row = CatalogueRow {
+            id: tx.new_id(),
+            code: input.code,
+            name: input.name.clone(),
+            symbol: input.symbol.clone(),
+            kind: input.kind,
+            decimals,
+            is_in_use: false,
+            external_id: input.external_id.clone(),
+            metadata: input.metadata.clone(),
+            created_at: tx.now(),
+            updated_at: tx.now(),
+            version: 1,
+        };
+        tx.put(&CATALOGUE, &row.code, &row)?;
+        Ok(row)
+    }
+
+    /// Refuses `currency_taken`, and `currency_in_use` when the decimals can no longer change.
+    pub fn change(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<CurrencyCode, CurrencyPatchIn>,
+    ) -> Result<CatalogueRow> {
+        let input = &call.input;
+        let mut row = found(tx.get(&CATALOGUE, &call.path)?)?;
+        call.caller.check_version(shown_version(tx, &call.caller, &row)?)?;
+        input.name.as_deref().map_or(Ok(()), check_name)?;
+        input.symbol.as_deref().map_or(Ok(()), check_symbol)?;
+        let decimals = input.decimals.map_or(Ok(row.decimals), check_decimals)?;
+        if decimals != row.decimals && row.is_in_use {
+            return Err(CurrencyRefusal::CurrencyInUse { currency: row.code }.into());
+        }
+        check_free(tx, row.code, input.name.as_deref(), input.symbol.as_deref())?;
+
+        row.decimals = decimals;
+        row.name = input.name.clone().unwrap_or(row.name);
+        row.symbol = input.symbol.clone().unwrap_or(row.symbol);
+        row.metadata.merge(input.metadata.clone());
+        row.updated_at = tx.now();
+        row.version += 1;
+        tx.put(&CATALOGUE, &row.code, &row)?;
+        Ok(row)
+    }
+}
+
+/// The currencies of a client.
+impl CurrencyService {
+    /// Refuses `currency_is_default`.
+    pub fn deactivate(&self, tx: &mut WriteTx, client: ClientId, code: CurrencyCode) -> Result<()> {
+        let mut row = of_client(tx, client)?;
+        if row.deactivate(code)? {
+            put_of_client(tx, client, &row)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses `currency_inactive`. Whoever keeps amounts in the default currency hears of it in this transaction.
+    pub fn make_default(&self, tx: &mut WriteTx, caller: &Caller, code: CurrencyCode) -> Result<()> {
+        let client = caller.client()?;
+        let mut row = of_client(tx, client)?;
+        let Some(previous) = row.make_default(code)? else {
+            return Ok(());
+        };
+
+        put_of_client(tx, client, &row)?;
+        tx.publish(
+            caller,
+            &CurrencyDefaultChanged { client_id: client, previous: previous.code, currency: code },
+        )?;
+        Ok(())
+    }
+}
+
+impl CurrencyContract for CurrencyService {
+    fn active(&self, tx: &ReadTx, client: ClientId, code: CurrencyCode) -> Result<Currency> {
+        let active = of_client(tx, client)?.active(code);
+        active.ok_or_else(|| CurrencyRefusal::CurrencyInactive { currency: code }.into())
+    }
+
+    fn known(&self, tx: &ReadTx, code: CurrencyCode) -> Result<Option<Currency>> {
+        Ok(tx.get(&CATALOGUE, &code)?.map(|it| it.currency()))
+    }
+
+    fn default_of(&self, tx: &ReadTx, client: ClientId) -> Result<Currency> {
+        Ok(of_client(tx, client)?.default())
+    }
+
+    fn use_currency(&self, tx: &mut WriteTx, code: CurrencyCode) -> Result<()> {
+        take_into_use(tx, code).map(drop)
+    }
+
+    fn set_up_client(&self, tx: &mut WriteTx, client: ClientId, default: CurrencyCode) -> Result<()> {
+        let currency = take_into_use(tx, default)?;
+        put_of_client(tx, client, &ClientCurrencies::new(currency))
+    }
+
+    fn activate(&self, tx: &mut WriteTx, client: ClientId, code: CurrencyCode) -> Result<()> {
+        let mut row = of_client(tx, client)?;
+        if row.activate(take_into_use(tx, code)?) {
+            put_of_client(tx, client, &row)?;
+        }
+        Ok(())
+    }
+}
+
+/// The version a caller sees: changes of the catalogue and, inside a client, of the client's own choice. Both only
+/// grow, so their sum never repeats.
+pub fn shown_version(tx: &ReadTx, caller: &Caller, row: &CatalogueRow) -> Result<u64> {
+    let chosen = match caller.principal.client {
+        Some(client) => tx.get(&CLIENTS, &client)?.map_or(0, |it| it.version()),
+        None => 0,
+    };
+    Ok(row.version + chosen)
+}
+
+/// The currency, its decimals fixed from now on. Refuses `currency_unknown`.
+fn take_into_use(tx: &mut WriteTx, code: CurrencyCode) -> Result<Currency> {
+    let row = tx.get(&CATALOGUE, &code)?;
+    let mut row = row.ok_or(CurrencyRefusal::CurrencyUnknown { currency: code })?;
+    if !row.is_in_use {
+        row.is_in_use = true;
+        row.updated_at = tx.now();
+        row.version += 1;
+        tx.put(&CATALOGUE, &code, &row)?;
+    }
+    Ok(row.currency())
+}
+
+/// Refuses `currency_taken` when another currency than `code` has the name or the symbol.
+fn check_free(tx: &ReadTx, code: CurrencyCode, name: Option<&str>, symbol: Option<&str>) -> Result<()> {
+    let same = |row: &CatalogueRow| {
+        name.is_some_and(|it| it.to_lowercase() == row.name.to_lowercase())
+            || symbol.is_some_and(|it| it == row.symbol)
+    };
+    let taken = catalogue(tx)?.into_iter().find(|it| it.code != code && same(it));
+    taken.map_or(Ok(()), |it| Err(CurrencyRefusal::CurrencyTaken { currency: it.code }.into()))
+}

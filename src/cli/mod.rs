@@ -127,6 +127,10 @@ impl Context {
         Backend::changing(self.config()?).await
     }
 
+    async fn founding(&self) -> Result<Backend, Failure> {
+        Backend::founding(self.config()?).await
+    }
+
     async fn reading(&self) -> Result<Backend, Failure> {
         Backend::reading(self.config()?, self.recover).await
     }

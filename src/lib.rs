@@ -1,6 +1,7 @@
 //! Coffer: a payments and investments back office in one binary.
 
 mod app;
+pub mod cli;
 pub mod config;
 mod kernel;
 mod modules;

@@ -5,3 +5,4 @@
 mod gateway_routes;
 mod golden;
 mod permissions;
+mod questions;

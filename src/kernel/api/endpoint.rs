@@ -53,6 +53,8 @@ pub struct Endpoint {
     /// Reads no `Idempotency-Key`, and answers the same to everyone in the same time.
     pub plain: bool,
     pub list: bool,
+    /// `Accept: text/csv` streams the rows in `data`, page after page.
+    pub csv: bool,
     /// Fields of the answer that are shown once and stored nowhere.
     pub shown_once: &'static [&'static str],
     pub refusals: &'static [&'static str],
@@ -216,6 +218,7 @@ impl Builder {
             versioned: false,
             plain: false,
             list: false,
+            csv: false,
             shown_once: &[],
             refusals: &[],
             max_body_bytes: None,
@@ -303,6 +306,12 @@ impl Builder {
         self
     }
 
+    /// The answer of [`Builder::reads`] has `data` and `next_cursor` as a list has, and comes as CSV too.
+    pub fn as_csv(mut self) -> Builder {
+        self.0.csv = true;
+        self
+    }
+
     pub fn max_body_bytes(mut self, bytes: usize) -> Builder {
         self.0.max_body_bytes = Some(bytes);
         self
@@ -330,7 +339,7 @@ impl Builder {
         mut self,
         handle: impl Fn(&ReadTx, &Call<P, I>) -> Result<Page<O>> + Send + Sync + 'static,
     ) -> Endpoint {
-        self.0.list = true;
+        (self.0.list, self.0.csv) = (true, true);
         self.0.output = Shape::of::<O>();
         self.0.query_names = I::NAMES;
         self.0.handler = Handler::Read(Arc::new(move |tx, raw| answer(handle(tx, &queried(raw)?)?)));

@@ -209,7 +209,7 @@ fn responses(endpoint: &Endpoint, codes: &BTreeSet<&str>, refusals: &BTreeMap<&s
     }
     let mut content = Map::new();
     content.insert("application/json".into(), json!({ "schema": body.clone() }));
-    if endpoint.list {
+    if endpoint.csv {
         content.insert("text/csv".into(), json!({ "schema": { "type": "string" } }));
     }
     responses.insert(endpoint.status.to_string(), json!({ "description": "Done.", "content": content }));

@@ -31,6 +31,18 @@ impl<T> Page<T> {
         Page { object: "list", data, has_more: false, next_cursor: None }
     }
 
+    /// A page put together elsewhere; `next` is the position to go on behind, when there is more.
+    pub fn of(data: Vec<T>, paging: &Paging, next: Option<Vec<u8>>) -> Page<T> {
+        let next_cursor = next.map(|it| paging.cursor_at(&it));
+        Page { object: "list", data, has_more: next_cursor.is_some(), next_cursor }
+    }
+
+    /// As [`Page::map`], where making a row may fail.
+    pub fn try_map<O>(self, f: impl FnMut(T) -> Result<O>) -> Result<Page<O>> {
+        let data = self.data.into_iter().map(f).collect::<Result<_>>()?;
+        Ok(Page { object: self.object, data, has_more: self.has_more, next_cursor: self.next_cursor })
+    }
+
     pub fn map<O>(self, f: impl FnMut(T) -> O) -> Page<O> {
         let data = self.data.into_iter().map(f).collect();
         Page { object: self.object, data, has_more: self.has_more, next_cursor: self.next_cursor }
@@ -91,7 +103,7 @@ impl Paging {
     }
 
     /// The key to go on behind; refuses a cursor of another list.
-    fn behind(&self) -> Result<Option<&[u8]>> {
+    pub fn behind(&self) -> Result<Option<&[u8]>> {
         match &self.cursor {
             None => Ok(None),
             Some(Cursor(bytes)) => match bytes.split_at_checked(4) {
@@ -103,7 +115,11 @@ impl Paging {
         }
     }
 
-    fn cursor_at(&self, key: &[u8]) -> String {
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub fn cursor_at(&self, key: &[u8]) -> String {
         BASE64URL_NOPAD.encode(&[&self.filters, key].concat())
     }
 }

@@ -1,19 +1,25 @@
 //! What other modules may ask of users.
 
-use crate::kernel::{
-    api::{
-        call::Caller,
-        input::{Metadata, text_enum},
-        principal::{ClientId, UserId},
-    },
-    clock::Time,
-    error::{Result, refusals},
-    store::{
-        ReadTx, WriteTx,
-        codec::{Decode, Encode},
-    },
+use serde::Serialize;
+
+pub use super::{
+    fields::{Email, PersonName, Phone},
+    passwords::{PasswordFor, check_password},
 };
-use crate::modules::role::contract::RoleId;
+use crate::{
+    kernel::{
+        api::{
+            call::Caller,
+            input::{Metadata, text_enum},
+            principal::{ClientId, UserId},
+        },
+        clock::Time,
+        error::{Result, refusals},
+        machine::ChangeOut,
+        store::{ReadTx, WriteTx},
+    },
+    modules::role::contract::RoleId,
+};
 
 text_enum! {
     /// What a user may do at all.
@@ -27,7 +33,7 @@ text_enum! {
 }
 
 /// A customer or a member of staff of a client.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct User {
     pub id: UserId,
     /// Lower case; unique in the client.
@@ -84,6 +90,35 @@ pub trait UserContract: Send + Sync {
 
     fn set_password_hash(&self, tx: &mut WriteTx, client: ClientId, user: UserId, hash: String)
     -> Result<()>;
+
+    /// The user as it is shown to itself.
+    fn show(&self, tx: &ReadTx, client: ClientId, user: User) -> Result<UserOut>;
+}
+
+/// A customer or a member of staff.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct UserOut {
+    pub id: UserId,
+    #[schema(value_type = String)]
+    pub object: &'static str,
+    pub status: UserStatus,
+    pub email: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub phone: Option<String>,
+    /// The names of its roles.
+    pub roles: Vec<String>,
+    /// What others give when they register.
+    pub referral_code: String,
+    pub referred_by: Option<UserId>,
+    pub external_id: Option<String>,
+    /// Shown to staff and keys, not to the user: a reason may be none of its business.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_history: Option<Vec<ChangeOut>>,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+    pub metadata: Metadata,
 }
 
 refusals! {

@@ -1,11 +1,58 @@
-//! user
+//! Users: the customers and the staff of a client.
+//!
+//! Owns the people (`user.users`), the hashes of their passwords (`user.credentials`) and their number by status
+//! (`user.counts`). Asks Role what a role is called and whether it may be given. Announces `user.registered`,
+//! `user.frozen`, `user.unfrozen`, `user.disabled`, `user.enabled` and `user.roles_changed`; hears nothing. Signing
+//! in is Auth's business: this module only keeps what it needs for it.
+//!
+//! ```text
+//! active ⇄ frozen        frozen: signs in and looks, pays nothing out
+//!    ⇅       ↓
+//!     disabled           does not sign in; enabling makes it active
+//! ```
+//!
+//! Always true:
+//! - An e-mail address, a referral code and an external id name at most one user of a client.
+//! - A client that has had an active admin has one.
+//! - The counters are what counting would give.
 
 pub mod contract;
+pub mod events;
+mod fields;
+mod model;
+mod passwords;
+mod repository;
+mod routes;
+mod service;
+
+use std::sync::Arc;
 
 use crate::kernel::boot::{Boot, BootError, Module};
 
-pub const MODULE: Module = Module { name: "user", about: "", register, migrations: &[] };
+use contract::{UserContract, UserRefusal};
+use service::Users;
 
-fn register(_boot: &mut Boot) -> Result<(), BootError> {
-    Ok(())
+pub const MODULE: Module = Module {
+    name: "user",
+    about: "Customers and staff of a client: profile, states, roles, referral codes, statistics",
+    register,
+    migrations: &[],
+};
+
+fn register(boot: &mut Boot) -> Result<(), BootError> {
+    let users = Arc::new(Users { roles: boot.require()? });
+    boot.tables(vec![repository::USERS.info(), repository::CREDENTIALS.info(), repository::COUNTS.info()]);
+    boot.refusals(UserRefusal::CATALOGUE.iter().copied());
+    boot.alias("usr", "user");
+    boot.machine(model::USER.table());
+    boot.announces::<events::UserRegistered>();
+    boot.announces::<events::UserFrozen>();
+    boot.announces::<events::UserUnfrozen>();
+    boot.announces::<events::UserDisabled>();
+    boot.announces::<events::UserEnabled>();
+    boot.announces::<events::UserRolesChanged>();
+    boot.endpoints(routes::endpoints(&users));
+    let checked = users.clone();
+    boot.check("user.counts", move |tx| repository::check(tx, |tx, client| checked.admin(tx, client)));
+    boot.provide::<dyn UserContract>(users)
 }

@@ -1,0 +1,63 @@
+//! `coffer ledger`: the books of one client.
+
+use clap::{Args, Subcommand};
+
+use super::{
+    Context,
+    exit::{Failure, PROBLEMS_FOUND},
+    output::Answer,
+};
+
+#[derive(Subcommand)]
+pub enum Ledger {
+    /// List the accounts and what they hold
+    Accounts(Accounts),
+    /// Per currency, the sums of what users and the house have; they add up to zero
+    TrialBalance(Of),
+    /// Recompute every balance, chain and hold of the client
+    Verify(Of),
+}
+
+#[derive(Args)]
+pub struct Of {
+    /// Id or slug of the client
+    #[arg(long, value_name = "CLIENT")]
+    client: String,
+}
+
+#[derive(Args)]
+pub struct Accounts {
+    #[command(flatten)]
+    of: Of,
+    /// How many at most, the newest first
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+impl Ledger {
+    pub async fn run(self, context: &Context) -> Result<Answer, Failure> {
+        let backend = context.reading().await?;
+        match self {
+            Ledger::Accounts(accounts) => {
+                let client = backend.client_id(&accounts.of.client).await?;
+                let list = backend.list("/ledger/accounts", Some(&client), accounts.limit as usize).await?;
+                let has_more = list["has_more"] == true;
+                let columns = ["id", "owner", "kind", "currency", "balance", "version"];
+                let answer = Answer::list(list, &columns, "No accounts yet: nothing was posted.");
+                Ok(if has_more { answer.followed_by("There are more: raise --limit.") } else { answer })
+            }
+            Ledger::TrialBalance(of) => {
+                let client = backend.client_id(&of.client).await?;
+                let balance = backend.get("/ledger/trial-balance").client(Some(&client)).send().await?;
+                let columns = ["currency", "kind", "account", "balance", "users", "house", "sum"];
+                Ok(Answer::list(balance, &columns, "Nothing was posted yet."))
+            }
+            Ledger::Verify(of) => {
+                let client = backend.client_id(&of.client).await?;
+                let report = backend.get("/ledger/verify").client(Some(&client)).send().await?;
+                let exit = if report["ok"] == true { 0 } else { PROBLEMS_FOUND };
+                Ok(Answer::object(report, &["ok", "checked", "first_problem"]).exits(exit))
+            }
+        }
+    }
+}

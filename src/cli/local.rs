@@ -1,0 +1,284 @@
+//! How a command reaches the data: through the server when one runs, by opening the file when none does. Either way
+//! it sends the same HTTP request, so that every command is written once.
+//!
+//! | | a server runs | no server runs |
+//! |---|---|---|
+//! | [`Backend::changing`] | its local socket | the whole server in this process, without a listener |
+//! | [`Backend::founding`] | the same | the same, and a new file where none is |
+//! | [`Backend::reading`] | its local socket | its routes over the file, opened for reading only |
+//!
+//! The other end of the local socket sees which user asks. The server's own user and root are administrators there;
+//! nobody else can open it. In this process whoever can open the file is one.
+
+use std::{io::ErrorKind, path::PathBuf, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use http_body_util::BodyExt as _;
+use hyper::{Method, Request, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UnixStream,
+};
+use tower::ServiceExt as _;
+
+use super::exit::{FAULT, Failure, INPUT_OUTPUT, NO_PERMISSION, TRY_AGAIN, UNAVAILABLE};
+use crate::{
+    app::{App, StartError, router},
+    config::Config,
+    kernel::{
+        api::dispatch::Peer,
+        boot::Kernel,
+        clock::Clock,
+        store::{OpenError, Random},
+    },
+};
+
+/// How long an answer may take: longer than the longest `server.request_timeout_s`.
+const PATIENCE: Duration = Duration::from_secs(605);
+
+/// Where requests of the command line go.
+pub enum Backend {
+    Socket(PathBuf),
+    /// The routes of this process. The file is closed with it.
+    Here {
+        router: Router,
+        _app: Option<Box<App>>,
+    },
+}
+
+impl Backend {
+    /// For commands that change something.
+    pub async fn changing(config: Config) -> Result<Backend, Failure> {
+        Backend::opening(config, false).await
+    }
+
+    /// For commands that may come before the first start of the server.
+    pub async fn founding(config: Config) -> Result<Backend, Failure> {
+        Backend::opening(config, true).await
+    }
+
+    async fn opening(config: Config, create: bool) -> Result<Backend, Failure> {
+        if let Some(socket) = running(&config).await? {
+            return Ok(socket);
+        }
+        let app = App::open(config, create, Clock::System)?;
+        Ok(Backend::Here { router: app.router(), _app: Some(Box::new(app)) })
+    }
+
+    /// For commands that only look: without a server the file is opened for reading, and nothing in it changes. After
+    /// a crash that takes a recovery first, which `recover` allows.
+    pub async fn reading(config: Config, recover: bool) -> Result<Backend, Failure> {
+        if let Some(socket) = running(&config).await? {
+            return Ok(socket);
+        }
+        let kernel = Arc::new(inspect(config, recover)?);
+        Ok(Backend::Here { router: router(&kernel), _app: None })
+    }
+
+    /// To the server in this process.
+    pub fn of(kernel: &Arc<Kernel>) -> Backend {
+        Backend::Here { router: router(kernel), _app: None }
+    }
+
+    pub fn get(&self, path: impl Into<String>) -> Ask<'_> {
+        Ask::new(self, Method::GET, path.into())
+    }
+
+    pub fn post(&self, path: impl Into<String>, body: Value) -> Ask<'_> {
+        Ask { body: Some(body), ..Ask::new(self, Method::POST, path.into()) }
+    }
+
+    pub fn patch(&self, path: impl Into<String>, body: Value) -> Ask<'_> {
+        let ask = Ask { body: Some(body), ..Ask::new(self, Method::PATCH, path.into()) };
+        ask.header("if-match", "*")
+    }
+
+    /// A list with its pages put together, `limit` rows at most.
+    pub async fn list(&self, path: &str, client: Option<&str>, limit: usize) -> Result<Value, Failure> {
+        let mut rows = vec![];
+        let mut cursor: Option<String> = None;
+        loop {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            let take = (limit - rows.len()).clamp(1, 100);
+            let from = cursor.as_ref().map(|it| format!("&cursor={it}")).unwrap_or_default();
+            let page = self.get(format!("{path}{sign}limit={take}{from}")).client(client).send().await?;
+            rows.extend(page["data"].as_array().cloned().unwrap_or_default());
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() || rows.len() >= limit {
+                return Ok(json!({ "object": "list", "data": rows, "has_more": cursor.is_some() }));
+            }
+        }
+    }
+
+    /// The id of a client, from its id or its slug.
+    pub async fn client_id(&self, id_or_slug: &str) -> Result<String, Failure> {
+        if id_or_slug.starts_with("cli_") {
+            return Ok(id_or_slug.to_owned());
+        }
+        let clients = self.list("/clients", None, usize::MAX).await?;
+        let clients = clients["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let found = clients.iter().find(|it| it["slug"] == id_or_slug).and_then(|it| it["id"].as_str());
+        found.map(str::to_owned).ok_or_else(|| {
+            let slugs: Vec<&str> = clients.iter().filter_map(|it| it["slug"].as_str()).collect();
+            let known = if slugs.is_empty() { "none".to_owned() } else { slugs.join(", ") };
+            let message =
+                format!("there is no client {id_or_slug}; known: {known}. See `coffer client list`");
+            Failure::new(super::exit::REFUSED, "not_found", message)
+        })
+    }
+}
+
+/// One request in the making.
+pub struct Ask<'a> {
+    backend: &'a Backend,
+    method: Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Option<Value>,
+}
+
+impl<'a> Ask<'a> {
+    fn new(backend: &'a Backend, method: Method, path: String) -> Ask<'a> {
+        // The server alone adds the prefix to these, and to nothing else.
+        let outside = ["/api/", "/livez", "/readyz"].iter().any(|it| path.starts_with(it));
+        let path = if outside { path } else { format!("/api/v1{path}") };
+        let mut ask = Ask { backend, method, path, headers: vec![], body: None };
+        if ask.method == Method::POST {
+            let random = data_encoding::BASE32_NOPAD.encode(&Random::Os.bytes::<16>());
+            ask.headers.push(("idempotency-key", format!("cli-{random}")));
+        }
+        ask
+    }
+
+    /// Inside this client.
+    pub fn client(self, client: Option<&str>) -> Ask<'a> {
+        match client {
+            Some(id) => self.header("x-client-id", id),
+            None => self,
+        }
+    }
+
+    /// As whoever has this credential, instead of the machine's administrator.
+    pub fn bearer(self, token: &str) -> Ask<'a> {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub fn header(mut self, name: &'static str, value: &str) -> Ask<'a> {
+        self.headers.retain(|it| it.0 != name);
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// The answer when it is 2xx; what the server said otherwise.
+    pub async fn send(self) -> Result<Value, Failure> {
+        match self.exchange().await? {
+            (200..300, body) => Ok(body),
+            (status, body) => Err(Failure::of_problem(status, body)),
+        }
+    }
+
+    /// Status and body, whatever they are.
+    pub async fn exchange(self) -> Result<(u16, Value), Failure> {
+        let mut request = Request::builder().method(self.method).uri(self.path).header("host", "localhost");
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        if self.body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = self.body.map_or_else(Body::empty, |it| Body::from(it.to_string()));
+        let request = request.body(body).map_err(Failure::usage)?;
+        match self.backend {
+            Backend::Socket(path) => {
+                let stream = UnixStream::connect(path).await;
+                let stream = stream.map_err(|error| unreachable(path.display(), &error))?;
+                over(stream, request).await
+            }
+            Backend::Here { router, .. } => here(router.clone(), request).await,
+        }
+    }
+}
+
+/// Sends one request over a connection of its own.
+pub async fn over<S>(stream: S, request: Request<Body>) -> Result<(u16, Value), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let broken = |error: hyper::Error| {
+        Failure::new(
+            INPUT_OUTPUT,
+            "connection",
+            format!("the server ended the connection: {error}; see its log"),
+        )
+    };
+    let talk = async {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        tokio::spawn(connection);
+        let (parts, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+        let bytes = body.collect().await.map_err(broken)?.to_bytes();
+        Ok((parts.status.as_u16(), serde_json::from_slice(&bytes).unwrap_or_default()))
+    };
+    let late = |_| Failure::new(TRY_AGAIN, "timed_out", "the server does not answer; see its log");
+    tokio::time::timeout(PATIENCE, talk).await.map_err(late)?
+}
+
+async fn here(router: Router, mut request: Request<Body>) -> Result<(u16, Value), Failure> {
+    request.extensions_mut().insert(Peer { ip: std::net::Ipv4Addr::LOCALHOST.into(), is_local_admin: true });
+    let (parts, body) = match router.oneshot(request).await {
+        Ok(response) => response.into_parts(),
+        Err(never) => match never {},
+    };
+    let bytes = body.collect().await.map_err(Failure::fault)?.to_bytes();
+    Ok((parts.status.as_u16(), serde_json::from_slice(&bytes).unwrap_or_default()))
+}
+
+/// The kernel over the file, opened for reading only.
+pub fn inspect(config: Config, recover: bool) -> Result<Kernel, Failure> {
+    match App::inspect(config.clone(), Clock::System) {
+        Err(StartError::Open(OpenError::NeedsRecovery { .. })) if recover => {
+            drop(App::open(config.clone(), false, Clock::System)?);
+            Ok(App::inspect(config, Clock::System)?)
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+/// The socket, when a server listens on it.
+async fn running(config: &Config) -> Result<Option<Backend>, Failure> {
+    let path = config.socket_path();
+    match UnixStream::connect(&path).await {
+        Ok(_) => Ok(Some(Backend::Socket(path))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) => Err(unreachable(path.display(), &error)),
+    }
+}
+
+pub fn unreachable(place: impl std::fmt::Display, error: &std::io::Error) -> Failure {
+    if error.kind() == ErrorKind::PermissionDenied {
+        let message =
+            format!("{place}: belongs to another user. Run this as the user the server runs as, or as root");
+        return Failure::new(NO_PERMISSION, "socket_forbidden", message);
+    }
+    let message = format!("{place}: no server answers: {error}. Start it with `coffer serve`");
+    Failure::new(UNAVAILABLE, "server_unreachable", message)
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Failure {
+        match error {
+            StartError::Open(error) => error.into(),
+            StartError::Store(error) => error.into(),
+            error => {
+                let code = match &error {
+                    StartError::Migrate(_) => "migration",
+                    StartError::Key(_) => "key_file",
+                    StartError::Listen(..) => "cannot_listen",
+                    _ => "internal",
+                };
+                Failure { exit: error.exit_code(), ..Failure::new(FAULT, code, error) }
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `coffer serve`: the server, until it is told to stop.
+
+use std::{future::Future, io::IsTerminal as _};
+
+use serde_json::Value;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::{
+    Context,
+    exit::{FAULT, Failure},
+    local::Backend,
+    operator,
+};
+use crate::{
+    app::{App, StartError},
+    config::{Config, Listen, read_secret_file},
+    kernel::{api::server::Listener, clock::Clock},
+};
+
+pub async fn run(context: &Context) -> Result<(), Failure> {
+    let config = context.config()?;
+    super::log(&config.log);
+    let app = App::open(config.clone(), true, Clock::System)?;
+    let listener = bind(&config).await?;
+    let address = listener.address().map_err(Failure::fault)?;
+    if !is_claimed(&app) {
+        claim_from(&config, &app).await?;
+    }
+    tracing::info!(address, data = %config.storage.path.display(), "Serving {} on {address}", config.storage.path.display());
+    if !is_claimed(&app) {
+        invite(&app, &public_url(&config, &address)).await?;
+    }
+    until_stopped(app, listener, std::future::pending()).await
+}
+
+pub async fn bind(config: &Config) -> Result<Listener, Failure> {
+    let listen = &config.server.listen;
+    let bound = Listener::bind(listen).await;
+    bound.map_err(|error| StartError::Listen(listen.to_string(), error).into())
+}
+
+/// The address people type, with the port that was really bound.
+pub fn public_url(config: &Config, address: &str) -> String {
+    match (&config.server.public_url, &config.server.listen) {
+        (Some(url), _) => url.trim_end_matches('/').to_owned(),
+        (None, Listen::Tcp(listen)) if listen.ip().is_unspecified() => {
+            let port = address.rsplit(':').next().unwrap_or_default();
+            format!("http://127.0.0.1:{port}")
+        }
+        (None, Listen::Tcp(_)) => format!("http://{address}"),
+        (None, Listen::Unix(_)) => "http://localhost".to_owned(),
+    }
+}
+
+/// Serves until a signal comes, `enough` is ready or the storage fails; then lets what runs finish. A second signal
+/// ends the process at once.
+pub async fn until_stopped(
+    mut app: App,
+    listener: Listener,
+    enough: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let (stop, stopped) = watch::channel(false);
+    let store = app.kernel().store.clone();
+    let failure = {
+        let mut serving = std::pin::pin!(app.serve(listener, stopped));
+        let failure = tokio::select! {
+            ended = &mut serving => return Ok(ended?),
+            name = signals.next() => {
+                tracing::info!("Stopping: {name}");
+                None
+            }
+            () = enough => None,
+            why = store.failed() => Some(why),
+        };
+        let _ = stop.send(true);
+        tokio::select! {
+            ended = &mut serving => ended?,
+            _ = signals.next() => std::process::exit(130),
+        }
+        failure
+    };
+    app.close();
+    match failure {
+        None => Ok(()),
+        Some(why) => {
+            let message = format!(
+                "the storage failed: {why}. Look at the disk, then start again: nothing answered was lost"
+            );
+            Err(Failure::new(FAULT, "storage_failed", message))
+        }
+    }
+}
+
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, Failure> {
+        let listen = |kind| signal(kind).map_err(Failure::fault);
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+fn is_claimed(app: &App) -> bool {
+    app.kernel().claimed.load(std::sync::atomic::Ordering::SeqCst)
+}
+
+/// The operator of `[bootstrap]`, for installations nobody sits in front of.
+async fn claim_from(config: &Config, app: &App) -> Result<(), Failure> {
+    let (Some(email), Some(file)) =
+        (&config.bootstrap.operator_email, &config.bootstrap.operator_password_file)
+    else {
+        return Ok(());
+    };
+    let password = read_secret_file(file)?;
+    let operator: Value = operator::create(&Backend::of(app.kernel()), email, &password).await?;
+    tracing::info!(operator.id = operator["id"].as_str(), "Claimed by [bootstrap] for {email}");
+    Ok(())
+}
+
+/// The set-up link goes to a person in front of a terminal. A journal is read by others too.
+async fn invite(app: &App, url: &str) -> Result<(), Failure> {
+    if !std::io::stdout().is_terminal() {
+        tracing::warn!("Nobody has claimed this installation: run `coffer setup-link`");
+        return Ok(());
+    }
+    let (link, _) = operator::make_setup_link(&Backend::of(app.kernel()), url).await?;
+    println!(
+        "\nThis installation is new. Open this link within 30 minutes to become its operator:\n\n  {link}\n"
+    );
+    Ok(())
+}

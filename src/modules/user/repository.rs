@@ -1,0 +1,200 @@
+//! What User stores.
+
+use super::contract::{User, UserStatus};
+use crate::{
+    kernel::{
+        api::{
+            input::Metadata,
+            principal::{ClientId, UserId},
+        },
+        clock::Time,
+        error::{Result, fault},
+        machine::History,
+        store::{
+            Index, Key, ReadTx, Scan, Table, WriteTx,
+            codec::{Decode, Encode, row},
+        },
+    },
+    modules::role::contract::RoleId,
+};
+
+pub const BY_EMAIL: &str = "user.users_by_email";
+pub const BY_REFERRAL_CODE: &str = "user.users_by_referral_code";
+pub const BY_EXTERNAL_ID: &str = "user.users_by_external_id";
+
+/// (client, user) → the person.
+pub const USERS: Table<(ClientId, UserId), UserRow> = Table::new("user.users").with_indexes(&[
+    Index::lookup(BY_EMAIL, |key, row| vec![(key.0, row.email.clone()).to_key()]),
+    Index::lookup(BY_REFERRAL_CODE, |key, row| vec![(key.0, row.referral_code.clone()).to_key()]),
+    Index::lookup(BY_EXTERNAL_ID, |key, row| {
+        row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
+    }),
+]);
+
+/// (client, user) → the hash of its password. Apart, so that reading a user never reads it.
+pub const CREDENTIALS: Table<(ClientId, UserId), Credentials> = Table::new("user.credentials");
+
+/// client → how many users it has. Kept by [`put`] alone.
+pub const COUNTS: Table<ClientId, Counts> = Table::new("user.counts");
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct UserRow {
+    pub email: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub phone: Option<String>,
+    pub history: History<UserStatus>,
+    pub roles: Vec<RoleId>,
+    pub referral_code: String,
+    pub referred_by: Option<UserId>,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+row!(UserRow);
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Credentials {
+    pub password_hash: String,
+    pub changed_at: Time,
+}
+row!(Credentials);
+
+/// How many users a client has, by status, and how many of the active ones are admins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Counts {
+    pub active: u64,
+    pub frozen: u64,
+    pub disabled: u64,
+    pub active_admins: u64,
+}
+row!(Counts);
+
+impl UserRow {
+    pub fn status(&self) -> UserStatus {
+        self.history.status()
+    }
+
+    pub fn is_active_admin(&self, admin: RoleId) -> bool {
+        self.status() == UserStatus::Active && self.roles.contains(&admin)
+    }
+
+    pub fn into_user(self, id: UserId) -> User {
+        User {
+            id,
+            status: self.status(),
+            email: self.email,
+            first_name: self.first_name,
+            last_name: self.last_name,
+            phone: self.phone,
+            roles: self.roles,
+            referral_code: self.referral_code,
+            referred_by: self.referred_by,
+            external_id: self.external_id,
+            metadata: self.metadata,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.version,
+        }
+    }
+}
+
+impl Counts {
+    /// The counters `row` is counted in.
+    fn of<'a>(&'a mut self, row: &UserRow, admin: RoleId) -> Vec<&'a mut u64> {
+        let status = match row.status() {
+            UserStatus::Active => &mut self.active,
+            UserStatus::Frozen => &mut self.frozen,
+            UserStatus::Disabled => &mut self.disabled,
+        };
+        if row.is_active_admin(admin) { vec![status, &mut self.active_admins] } else { vec![status] }
+    }
+
+    fn add(&mut self, row: &UserRow, admin: RoleId) {
+        self.of(row, admin).into_iter().for_each(|it| *it += 1);
+    }
+
+    fn subtract(&mut self, row: &UserRow, admin: RoleId) {
+        self.of(row, admin).into_iter().for_each(|it| *it = it.saturating_sub(1));
+    }
+}
+
+pub fn counts(tx: &ReadTx, client: ClientId) -> Result<Counts> {
+    Ok(tx.get(&COUNTS, &client)?.unwrap_or_default())
+}
+
+/// Stores a user and moves the counters: nobody else writes either. `before` is what was stored.
+pub fn put(
+    tx: &mut WriteTx,
+    key: (ClientId, UserId),
+    admin: RoleId,
+    before: Option<&UserRow>,
+    after: &UserRow,
+) -> Result<()> {
+    let mut counts = counts(tx, key.0)?;
+    let counted = counts.clone();
+    if let Some(before) = before {
+        counts.subtract(before, admin);
+    }
+    counts.add(after, admin);
+    if counts != counted {
+        tx.put(&COUNTS, &key.0, &counts)?;
+    }
+    tx.put(&USERS, &key, after)
+}
+
+/// The beginning of an address inside [`BY_EMAIL`]: without the end mark of a whole text.
+pub struct EmailBeginsWith(pub ClientId, pub String);
+
+impl Key for EmailBeginsWith {
+    const WIDTH: Option<usize> = None;
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+        out.extend_from_slice(self.1.as_bytes());
+    }
+    fn read(_: &mut &[u8]) -> Option<Self> {
+        None // Only ever the beginning of a key.
+    }
+}
+
+/// What is wrong with the counters, and with what users refer to. `admin` names the admin role of a client.
+pub fn check(tx: &ReadTx, admin: impl Fn(&ReadTx, ClientId) -> Result<RoleId>) -> Result<Vec<String>> {
+    let mut wrong = vec![];
+    let mut counted: Vec<(ClientId, RoleId, Counts)> = vec![];
+    for row in tx.scan(&USERS, Scan::all()) {
+        let ((client, id), row) = row?;
+        if counted.last().is_none_or(|it| it.0 != client) {
+            counted.push((client, admin(tx, client)?, Counts::default()));
+        }
+        let Some((_, admin, counts)) = counted.last_mut() else {
+            return Err(fault!("a client was just added"));
+        };
+        counts.add(&row, *admin);
+        if let Some(other) = row.referred_by
+            && !tx.exists(&USERS, &(client, other))?
+        {
+            wrong.push(format!("{id} was referred by {other}, which is no user of {client}"));
+        }
+    }
+    for (client, _, counts) in &counted {
+        let kept = self::counts(tx, *client)?;
+        if kept != *counts {
+            wrong.push(format!("{client} has {counts:?}, its counters say {kept:?}"));
+        }
+    }
+    for kept in tx.scan(&COUNTS, Scan::all()) {
+        let (client, counts) = kept?;
+        if counts != Counts::default() && !counted.iter().any(|it| it.0 == client) {
+            wrong.push(format!("{client} has no users, its counters say {counts:?}"));
+        }
+    }
+    for credentials in tx.scan(&CREDENTIALS, Scan::all()) {
+        let (key, _) = credentials?;
+        if !tx.exists(&USERS, &key)? {
+            wrong.push(format!("there is a password of {}, which is no user of {}", key.1, key.0));
+        }
+    }
+    Ok(wrong)
+}

@@ -1,0 +1,374 @@
+//! The use cases of users.
+
+use std::sync::Arc;
+
+use super::{
+    contract::{NewUser, User, UserContract, UserOut, UserRefusal, UserStatus},
+    events::{UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen},
+    fields::{Phone, normalise_email},
+    model::{USER, UserEvent, read_referral_code, referral_code},
+    repository::{
+        BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, CREDENTIALS, Credentials, USERS, UserRow, counts, put,
+    },
+    routes::{NewUserIn, ReasonIn, RolesIn, StatisticsOut, UpdateUserIn},
+};
+use crate::{
+    kernel::{
+        api::{
+            call::{Call, Caller, Reach, found},
+            input::Flaw,
+            principal::{ClientId, UserId},
+        },
+        error::{Result, fault},
+        machine::{History, Step},
+        store::{ReadTx, WriteTx},
+    },
+    modules::role::contract::{ADMIN, RoleContract, RoleId, USER as USER_ROLE},
+};
+
+pub struct Users {
+    pub roles: Arc<dyn RoleContract>,
+}
+
+impl Users {
+    /// Staff, or a key, makes a user.
+    pub fn create_by_staff(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<(), NewUserIn>,
+        password_hash: Option<String>,
+    ) -> Result<UserOut> {
+        let (client, input) = (call.caller.client()?, &call.input);
+        let roles = self.read_roles(tx, client, input.roles.as_deref().unwrap_or_default())?;
+        self.check_grantable(tx, &call.caller, client, &roles)?;
+        let new = NewUser {
+            email: input.email.as_str().to_owned(),
+            first_name: input.first_name.as_str().to_owned(),
+            last_name: input.last_name.as_str().to_owned(),
+            phone: input.phone.as_ref().and_then(Phone::to_option),
+            roles,
+            password_hash,
+            referral_code: input.referral_code.clone(),
+            external_id: input.external_id.as_ref().map(|it| it.as_str().to_owned()),
+            metadata: input.metadata.clone(),
+        };
+        let user = self.create(tx, &call.caller, client, new)?;
+        let row = self.row(tx, client, user.id)?;
+        self.out(tx, client, user.id, row, Reach::Any)
+    }
+
+    /// What somebody may change: of oneself the name and the telephone number, of others the rest too.
+    pub fn update(&self, tx: &mut WriteTx, call: &Call<UserId, UpdateUserIn>) -> Result<UserOut> {
+        let (caller, input, id) = (&call.caller, &call.input, call.path);
+        let client = caller.client()?;
+        caller.may_reach(Some(id))?;
+        let before = self.row(tx, client, id)?;
+        caller.check_version(before.version)?;
+        let mut after = before.clone();
+        if let Some(name) = &input.first_name {
+            after.first_name = name.as_str().to_owned();
+        }
+        if let Some(name) = &input.last_name {
+            after.last_name = name.as_str().to_owned();
+        }
+        if let Some(phone) = &input.phone {
+            after.phone = phone.to_option();
+        }
+        after.metadata.merge(input.metadata.clone());
+        if caller.reach == Reach::Own(id) {
+            self.check_own_change(input)?;
+        }
+        if let Some(email) = &input.email
+            && email.as_str() != before.email
+        {
+            // Whoever decides the address can one day sign in as its owner.
+            self.check_grantable(tx, caller, client, &before.roles)?;
+            if tx.find(&USERS, BY_EMAIL, &(client, email.as_str().to_owned()))?.is_some() {
+                return Err(UserRefusal::EmailTaken.into());
+            }
+            after.email = email.as_str().to_owned();
+        }
+
+        self.change(tx, client, id, &before, &mut after)?;
+        self.out(tx, client, id, after, caller.reach)
+    }
+
+    /// Freezes, unfreezes, disables or enables.
+    pub fn change_status(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<UserId, ReasonIn>,
+        event: UserEvent,
+    ) -> Result<UserOut> {
+        let (client, user_id) = (call.caller.client()?, call.path);
+        let reason = call.input.reason.as_str();
+        let before = self.row(tx, client, user_id)?;
+        let mut after = before.clone();
+        let step = after.history.step(&USER, event, &call.caller, Some(reason), tx.now())?;
+        if step == Step::Repeated {
+            return self.out(tx, client, user_id, before, Reach::Any);
+        }
+        self.check_admin_left(tx, client, &before, &after)?;
+
+        self.change(tx, client, user_id, &before, &mut after)?;
+        let reason = reason.to_owned();
+        match event {
+            UserEvent::Freeze => tx.publish(&call.caller, &UserFrozen { user_id, reason })?,
+            UserEvent::Unfreeze => tx.publish(&call.caller, &UserUnfrozen { user_id, reason })?,
+            UserEvent::Disable => tx.publish(&call.caller, &UserDisabled { user_id, reason })?,
+            UserEvent::Enable => tx.publish(&call.caller, &UserEnabled { user_id, reason })?,
+        };
+        self.out(tx, client, user_id, after, Reach::Any)
+    }
+
+    /// Replaces the roles of a user.
+    pub fn set_roles(&self, tx: &mut WriteTx, call: &Call<UserId, RolesIn>) -> Result<UserOut> {
+        let (client, user_id) = (call.caller.client()?, call.path);
+        let before = self.row(tx, client, user_id)?;
+        call.caller.check_version(before.version)?;
+        let roles = self.read_roles(tx, client, &call.input.roles)?;
+        if roles.is_empty() {
+            return Err(Flaw::new("roles", "required", "must name at least one role").into());
+        }
+        let only_in = |these: &[RoleId], others: &[RoleId]| -> Vec<RoleId> {
+            these.iter().filter(|it| !others.contains(it)).copied().collect()
+        };
+        let (given, taken) = (only_in(&roles, &before.roles), only_in(&before.roles, &roles));
+        self.check_grantable(tx, &call.caller, client, &given)?;
+        let mut after = UserRow { roles, ..before.clone() };
+        self.check_admin_left(tx, client, &before, &after)?;
+
+        for role in &given {
+            self.roles.use_role(tx, client, *role)?;
+        }
+        self.change(tx, client, user_id, &before, &mut after)?;
+        if !given.is_empty() || !taken.is_empty() {
+            let given = self.roles.names(tx, client, &given)?;
+            let taken = self.roles.names(tx, client, &taken)?;
+            tx.publish(&call.caller, &UserRolesChanged { user_id, given, taken })?;
+        }
+        self.out(tx, client, user_id, after, Reach::Any)
+    }
+
+    pub fn statistics(&self, tx: &ReadTx, client: ClientId) -> Result<StatisticsOut> {
+        let counts = counts(tx, client)?;
+        Ok(StatisticsOut {
+            object: "user_statistics",
+            total: counts.active + counts.frozen + counts.disabled,
+            active: counts.active,
+            frozen: counts.frozen,
+            disabled: counts.disabled,
+            active_admins: counts.active_admins,
+        })
+    }
+
+    pub fn row(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<UserRow> {
+        found(tx.get(&USERS, &(client, user))?)
+    }
+
+    /// The user as somebody is shown it who reaches it like this.
+    pub fn out(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        id: UserId,
+        row: UserRow,
+        reach: Reach,
+    ) -> Result<UserOut> {
+        let status_history = (reach == Reach::Any).then(|| row.history.out());
+        Ok(UserOut { status_history, ..self.show(tx, client, row.into_user(id))? })
+    }
+
+    pub fn admin(&self, tx: &ReadTx, client: ClientId) -> Result<RoleId> {
+        self.roles.by_name(tx, client, ADMIN)
+    }
+
+    fn check_own_change(&self, input: &UpdateUserIn) -> Result<()> {
+        if input.email.is_some() {
+            return Err(Flaw::new("email", "not_allowed", "is changed by staff").into());
+        }
+        if !input.metadata.0.is_empty() {
+            return Err(Flaw::new("metadata", "not_allowed", "is changed by staff").into());
+        }
+        Ok(())
+    }
+
+    /// Refuses `permission_escalation`. The role that anybody gets by registering may be given by anybody.
+    fn check_grantable(
+        &self,
+        tx: &ReadTx,
+        caller: &Caller,
+        client: ClientId,
+        roles: &[RoleId],
+    ) -> Result<()> {
+        let everybodys = self.roles.by_name(tx, client, USER_ROLE)?;
+        let others: Vec<RoleId> = roles.iter().filter(|it| **it != everybodys).copied().collect();
+        self.roles.check_grantable(tx, caller, client, &others)
+    }
+
+    fn check_admin_left(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        before: &UserRow,
+        after: &UserRow,
+    ) -> Result<()> {
+        let admin = self.admin(tx, client)?;
+        let leaves = before.is_active_admin(admin) && !after.is_active_admin(admin);
+        if leaves && counts(tx, client)?.active_admins <= 1 {
+            return Err(UserRefusal::LastAdmin.into());
+        }
+        Ok(())
+    }
+
+    /// Roles by name, each once, in the order given.
+    fn read_roles(&self, tx: &ReadTx, client: ClientId, names: &[String]) -> Result<Vec<RoleId>> {
+        let mut roles = vec![];
+        for name in names {
+            let role = self.roles.by_name(tx, client, name)?;
+            if !roles.contains(&role) {
+                roles.push(role);
+            }
+        }
+        Ok(roles)
+    }
+
+    /// Stores what has changed, as a new version; nothing when nothing has.
+    fn change(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        user: UserId,
+        before: &UserRow,
+        after: &mut UserRow,
+    ) -> Result<()> {
+        if before == after {
+            return Ok(());
+        }
+        after.version = before.version + 1;
+        after.updated_at = tx.now();
+        let admin = self.admin(tx, client)?;
+        put(tx, (client, user), admin, Some(before), after)
+    }
+
+    fn new_referral_code(&self, tx: &mut WriteTx, client: ClientId) -> Result<String> {
+        // 2^40 codes: a second try is rare, a third one would be news.
+        for _ in 0..8 {
+            let code = referral_code(tx.random_bytes());
+            if tx.find(&USERS, BY_REFERRAL_CODE, &(client, code.clone()))?.is_none() {
+                return Ok(code);
+            }
+        }
+        Err(fault!("found no free referral code for {client}"))
+    }
+}
+
+impl UserContract for Users {
+    fn find(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<User>> {
+        Ok(tx.get(&USERS, &(client, user))?.map(|row| row.into_user(user)))
+    }
+
+    fn get(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
+        found(self.find(tx, client, user)?)
+    }
+
+    fn find_by_email(&self, tx: &ReadTx, client: ClientId, email: &str) -> Result<Option<User>> {
+        let row = tx.find(&USERS, BY_EMAIL, &(client, normalise_email(email)))?;
+        Ok(row.map(|((_, id), row)| row.into_user(id)))
+    }
+
+    fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User> {
+        let email = normalise_email(&new.email);
+        if tx.find(&USERS, BY_EMAIL, &(client, email.clone()))?.is_some() {
+            return Err(UserRefusal::EmailTaken.into());
+        }
+        if let Some(external_id) = &new.external_id
+            && let Some(((_, existing), _)) =
+                tx.find(&USERS, BY_EXTERNAL_ID, &(client, external_id.clone()))?
+        {
+            return Err(UserRefusal::ExternalIdTaken { existing_id: existing.to_string() }.into());
+        }
+        let referred_by = match &new.referral_code {
+            None => None,
+            Some(code) => {
+                let referrer = tx.find(&USERS, BY_REFERRAL_CODE, &(client, read_referral_code(code)))?;
+                Some(referrer.ok_or(UserRefusal::ReferralUnknown)?.0.1)
+            }
+        };
+        let admin = self.admin(tx, client)?;
+        let roles = match new.roles {
+            none if none.is_empty() => vec![self.roles.by_name(tx, client, USER_ROLE)?],
+            roles => roles,
+        };
+
+        let (user_id, now): (UserId, _) = (tx.new_id(), tx.now());
+        for role in &roles {
+            self.roles.use_role(tx, client, *role)?;
+        }
+        let row = UserRow {
+            email,
+            first_name: new.first_name,
+            last_name: new.last_name,
+            phone: new.phone,
+            history: History::begin(UserStatus::Active, caller, now),
+            roles,
+            referral_code: self.new_referral_code(tx, client)?,
+            referred_by,
+            external_id: new.external_id,
+            metadata: new.metadata,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        put(tx, (client, user_id), admin, None, &row)?;
+        if let Some(hash) = new.password_hash {
+            self.set_password_hash(tx, client, user_id, hash)?;
+        }
+        tx.publish(caller, &UserRegistered { user_id, referred_by })?;
+        Ok(row.into_user(user_id))
+    }
+
+    fn check_may_pay(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
+        let user = self.get(tx, client, user)?;
+        match user.status {
+            UserStatus::Active => Ok(user),
+            status => Err(UserRefusal::UserNotActive { status }.into()),
+        }
+    }
+
+    fn password_hash(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<String>> {
+        Ok(tx.get(&CREDENTIALS, &(client, user))?.map(|it| it.password_hash))
+    }
+
+    fn set_password_hash(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        user: UserId,
+        password_hash: String,
+    ) -> Result<()> {
+        let changed_at = tx.now();
+        tx.put(&CREDENTIALS, &(client, user), &Credentials { password_hash, changed_at })
+    }
+
+    fn show(&self, tx: &ReadTx, client: ClientId, user: User) -> Result<UserOut> {
+        Ok(UserOut {
+            id: user.id,
+            object: "user",
+            status: user.status,
+            email: user.email,
+            first_name: user.first_name,
+            last_name: user.last_name,
+            phone: user.phone,
+            roles: self.roles.names(tx, client, &user.roles)?,
+            referral_code: user.referral_code,
+            referred_by: user.referred_by,
+            external_id: user.external_id,
+            status_history: None,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+            version: user.version,
+            metadata: user.metadata,
+        })
+    }
+}

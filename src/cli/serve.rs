@@ -2,7 +2,7 @@
 
 use std::{future::Future, io::IsTerminal as _};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -13,6 +13,7 @@ use super::{
     exit::{FAULT, Failure},
     local::Backend,
     operator,
+    output::Answer,
 };
 use crate::{
     app::{App, StartError},
@@ -30,6 +31,10 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
         claim_from(&config, &app).await?;
     }
     tracing::info!(address, data = %config.storage.path.display(), "Serving {} on {address}", config.storage.path.display());
+    if context.json {
+        Answer::new(json!({ "url": public_url(&config, &address), "pid": std::process::id() }), "")
+            .print(true);
+    }
     if !is_claimed(&app) {
         invite(&app, &public_url(&config, &address)).await?;
     }

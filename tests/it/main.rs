@@ -2,6 +2,7 @@
 //!
 //! An `Instance` checks every invariant of its books when it is dropped.
 
+mod cli;
 mod gateway_routes;
 mod golden;
 mod permissions;

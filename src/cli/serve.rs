@@ -145,7 +145,7 @@ async fn invite(app: &App, url: &str) -> Result<(), Failure> {
         tracing::warn!("Nobody has claimed this installation: run `coffer setup-link`");
         return Ok(());
     }
-    let (link, _) = operator::make_setup_link(&Backend::of(app.kernel()), url).await?;
+    let link = operator::make_setup_link(&Backend::of(app.kernel()), url).await?;
     println!(
         "\nThis installation is new. Open this link within 30 minutes to become its operator:\n\n  {link}\n"
     );

@@ -401,10 +401,14 @@ fn verbs(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .needs("withdrawals.reconcile")
             .money()
             .refuses(MOVES)
-            .example(json!({ "outcome": "completed", "reference": "E2E-4711", "reason": "on the bank statement" }))
+            .example(
+                json!({ "outcome": "completed", "reference": "E2E-4711", "reason": "on the bank statement" }),
+            )
             .writes(move |tx, call| reconciling.reconcile(tx, call)),
         post("/withdrawals/{id}/return")
-            .about("Say that a completed withdrawal came back; the payout is the user's again, the fee is kept")
+            .about(
+                "Say that a completed withdrawal came back; the payout is the user's again, the fee is kept",
+            )
             .needs("withdrawals.return")
             .money()
             .refuses(MOVES)
@@ -446,11 +450,7 @@ fn beneficiaries(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
     ]
 }
 
-fn list(
-    service: &Withdrawals,
-    tx: &ReadTx,
-    call: &Call<(), WithdrawalQuery>,
-) -> Result<Page<WithdrawalOut>> {
+fn list(service: &Withdrawals, tx: &ReadTx, call: &Call<(), WithdrawalQuery>) -> Result<Page<WithdrawalOut>> {
     let (client, query) = (call.caller.client()?, &call.input);
     let user = call.caller.limited_to(query.user_id)?;
     let filters = (user, query.status, query.r#type, query.currency, query.created_from, query.created_to);
@@ -472,8 +472,7 @@ fn list(
 fn list_beneficiaries(tx: &ReadTx, call: &Call<(), BeneficiaryQuery>) -> Result<Page<BeneficiaryOut>> {
     let (client, query) = (call.caller.client()?, &call.input);
     let user = call.caller.limited_to(query.user_id)?;
-    let paging =
-        Paging::new(query.limit, &query.cursor, (user, query.created_from, query.created_to));
+    let paging = Paging::new(query.limit, &query.cursor, (user, query.created_from, query.created_to));
     let keep = |it: &Beneficiary| created_within(it.created_at, query.created_from, query.created_to);
     let page = match user {
         Some(user) => page_by(tx, &BENEFICIARIES, BENEFICIARIES_BY_USER, &(client, user), &paging, keep)?,

@@ -103,8 +103,7 @@ impl Withdrawals {
         match policy.automatic_up_to.filter(|_| policy.is_automatic(amount)) {
             None => Ok(withdrawal),
             Some(limit) => {
-                let system =
-                    Caller { request_id: caller.request_id.clone(), ..Caller::system(Some(client)) };
+                let system = Caller { request_id: caller.request_id.clone(), ..Caller::system(Some(client)) };
                 let reason = format!("automatic up to {limit}");
                 self.advance(tx, &system, withdrawal, WithdrawalEvent::Approve, Some(&reason))
             }

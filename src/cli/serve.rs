@@ -1,6 +1,9 @@
 //! `coffer serve`: the server, until it is told to stop.
 
-use std::{future::Future, io::IsTerminal as _};
+use std::{
+    future::Future,
+    io::{IsTerminal as _, Write as _},
+};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -146,8 +149,7 @@ async fn invite(app: &App, url: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let link = operator::make_setup_link(&Backend::of(app.kernel()), url).await?;
-    println!(
-        "\nThis installation is new. Open this link within 30 minutes to become its operator:\n\n  {link}\n"
-    );
+    let advice = "This installation is new. Open this link within 30 minutes to become its operator:";
+    let _ = writeln!(std::io::stdout(), "\n{advice}\n\n  {link}\n");
     Ok(())
 }

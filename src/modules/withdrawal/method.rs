@@ -238,8 +238,7 @@ fn is_network(text: &str) -> bool {
 }
 
 /// Networks whose addresses are those of Ethereum.
-const LIKE_ETHEREUM: &[&str] =
-    &["ethereum", "polygon", "bsc", "arbitrum", "optimism", "base", "avalanche"];
+const LIKE_ETHEREUM: &[&str] = &["ethereum", "polygon", "bsc", "arbitrum", "optimism", "base", "avalanche"];
 
 fn is_address(network: &str, address: &str) -> bool {
     match network {
@@ -319,10 +318,7 @@ mod tests {
                 bank(json!({ "account": "123", "routing": "no number" })),
                 "account invalid_format, routing invalid_format",
             ),
-            (
-                bank(json!({ "iban": "DE89370400440532013000", "account": "31926819" })),
-                "account not_allowed",
-            ),
+            (bank(json!({ "iban": "DE89370400440532013000", "account": "31926819" })), "account not_allowed"),
             (
                 bank(json!({ "iban": "DE1", "swift": "COBADEF", "memo": "x" })),
                 "iban invalid_format, swift invalid_format, memo unknown_field",
@@ -381,7 +377,8 @@ mod tests {
         let evm = "0x52908400098527886E0F7030069857D2E4169EE7";
         assert_eq!(of("ethereum", evm, None), of("Ethereum", &evm.replace('E', "e"), None));
         let holder = |name: &str| {
-            let method = json!({ "type": "bank", "bank": "Erste", "holder": name, "iban": "DE89370400440532013000" });
+            let method =
+                json!({ "type": "bank", "bank": "Erste", "holder": name, "iban": "DE89370400440532013000" });
             Method::parse(method).unwrap().identity()
         };
         assert_eq!(holder("Ann Lee"), holder("Lee, Ann"));

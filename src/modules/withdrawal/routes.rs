@@ -320,7 +320,7 @@ fn withdrawals(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .refuses(&[
                 "currency_inactive",
                 "user_not_active",
-                "external_id_taken",
+                "withdrawal_external_id_taken",
                 "below_minimum",
                 "beneficiary_required",
                 "beneficiary_not_ready",
@@ -401,10 +401,14 @@ fn verbs(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .needs("withdrawals.reconcile")
             .money()
             .refuses(MOVES)
-            .example(json!({ "outcome": "completed", "reference": "E2E-4711", "reason": "on the bank statement" }))
+            .example(
+                json!({ "outcome": "completed", "reference": "E2E-4711", "reason": "on the bank statement" }),
+            )
             .writes(move |tx, call| reconciling.reconcile(tx, call)),
         post("/withdrawals/{id}/return")
-            .about("Say that a completed withdrawal came back; the payout is the user's again, the fee is kept")
+            .about(
+                "Say that a completed withdrawal came back; the payout is the user's again, the fee is kept",
+            )
             .needs("withdrawals.return")
             .money()
             .refuses(MOVES)
@@ -423,7 +427,7 @@ fn beneficiaries(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
         post("/beneficiaries")
             .about("Add a beneficiary; it can be paid after the client's cooling time")
             .own("beneficiaries.create")
-            .refuses(&["external_id_taken", "beneficiary_exists"])
+            .refuses(&["beneficiary_external_id_taken", "beneficiary_exists"])
             .example(json!({
                 "label": "My account",
                 "user_id": "usr_01jdg3h5v8xkq2m4n6p8r0s2t4",
@@ -431,7 +435,7 @@ fn beneficiaries(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
                     "type": "crypto", "network": "bitcoin", "address": "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
                 },
             }))
-            .writes(move |tx, call| adding.add_beneficiary(tx, call).map(BeneficiaryOut::from)),
+            .writes(move |tx, call| adding.add_beneficiary(tx, call)),
         get("/beneficiaries/{id}")
             .about("Show a beneficiary")
             .own("beneficiaries.view")
@@ -442,15 +446,11 @@ fn beneficiaries(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .about("Remove a beneficiary; withdrawals to it go on")
             .own("beneficiaries.delete")
             .versioned()
-            .writes(move |tx, call| deleting.delete_beneficiary(tx, call).map(BeneficiaryOut::from)),
+            .writes(move |tx, call| deleting.delete_beneficiary(tx, call)),
     ]
 }
 
-fn list(
-    service: &Withdrawals,
-    tx: &ReadTx,
-    call: &Call<(), WithdrawalQuery>,
-) -> Result<Page<WithdrawalOut>> {
+fn list(service: &Withdrawals, tx: &ReadTx, call: &Call<(), WithdrawalQuery>) -> Result<Page<WithdrawalOut>> {
     let (client, query) = (call.caller.client()?, &call.input);
     let user = call.caller.limited_to(query.user_id)?;
     let filters = (user, query.status, query.r#type, query.currency, query.created_from, query.created_to);
@@ -472,8 +472,7 @@ fn list(
 fn list_beneficiaries(tx: &ReadTx, call: &Call<(), BeneficiaryQuery>) -> Result<Page<BeneficiaryOut>> {
     let (client, query) = (call.caller.client()?, &call.input);
     let user = call.caller.limited_to(query.user_id)?;
-    let paging =
-        Paging::new(query.limit, &query.cursor, (user, query.created_from, query.created_to));
+    let paging = Paging::new(query.limit, &query.cursor, (user, query.created_from, query.created_to));
     let keep = |it: &Beneficiary| created_within(it.created_at, query.created_from, query.created_to);
     let page = match user {
         Some(user) => page_by(tx, &BENEFICIARIES, BENEFICIARIES_BY_USER, &(client, user), &paging, keep)?,

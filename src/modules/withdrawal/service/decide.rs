@@ -32,8 +32,7 @@ impl Withdrawals {
         let is_enough = withdrawal.vote(caller.actor(), ballot, policy.clone(), tx.now())?;
 
         if is_enough {
-            withdrawal =
-                self.advance(tx, caller, withdrawal, WithdrawalEvent::Approve, note.as_deref())?;
+            withdrawal = self.advance(tx, caller, withdrawal, WithdrawalEvent::Approve, note.as_deref())?;
         } else {
             repository::put(tx, client, &withdrawal)?;
         }

@@ -22,9 +22,7 @@ use crate::kernel::{
     store::{ReadTx, WriteTx},
 };
 use crate::modules::{
-    balance::contract::{
-        Account, BalanceContract, EntryId, HouseAccount, Line, NewEntry, UserAccount,
-    },
+    balance::contract::{Account, BalanceContract, EntryId, HouseAccount, Line, NewEntry, UserAccount},
     category::contract::built_in,
     client::contract::ClientContract,
     currency::contract::CurrencyContract,
@@ -34,8 +32,6 @@ use crate::modules::{
     },
     user::contract::UserContract,
 };
-
-pub use payout::Payout;
 
 /// Withdrawals and beneficiaries.
 pub struct Withdrawals {
@@ -121,8 +117,7 @@ impl Withdrawals {
             let fees = Account::house(HouseAccount::FeeIncome, currency);
             lines.push(Line::raise(fees, withdrawal.fee));
         }
-        let (_, posted) =
-            self.balances.capture(tx, client, hold, &lines, true, "Withdrawal completed")?;
+        let (_, posted) = self.balances.capture(tx, client, hold, &lines, true, "Withdrawal completed")?;
         self.follow(tx, client, withdrawal, TransactionStatus::Completed, posted.id)
     }
 

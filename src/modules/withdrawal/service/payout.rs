@@ -27,6 +27,7 @@ use crate::modules::{
 };
 
 /// What a gateway is asked.
+#[derive(Debug)]
 pub struct Payout {
     gateway: GatewayInfo,
     request: PayoutRequest,
@@ -53,8 +54,7 @@ impl Withdrawals {
         }
         withdrawal.check_not_expired(WithdrawalEvent::Process, tx.now())?;
         self.users.check_may_pay(tx, client, withdrawal.user)?;
-        let gateway =
-            self.payments.payout_gateway(tx, client, call.input.gateway_id, withdrawal.payout)?;
+        let gateway = self.payments.payout_gateway(tx, client, call.input.gateway_id, withdrawal.payout)?;
         let Purpose::CashOut { method, .. } = &withdrawal.purpose else {
             return Err(fault!("{} is a charge and cannot be processed", withdrawal.id));
         };

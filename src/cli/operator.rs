@@ -66,7 +66,7 @@ impl Operator {
         match self {
             Operator::Create(it) => {
                 let (password, is_made) = it.password()?;
-                let operator = create(&context.changing().await?, &it.email, &password).await?;
+                let operator = create(&context.founding().await?, &it.email, &password).await?;
                 Ok(with_password(operator, is_made.then_some(password)))
             }
             Operator::ResetPassword(it) => {
@@ -98,7 +98,7 @@ impl Token {
                 if let Some(at) = expires_at {
                     body["expires_at"] = at.into();
                 }
-                let token = context.changing().await?.post("/operator/tokens", body).send().await?;
+                let token = context.founding().await?.post("/operator/tokens", body).send().await?;
                 Ok(Answer::object(token, TOKEN_FIELDS).followed_by("\nThe token is shown only now: keep it."))
             }
             Token::Revoke { token } => {
@@ -142,7 +142,7 @@ impl WithPassword {
 pub async fn setup_link(context: &Context) -> Result<Answer, Failure> {
     let config = context.config()?;
     let url = public_url(&config, &config.server.listen.to_string());
-    let (link, expires_at) = make_setup_link(&context.changing().await?, &url).await?;
+    let (link, expires_at) = make_setup_link(&context.founding().await?, &url).await?;
     let text = format!("{link}\n\nIt works once, until {expires_at}.");
     Ok(Answer::new(json!({ "url": link, "expires_at": expires_at }), text))
 }

@@ -13,10 +13,6 @@ macro_rules! text_field {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
-
-            pub fn into_string(self) -> String {
-                self.0
-            }
         }
 
         impl Field for $name {
@@ -58,8 +54,8 @@ text_field!(
 );
 
 impl Phone {
-    pub fn into_option(self) -> Option<String> {
-        (!self.0.is_empty()).then_some(self.0)
+    pub fn to_option(&self) -> Option<String> {
+        Some(self.as_str().to_owned()).filter(|it| !it.is_empty())
     }
 }
 
@@ -170,6 +166,6 @@ mod tests {
         for text in ["123", "call me", "06+60123", &"1".repeat(33)] {
             assert_eq!(read::<Phone>(text), Err("invalid_format"), "{text}");
         }
-        assert_eq!(read::<Phone>(" ").unwrap().into_option(), None);
+        assert_eq!(read::<Phone>(" ").unwrap().to_option(), None);
     }
 }

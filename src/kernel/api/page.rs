@@ -9,7 +9,11 @@ use serde::Serialize;
 use super::input::{Field, Flaw, Flaws};
 use crate::kernel::{
     clock::Time,
+<<<<<<< HEAD
     error::{Result, fault},
+=======
+    error::{Error, Result},
+>>>>>>> ledger
     store::{Key, ReadTx, Row, Scan, Table},
 };
 
@@ -46,6 +50,12 @@ impl<T> Page<T> {
     pub fn map<O>(self, f: impl FnMut(T) -> O) -> Page<O> {
         let data = self.data.into_iter().map(f).collect();
         Page { object: self.object, data, has_more: self.has_more, next_cursor: self.next_cursor }
+    }
+
+    /// [`Page::map`] where showing a row takes another read.
+    pub fn try_map<O>(self, f: impl FnMut(T) -> Result<O>) -> Result<Page<O>> {
+        let data = self.data.into_iter().map(f).collect::<Result<_>>()?;
+        Ok(Page { object: self.object, data, has_more: self.has_more, next_cursor: self.next_cursor })
     }
 }
 
@@ -100,6 +110,11 @@ impl Paging {
     pub fn new(limit: Limit, cursor: &Option<Cursor>, filters: impl std::fmt::Debug) -> Paging {
         let filters = crc32fast::hash(format!("{filters:?}").as_bytes()).to_be_bytes();
         Paging { limit: limit.0, cursor: cursor.clone(), filters }
+    }
+
+    /// What to say of a cursor that no list gave out.
+    pub fn bad_cursor() -> Error {
+        Flaw::new("cursor", "invalid_format", "must be a next_cursor of this list").into()
     }
 
     /// The key to go on behind; refuses a cursor of another list.

@@ -3,6 +3,7 @@
 //! An `Instance` checks every invariant of its books when it is dropped.
 
 mod auth;
+mod cli;
 mod gateway_routes;
 mod golden;
 mod operator;

@@ -38,7 +38,7 @@ pub struct Client {
 }
 
 /// What a client decides for itself. Amounts are in its default currency.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct Settings {
     pub branding: Branding,
     pub fees: Fees,
@@ -56,7 +56,7 @@ pub struct Branding {
     pub website: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct Fees {
     pub funding: FeeRule,
     pub withdrawal: FeeRule,
@@ -64,7 +64,7 @@ pub struct Fees {
 
 /// `percent` of the amount plus `fixed`, at least `min`, at most `max`. The amounts hold for the default currency; in
 /// other currencies only the percentage does.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct FeeRule {
     pub percent: Percent,
     pub fixed: Option<Amount>,
@@ -78,17 +78,18 @@ impl Default for FeeRule {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct FundingSettings {
     /// The largest deposit.
     pub maximum: Option<Amount>,
 }
 
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct WithdrawalSettings {
     /// The smallest withdrawal.
     pub minimum: Option<Amount>,
-    /// Up to here (inclusive) a withdrawal is approved automatically; other currencies always wait for a person.
+    /// Up to here (inclusive) a withdrawal is approved automatically; above it, in other currencies, and always when
+    /// this is off, it waits for a person.
     pub automatic_up_to: Option<Amount>,
     /// How many people must approve what is above; 1 to 5.
     pub approvals: u32,
@@ -98,14 +99,14 @@ pub struct WithdrawalSettings {
     pub beneficiary_cooling_hours: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct PaymentSettings {
     pub expires_after_s: u64,
     /// Marking a payment above this as paid by hand takes a second person.
     pub second_person_above: Option<Amount>,
 }
 
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct TransferSettings {
     /// Whether users may transfer to each other.
     pub between_users: bool,

@@ -9,11 +9,7 @@ use serde::Serialize;
 use super::input::{Field, Flaw, Flaws};
 use crate::kernel::{
     clock::Time,
-<<<<<<< HEAD
-    error::{Result, fault},
-=======
-    error::{Error, Result},
->>>>>>> ledger
+    error::{Error, Result, fault},
     store::{Key, ReadTx, Row, Scan, Table},
 };
 

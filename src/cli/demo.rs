@@ -204,20 +204,20 @@ impl House {
     async fn live_a_day(&mut self, story: &Story, day: u64) -> Result<(), Failure> {
         story.pass_minutes(7 * 60 + chance(day, 0) % 90);
         // Somebody joins every fourth day.
-        if day % 4 == 0 && self.customers.len() < self.cast.customers.len() {
+        if day.is_multiple_of(4) && self.customers.len() < self.cast.customers.len() {
             self.welcome(story).await?;
         }
         for (place, user) in self.customers.iter().enumerate() {
             let luck = |what: u64| chance(day, 10 * (place as u64 + 1) + what);
-            if luck(0) % 9 == 0 || self.joined(place) == day {
+            if luck(0).is_multiple_of(9) || self.joined(place) == day {
                 self.deposit(story, user, 5_000 + 50 * (luck(1) % 1_900), luck(2) % 5 < 3).await?;
             }
             let available = self.available(story, user).await?;
-            if luck(3) % 11 == 0 && available > 20_000 {
+            if luck(3).is_multiple_of(11) && available > 20_000 {
                 let cents = (2_000 + 100 * (luck(4) % 400)).min(available / 2);
                 self.withdraw_at_once(story, user, cents).await?;
             }
-            if luck(5) % 13 == 0 && available > 6_000 && self.customers.len() > 1 {
+            if luck(5).is_multiple_of(13) && available > 6_000 && self.customers.len() > 1 {
                 let other = &self.customers[(place + 1) % self.customers.len()];
                 self.transfer(story, user, other, 500 + 25 * (luck(6) % 100)).await?;
             }

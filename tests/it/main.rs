@@ -2,7 +2,11 @@
 //!
 //! An `Instance` checks every invariant of its books when it is dropped.
 
+mod auth;
+mod cli;
 mod gateway_routes;
 mod golden;
+mod operator;
 mod permissions;
 mod questions;
+mod user;

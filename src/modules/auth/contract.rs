@@ -14,9 +14,6 @@ id!(/** A token of an operator, from signing in or made by name. */ OperatorToke
 
 /// Who runs the installation: for the command line, set-up and instances in memory.
 pub trait OperatorContract: Send + Sync {
-    /// Whether any operator exists.
-    fn is_claimed(&self, tx: &ReadTx) -> Result<bool>;
-
     /// Makes an operator. The hash is `kernel::password`'s. Refuses `operator_exists`.
     fn create(&self, tx: &mut WriteTx, email: &str, password_hash: String) -> Result<OperatorOut>;
 

@@ -86,3 +86,28 @@ pub fn sweep<K: Key, V: Row>(tx: &mut WriteTx, table: &Table<K, V>, index: &str)
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{id::Id as _, store::codec::golden};
+
+    #[test]
+    fn the_stored_forms_stay_what_they_are() {
+        let at = Time::from_micros(1_795_342_000_000_000);
+        golden(
+            "auth.sessions",
+            &Session {
+                access_hash: [1; 32],
+                access_expires_at: at,
+                refresh_hash: [2; 32],
+                expires_at: at,
+                ip: "192.0.2.1".into(),
+                created_at: at,
+                refreshed_at: at,
+            },
+        );
+        let (user, session) = (UserId::from_bytes([3; 16]), SessionId::from_bytes([4; 16]));
+        golden("auth.spent_refresh", &Spent { user, session, expires_at: at });
+    }
+}

@@ -22,6 +22,9 @@ mod model;
 mod repository;
 mod routes;
 mod service;
+#[cfg(test)]
+#[allow(clippy::inconsistent_digit_grouping, reason = "units, then cents: 200_00")]
+mod tests;
 
 use std::sync::Arc;
 

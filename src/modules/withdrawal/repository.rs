@@ -54,6 +54,11 @@ pub fn get(tx: &ReadTx, client: ClientId, id: WithdrawalId) -> Result<Withdrawal
     found(tx.get(&WITHDRAWALS, &(client, id))?)
 }
 
+/// Stores a new one.
+pub fn insert(tx: &mut WriteTx, client: ClientId, withdrawal: &Withdrawal) -> Result<()> {
+    tx.insert(&WITHDRAWALS, &(client, withdrawal.id), withdrawal)
+}
+
 pub fn put(tx: &mut WriteTx, client: ClientId, withdrawal: &Withdrawal) -> Result<()> {
     tx.put(&WITHDRAWALS, &(client, withdrawal.id), withdrawal)
 }

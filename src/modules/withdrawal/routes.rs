@@ -320,7 +320,7 @@ fn withdrawals(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .refuses(&[
                 "currency_inactive",
                 "user_not_active",
-                "external_id_taken",
+                "withdrawal_external_id_taken",
                 "below_minimum",
                 "beneficiary_required",
                 "beneficiary_not_ready",
@@ -427,7 +427,7 @@ fn beneficiaries(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
         post("/beneficiaries")
             .about("Add a beneficiary; it can be paid after the client's cooling time")
             .own("beneficiaries.create")
-            .refuses(&["external_id_taken", "beneficiary_exists"])
+            .refuses(&["beneficiary_external_id_taken", "beneficiary_exists"])
             .example(json!({
                 "label": "My account",
                 "user_id": "usr_01jdg3h5v8xkq2m4n6p8r0s2t4",
@@ -435,7 +435,7 @@ fn beneficiaries(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
                     "type": "crypto", "network": "bitcoin", "address": "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
                 },
             }))
-            .writes(move |tx, call| adding.add_beneficiary(tx, call).map(BeneficiaryOut::from)),
+            .writes(move |tx, call| adding.add_beneficiary(tx, call)),
         get("/beneficiaries/{id}")
             .about("Show a beneficiary")
             .own("beneficiaries.view")
@@ -446,7 +446,7 @@ fn beneficiaries(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .about("Remove a beneficiary; withdrawals to it go on")
             .own("beneficiaries.delete")
             .versioned()
-            .writes(move |tx, call| deleting.delete_beneficiary(tx, call).map(BeneficiaryOut::from)),
+            .writes(move |tx, call| deleting.delete_beneficiary(tx, call)),
     ]
 }
 

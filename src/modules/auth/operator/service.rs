@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::repository::{
     BY_EMAIL, OPERATOR_TOKENS, OPERATORS, Operator, OperatorToken, SETUP_TOKENS, SetupToken,
-    TOKENS_BY_OPERATOR, is_claimed,
+    TOKENS_BY_OPERATOR,
 };
 use crate::{
     kernel::{
@@ -108,10 +108,6 @@ impl Operators {
 }
 
 impl OperatorContract for Operators {
-    fn is_claimed(&self, tx: &ReadTx) -> Result<bool> {
-        is_claimed(tx)
-    }
-
     fn create(&self, tx: &mut WriteTx, email: &str, password_hash: String) -> Result<OperatorOut> {
         if let Some((existing_id, _)) = self.by_email(tx, email)? {
             return Err(AuthRefusal::OperatorExists { existing_id }.into());

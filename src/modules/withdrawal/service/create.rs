@@ -7,7 +7,7 @@
 //! | 3 | the amount | `amount_too_large`, `amount_scale`, `amount_not_positive` |
 //! | 4 | the user is unknown | `not_found` |
 //! | 5 | the user is frozen or disabled | `user_not_active` |
-//! | 6 | another withdrawal has the external id | `external_id_taken` |
+//! | 6 | another withdrawal has the external id | `withdrawal_external_id_taken` |
 //! | 7 | too little | `below_minimum` |
 //! | 8 | the beneficiary: none named, unknown, too new | `beneficiary_required`, `not_found`, `beneficiary_not_ready` |
 //! | 9 | the fee is included and takes all | `nothing_left` |
@@ -31,7 +31,6 @@ use crate::modules::{
     category::contract::built_in,
     client::contract::FeeOperation,
     transaction::contract::{EntryType, TransactionStatus},
-    user::contract::UserRefusal,
     withdrawal::{
         contract::{BeneficiaryId, WithdrawalId, WithdrawalRefusal, WithdrawalStatus, WithdrawalType},
         method::Method,
@@ -60,9 +59,9 @@ impl Withdrawals {
         let amount = input.amount.positive("amount", currency)?;
         self.users.check_may_pay(tx, client, user)?;
         if let Some(external_id) = &input.external_id
-            && let Some(existing) = repository::by_external_id(tx, client, &external_id.0)?
+            && let Some(existing_id) = repository::by_external_id(tx, client, &external_id.0)?
         {
-            return Err(UserRefusal::ExternalIdTaken { existing_id: existing.to_string() }.into());
+            return Err(WithdrawalRefusal::WithdrawalExternalIdTaken { existing_id }.into());
         }
         let asked = Asked { caller, client, user, amount, input };
         let withdrawal = match input.kind() {
@@ -187,7 +186,7 @@ impl Withdrawals {
             let id = self.record(tx, asked.caller, asked.client, &withdrawal, new.entry, record)?;
             withdrawal.records.push(id);
         }
-        repository::put(tx, asked.client, &withdrawal)?;
+        repository::insert(tx, asked.client, &withdrawal)?;
         announce(tx, asked.caller, &withdrawal)?;
         Ok(withdrawal)
     }

@@ -33,8 +33,6 @@ use crate::modules::{
     user::contract::UserContract,
 };
 
-pub use payout::Payout;
-
 /// Withdrawals and beneficiaries.
 pub struct Withdrawals {
     pub currencies: Arc<dyn CurrencyContract>,

@@ -27,6 +27,7 @@ use crate::modules::{
 };
 
 /// What a gateway is asked.
+#[derive(Debug)]
 pub struct Payout {
     gateway: GatewayInfo,
     request: PayoutRequest,

@@ -78,7 +78,9 @@ impl App {
         let path = &config.storage.path;
         let is_new = create && !path.exists();
         if is_new && let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|error| StartError::Key(error.into()))?;
+            let path = path.display().to_string();
+            std::fs::create_dir_all(folder)
+                .map_err(|error| OpenError::CannotCreate { path, why: error.to_string() })?;
         }
         let store = Store::open_file(path, create, options(&config, clock))?;
         let secrets = Secrets::open(&config.key_file(), is_new, &mut Random::Os).map_err(StartError::Key)?;

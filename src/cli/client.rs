@@ -22,6 +22,7 @@ pub enum Client {
 #[derive(Args)]
 pub struct Create {
     /// What people call it: "Northwind Pay"
+    #[arg(long)]
     name: String,
     /// Unique in the installation; made from the name unless given
     #[arg(long)]
@@ -60,7 +61,7 @@ impl Client {
                 Ok(Answer::list(
                     clients,
                     &columns,
-                    "No clients yet: make one with `coffer client create NAME`.",
+                    "No clients yet: make one with `coffer client create --name NAME`.",
                 ))
             }
             Client::Show(named) => {

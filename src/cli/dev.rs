@@ -11,7 +11,7 @@ use super::{
     exit::Failure,
     output::lines,
     serve::{bind, public_url, until_stopped},
-    sown::{Sown, sow_once},
+    sown::{SignIn, Sown, sow_once},
 };
 use crate::{
     app::App,
@@ -65,21 +65,23 @@ impl Dev {
         };
         let listener = bind(&config).await?;
         let url = public_url(&config, &listener.address().map_err(Failure::fault)?);
-        if self.print_json {
+        if self.print_json || context.json {
             print_line(&url, &sown);
-            return until_stopped(app, listener, stdin_closed()).await;
+        } else {
+            let data = config.storage.path.display().to_string();
+            welcome(&url, if self.ephemeral { "memory" } else { &data }, &sown, "/currencies");
         }
-        let data =
-            if self.ephemeral { "memory".to_owned() } else { config.storage.path.display().to_string() };
-        welcome(&url, &data, &sown, "/currencies");
-        until_stopped(app, listener, std::future::pending()).await
+        let stops_with_stdin = self.print_json;
+        let enough =
+            async move { if stops_with_stdin { stdin_closed().await } else { std::future::pending().await } };
+        until_stopped(app, listener, enough).await
     }
 }
 
 /// What a person is told: where, with what, and a first request.
 pub fn welcome(url: &str, data: &str, sown: &Sown, first: &str) {
-    let Sown { operator_token, client_id, secret_key, publishable_key, operator } = sown;
-    let mut facts = vec![
+    let Sown { operator_token, client_id, secret_key, publishable_key, sign_ins } = sown;
+    let mut facts: Vec<(&str, String)> = vec![
         ("API", format!("{url}/api/v1, described at {url}/docs")),
         ("data", data.to_owned()),
         ("client", client_id.clone()),
@@ -87,8 +89,8 @@ pub fn welcome(url: &str, data: &str, sown: &Sown, first: &str) {
         ("publishable key", publishable_key.clone()),
         ("operator token", operator_token.clone()),
     ];
-    if let Some((email, password)) = operator {
-        facts.push(("operator", format!("{email}, password {password}")));
+    for SignIn { who, email, password } in sign_ins {
+        facts.push((who, format!("{email}, password {password}")));
     }
     let facts: String = lines(facts).lines().map(|it| format!("  {it}\n")).collect();
     let curl = format!("curl -s '{url}/api/v1{first}' -H 'Authorization: Bearer {secret_key}'");
@@ -109,7 +111,7 @@ struct Line<'a> {
     pid: u32,
 }
 
-fn print_line(url: &str, sown: &Sown) {
+pub fn print_line(url: &str, sown: &Sown) {
     let Sown { operator_token, client_id, secret_key, publishable_key, .. } = sown;
     let line = Line { url, operator_token, client_id, secret_key, publishable_key, pid: std::process::id() };
     let mut stdout = std::io::stdout().lock();

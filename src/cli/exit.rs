@@ -30,6 +30,7 @@ Exit codes:
   66  there is no data file
   69  the data file is locked by another process, or the server cannot be reached
   70  the storage failed, or a fault of Coffer's own
+  71  the server cannot listen at its address or socket
   73  a file cannot be created
   74  a file cannot be read or written
   75  not now: try again later, or with --recover where the message says so

@@ -44,6 +44,7 @@ pub struct Rotate {
 #[derive(Args)]
 pub struct Create {
     /// What it is for: "nightly payouts"
+    #[arg(long)]
     name: String,
     #[command(flatten)]
     of: Of,

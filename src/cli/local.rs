@@ -4,6 +4,7 @@
 //! | | a server runs | no server runs |
 //! |---|---|---|
 //! | [`Backend::changing`] | its local socket | the whole server in this process, without a listener |
+//! | [`Backend::founding`] | the same | the same, and a new file where none is |
 //! | [`Backend::reading`] | its local socket | its routes over the file, opened for reading only |
 //!
 //! The other end of the local socket sees which user asks. The server's own user and root are administrators there;
@@ -41,16 +42,28 @@ const PATIENCE: Duration = Duration::from_secs(605);
 pub enum Backend {
     Socket(PathBuf),
     /// The routes of this process. The file is closed with it.
-    Here { router: Router, _app: Option<Box<App>> },
+    Here {
+        router: Router,
+        _app: Option<Box<App>>,
+    },
 }
 
 impl Backend {
     /// For commands that change something.
     pub async fn changing(config: Config) -> Result<Backend, Failure> {
+        Backend::opening(config, false).await
+    }
+
+    /// For commands that may come before the first start of the server.
+    pub async fn founding(config: Config) -> Result<Backend, Failure> {
+        Backend::opening(config, true).await
+    }
+
+    async fn opening(config: Config, create: bool) -> Result<Backend, Failure> {
         if let Some(socket) = running(&config).await? {
             return Ok(socket);
         }
-        let app = App::open(config, false, Clock::System)?;
+        let app = App::open(config, create, Clock::System)?;
         Ok(Backend::Here { router: app.router(), _app: Some(Box::new(app)) })
     }
 

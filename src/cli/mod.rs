@@ -105,6 +105,7 @@ enum Command {
 
 /// What every command is given.
 pub struct Context {
+    json: bool,
     recover: bool,
     file: Option<PathBuf>,
     overrides: Vec<(String, String)>,
@@ -126,6 +127,10 @@ impl Context {
         Backend::changing(self.config()?).await
     }
 
+    async fn founding(&self) -> Result<Backend, Failure> {
+        Backend::founding(self.config()?).await
+    }
+
     async fn reading(&self) -> Result<Backend, Failure> {
         Backend::reading(self.config()?, self.recover).await
     }
@@ -140,7 +145,7 @@ pub fn main() -> ExitCode {
     };
     let Global { json, config, data, set, recover } = cli.global;
     let data = data.map(|it| ("storage.path".to_owned(), it.display().to_string()));
-    let context = Context { recover, file: config, overrides: set.into_iter().chain(data).collect() };
+    let context = Context { json, recover, file: config, overrides: set.into_iter().chain(data).collect() };
     match start(cli.command, &context) {
         Ok(answer) => {
             if let Some(answer) = &answer {
@@ -267,7 +272,7 @@ mod tests {
     #[test]
     fn the_command_line_is_stronger_than_what_a_command_prefers() {
         let context =
-            |overrides: Vec<(String, String)>| Context { recover: false, file: None, overrides };
+            |overrides: Vec<(String, String)>| Context { json: false, recover: false, file: None, overrides };
         let prefers = [("storage.path", "data/dev.redb".to_owned())];
         let path = |context: Context| context.load(&prefers).unwrap().config.storage.path;
         assert_eq!(path(context(vec![])), PathBuf::from("data/dev.redb"));

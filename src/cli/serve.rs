@@ -1,8 +1,11 @@
 //! `coffer serve`: the server, until it is told to stop.
 
-use std::{future::Future, io::IsTerminal as _};
+use std::{
+    future::Future,
+    io::{IsTerminal as _, Write as _},
+};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -13,6 +16,7 @@ use super::{
     exit::{FAULT, Failure},
     local::Backend,
     operator,
+    output::Answer,
 };
 use crate::{
     app::{App, StartError},
@@ -30,6 +34,10 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
         claim_from(&config, &app).await?;
     }
     tracing::info!(address, data = %config.storage.path.display(), "Serving {} on {address}", config.storage.path.display());
+    if context.json {
+        Answer::new(json!({ "url": public_url(&config, &address), "pid": std::process::id() }), "")
+            .print(true);
+    }
     if !is_claimed(&app) {
         invite(&app, &public_url(&config, &address)).await?;
     }
@@ -140,9 +148,8 @@ async fn invite(app: &App, url: &str) -> Result<(), Failure> {
         tracing::warn!("Nobody has claimed this installation: run `coffer setup-link`");
         return Ok(());
     }
-    let (link, _) = operator::make_setup_link(&Backend::of(app.kernel()), url).await?;
-    println!(
-        "\nThis installation is new. Open this link within 30 minutes to become its operator:\n\n  {link}\n"
-    );
+    let link = operator::make_setup_link(&Backend::of(app.kernel()), url).await?;
+    let advice = "This installation is new. Open this link within 30 minutes to become its operator:";
+    let _ = writeln!(std::io::stdout(), "\n{advice}\n\n  {link}\n");
     Ok(())
 }

@@ -27,27 +27,35 @@ use crate::{
 };
 
 /// The credentials of a server that was sown.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Sown {
     pub operator_token: String,
     pub client_id: String,
     pub secret_key: String,
     pub publishable_key: String,
-    /// Of an operator who can sign in; nobody can in memory, where no time is spent on a password.
-    pub operator: Option<(String, String)>,
+    /// Who can sign in. In memory nobody can: hashing a password would take longer than all the rest.
+    pub sign_ins: Vec<SignIn>,
+}
+
+/// Somebody who can sign in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SignIn {
+    pub who: String,
+    pub email: String,
+    pub password: String,
 }
 
 impl Sown {
     pub fn of(credentials: Credentials) -> Sown {
         let Credentials { operator_token, client_id, secret_key, publishable_key, .. } = credentials;
-        Sown { operator_token, client_id, secret_key, publishable_key, operator: None }
+        Sown { operator_token, client_id, secret_key, publishable_key, sign_ins: vec![] }
     }
 
     /// Claims the installation for an operator with a password of its own.
     pub async fn add_operator(&mut self, app: &App, email: &str) -> Result<(), Failure> {
         let password = random_password();
         create(&Backend::of(app.kernel()), email, &password).await?;
-        self.operator = Some((email.to_owned(), password));
+        self.sign_ins.push(SignIn { who: "operator".to_owned(), email: email.to_owned(), password });
         Ok(())
     }
 }
@@ -112,7 +120,7 @@ async fn renew(backend: &Backend) -> Result<Sown, Failure> {
     let publishable_key = make("publishable", &[]).await?;
     let token = backend.post("/operator/tokens", json!({ "name": "renewed" })).send().await?;
     let operator_token = token["token"].as_str().unwrap_or_default().to_owned();
-    Ok(Sown { operator_token, secret_key, publishable_key, operator: None, client_id })
+    Ok(Sown { operator_token, secret_key, publishable_key, sign_ins: vec![], client_id })
 }
 
 fn keep(note: &Path, sown: &Sown) -> std::io::Result<()> {

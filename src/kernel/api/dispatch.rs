@@ -27,6 +27,7 @@ use super::{
     endpoint::{Access, Endpoint, Handler, RawCall},
     idempotency::{self, Answer, Scoped, fingerprint, run_remote},
     input::Flaw,
+    limits::Left,
     page,
     principal::{Actor, ClientId, Grants, OPERATOR, PUBLIC, Principal},
     problem::{self, ApiRefusal, Problem},
@@ -87,11 +88,57 @@ pub fn full_path(endpoint: &Endpoint) -> String {
 
 async fn serve(kernel: Arc<Kernel>, endpoint: Arc<Endpoint>, request: Request) -> Response {
     let request_id = request_id(request.headers());
-    let response = match answer(&kernel, &endpoint, request, &request_id).await {
+    let began = std::time::Instant::now();
+    let mut noted = Noted::default();
+    let response = match answer(&kernel, &endpoint, request, &request_id, &mut noted).await {
         Ok(response) => response,
         Err(error) => problem_response(&error, &request_id),
     };
-    decorate(response, &request_id)
+    log(&endpoint, &request_id, &noted, response.status(), began.elapsed());
+    let mut response = decorate(response, &request_id);
+    for left in &noted.left {
+        for (name, value) in [("ratelimit-policy", left.policy()), ("ratelimit", left.state())] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().append(name, value);
+            }
+        }
+    }
+    response
+}
+
+/// What is known of a request whatever becomes of it.
+#[derive(Default)]
+struct Noted {
+    client: Option<ClientId>,
+    actor: Option<Actor>,
+    left: Vec<Left>,
+}
+
+/// One line a request: commands as `info`, reads as `debug`. Never a body, a query or a credential.
+fn log(endpoint: &Endpoint, request_id: &str, noted: &Noted, status: StatusCode, took: std::time::Duration) {
+    let (method, path, status) = (endpoint.method.as_str(), endpoint.path, status.as_u16());
+    let client = noted.client.map(|it| it.to_string()).unwrap_or_default();
+    let actor = noted.actor.map(|it| it.to_string()).unwrap_or_default();
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    if endpoint.method == Method::GET && status < 500 {
+        tracing::debug!(
+            request.id = request_id,
+            client,
+            actor,
+            status,
+            micros,
+            "{method} {path} answered {status}"
+        );
+    } else {
+        tracing::info!(
+            request.id = request_id,
+            client,
+            actor,
+            status,
+            micros,
+            "{method} {path} answered {status}"
+        );
+    }
 }
 
 async fn answer(
@@ -99,6 +146,7 @@ async fn answer(
     endpoint: &Arc<Endpoint>,
     request: Request,
     request_id: &str,
+    noted: &mut Noted,
 ) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().copied();
@@ -123,7 +171,7 @@ async fn answer(
     if let Handler::Read(read) = &endpoint.handler {
         let csv = endpoint.csv && accepts_csv(&parts.headers);
         if csv {
-            (caller.principal, caller.reach) = kernel.store.read(who)?;
+            kernel.store.read(who)?.note(&mut caller, noted);
             return csv_response(
                 kernel.clone(),
                 read.clone(),
@@ -131,13 +179,13 @@ async fn answer(
             );
         }
         let value = kernel.store.read(|tx| {
-            (caller.principal, caller.reach) = who(tx)?;
+            who(tx)?.note(&mut caller, noted);
             read(tx, RawCall { caller, path, query, body: Value::Null })
         })?;
         return Ok(found_response(endpoint, &parts.headers, value));
     }
 
-    (caller.principal, caller.reach) = kernel.store.read(who)?;
+    kernel.store.read(who)?.note(&mut caller, noted);
     let limit = endpoint.max_body_bytes.unwrap_or(kernel.config.server.max_body_bytes);
     let body = read_body(&parts.method, &parts.headers, body, limit).await?;
     caller.fingerprint = fingerprint(&kernel.secrets, &body);
@@ -184,6 +232,23 @@ fn nobody() -> Principal {
     Principal { actor: Actor::System, client: None, session: None, grants: Grants::Public }
 }
 
+/// Who asks, how far they reach, and what is left of their limits.
+struct Who {
+    principal: Principal,
+    reach: Reach,
+    left: Vec<Left>,
+}
+
+impl Who {
+    fn note(self, caller: &mut Caller, noted: &mut Noted) {
+        noted.client = self.principal.client;
+        noted.actor = (self.principal.actor != Actor::System).then_some(self.principal.actor);
+        noted.left = self.left;
+        caller.principal = self.principal;
+        caller.reach = self.reach;
+    }
+}
+
 /// Finds out who asks and whether they may.
 fn authenticate(
     kernel: &Kernel,
@@ -192,11 +257,16 @@ fn authenticate(
     headers: &HeaderMap,
     ip: IpAddr,
     is_local_admin: bool,
-) -> Result<(Principal, Reach)> {
-    if endpoint.access == Access::Open {
-        return Ok((nobody(), Reach::Any));
-    }
+) -> Result<Who> {
     let checked = principal(kernel, tx, headers, ip, is_local_admin);
+    if endpoint.access == Access::Open {
+        if endpoint.method != Method::GET && checked.is_err() {
+            kernel.limits.unauthenticated(ip)?;
+        }
+        // Who it is does not matter here, but an operator may be shown more.
+        let principal = checked.unwrap_or_else(|_| nobody());
+        return Ok(Who { principal, reach: Reach::Any, left: vec![] });
+    }
     let mut principal = match checked {
         Ok(principal) => principal,
         Err(error) => {
@@ -205,14 +275,15 @@ fn authenticate(
             return Err(error);
         }
     };
+    let mut left = vec![];
     if let Actor::Key(key) = principal.actor {
         if matches!(principal.grants, Grants::Public) {
             kernel.limits.unauthenticated(ip)?;
         }
-        kernel.limits.key(key)?;
+        left.extend(kernel.limits.key(key)?);
     }
     if let Some(client) = principal.client {
-        kernel.limits.client(client)?;
+        left.extend(kernel.limits.client(client)?);
     }
     if matches!(principal.grants, Grants::All)
         && let Some(named) = headers.get("x-client-id")
@@ -223,7 +294,7 @@ fn authenticate(
         principal.client = Some(client);
     }
     let reach = allow(endpoint, &principal)?;
-    Ok((principal, reach))
+    Ok(Who { principal, reach, left })
 }
 
 fn principal(
@@ -306,7 +377,8 @@ fn request_id(headers: &HeaderMap) -> String {
     sent.filter(well_formed).map_or_else(make_request_id, str::to_owned)
 }
 
-fn make_request_id() -> String {
+/// An id for a request that brought none.
+pub fn make_request_id() -> String {
     let random = crate::kernel::store::random::Random::Os.bytes::<16>();
     format!("req_{}", data_encoding::BASE32_NOPAD.encode(&random).to_ascii_lowercase())
 }

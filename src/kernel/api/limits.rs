@@ -46,12 +46,37 @@ impl Limits {
         self.sign_in.take(account)
     }
 
-    pub fn key(&self, key: KeyId) -> Result<()> {
-        self.key.take(key)
+    /// One request with this key; how much of its limit is left, when it has one.
+    pub fn key(&self, key: KeyId) -> Result<Option<Left>> {
+        self.key.take(key).map(|()| self.key.left("key", key))
     }
 
-    pub fn client(&self, client: ClientId) -> Result<()> {
-        self.client.take(client)
+    /// One request of this client.
+    pub fn client(&self, client: ClientId) -> Result<Option<Left>> {
+        self.client.take(client).map(|()| self.client.left("client", client))
+    }
+}
+
+/// How much of a limit is left, for the `RateLimit` and `RateLimit-Policy` headers
+/// (draft-ietf-httpapi-ratelimit-headers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    pub name: &'static str,
+    /// Requests a window.
+    pub quota: u32,
+    pub window_s: u64,
+    pub remaining: u32,
+}
+
+impl Left {
+    /// `"key";q=100;w=1`
+    pub fn policy(&self) -> String {
+        format!("\"{}\";q={};w={}", self.name, self.quota, self.window_s)
+    }
+
+    /// `"key";r=42;t=1`
+    pub fn state(&self) -> String {
+        format!("\"{}\";r={};t={}", self.name, self.remaining, self.window_s)
     }
 }
 
@@ -68,6 +93,17 @@ const MOST_KEYS: usize = 10_000;
 impl<K: Hash + Eq + Copy> Limit<K> {
     fn new(times: u32, per: Duration) -> Limit<K> {
         Limit { interval: (times > 0).then(|| per / times), burst: per, empty_at: Mutex::default() }
+    }
+
+    fn left(&self, name: &'static str, key: K) -> Option<Left> {
+        let interval = self.interval?;
+        let empty_at = self.empty_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead =
+            empty_at.get(&key).map_or(Duration::ZERO, |it| it.saturating_duration_since(Instant::now()));
+        let room = self.burst.saturating_sub(ahead);
+        let count =
+            |span: Duration| u32::try_from(span.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX);
+        Some(Left { name, quota: count(self.burst), window_s: self.burst.as_secs(), remaining: count(room) })
     }
 
     fn take(&self, key: K) -> Result<()> {
@@ -106,6 +142,15 @@ mod tests {
         assert!(!passed(start + Duration::from_secs(11)));
         assert!(passed(start + Duration::from_secs(12)));
         assert!(limit.take_at("b", start).is_ok(), "another key has a bucket of its own");
+    }
+
+    #[test]
+    fn what_is_left_is_told_in_headers() {
+        let limit = Limit::new(5, Duration::from_secs(60));
+        limit.take("a").unwrap();
+        let left = limit.left("key", "a").unwrap();
+        assert_eq!((left.quota, left.window_s, left.remaining), (5, 60, 4));
+        assert_eq!((left.policy().as_str(), left.state().as_str()), ("\"key\";q=5;w=60", "\"key\";r=4;t=60"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     call::{Call, found},
-    dispatch::{Peer, decorate, problem_response},
+    dispatch::{Peer, decorate, make_request_id, problem_response},
     endpoint::{Endpoint, get},
     openapi,
     page::Page,
@@ -257,8 +257,42 @@ fn health(kernel: &Kernel, tx: &ReadTx, module: &ModuleInfo) -> Result<HealthOut
     Ok(HealthOut { module: module.name, status, problems })
 }
 
-/// What is not JSON, and so no endpoint: documentation pages and metrics.
+/// What is not JSON, and so no endpoint: documentation pages, metrics, and the page behind the set-up link.
 pub fn pages(kernel: &Arc<Kernel>) -> Router {
+    let set_up = Router::new()
+        .route("/setup", route_get(|| async { set_up_file("") }))
+        .route("/setup/{file}", route_get(|Path(file): Path<String>| async move { set_up_file(&file) }));
+    let gate = axum::middleware::from_fn_with_state(kernel.clone(), once_claimed);
+    documents(kernel).layer(gate).merge(set_up)
+}
+
+/// Until an operator has claimed the installation there is nothing to see.
+async fn once_claimed(
+    State(kernel): State<Arc<Kernel>>,
+    request: Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let is_admin = request.extensions().get::<Peer>().is_some_and(|it| it.is_local_admin);
+    if is_admin || kernel.claimed.load(std::sync::atomic::Ordering::Relaxed) {
+        return next.run(request).await;
+    }
+    problem_response(&ApiRefusal::NotClaimed.into(), &make_request_id())
+}
+
+/// The page the set-up link opens: the token stands behind the `#`, which browsers keep to themselves.
+fn set_up_file(file: &str) -> Response {
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'";
+    let (kind, body) = match file {
+        "" => ("text/html; charset=utf-8", include_str!("setup/setup.html")),
+        "setup.js" => ("text/javascript; charset=utf-8", include_str!("setup/setup.js")),
+        "setup.css" => ("text/css; charset=utf-8", include_str!("setup/setup.css")),
+        _ => return problem_response(&ApiRefusal::NotFound.into(), &make_request_id()),
+    };
+    let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_SECURITY_POLICY, POLICY)];
+    decorate((headers, body).into_response(), &make_request_id())
+}
+
+fn documents(kernel: &Arc<Kernel>) -> Router {
     Router::new()
         .route("/openapi.json", route_get(openapi_json))
         .route("/metrics", route_get(metrics))
@@ -271,7 +305,7 @@ pub fn pages(kernel: &Arc<Kernel>) -> Router {
 
 async fn openapi_json(State(kernel): State<Arc<Kernel>>) -> Response {
     let body = openapi::document(&kernel).to_string();
-    decorate(([(header::CONTENT_TYPE, "application/json")], body).into_response(), "openapi")
+    decorate(([(header::CONTENT_TYPE, "application/json")], body).into_response(), &make_request_id())
 }
 
 async fn metrics(State(kernel): State<Arc<Kernel>>, request: Request) -> Response {
@@ -286,14 +320,14 @@ async fn metrics(State(kernel): State<Arc<Kernel>>, request: Request) -> Respons
         principal.grants.has(OPERATOR).then_some(())
     };
     if !from_here && by_operator().is_none() {
-        return problem_response(&ApiRefusal::Unauthenticated.into(), "metrics");
+        return problem_response(&ApiRefusal::Unauthenticated.into(), &make_request_id());
     }
     match super::metrics::text(&kernel) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            decorate(([(header::CONTENT_TYPE, kind)], text).into_response(), "metrics")
+            decorate(([(header::CONTENT_TYPE, kind)], text).into_response(), &make_request_id())
         }
-        Err(error) => problem_response(&crate::kernel::error::fault!("metrics: {error}"), "metrics"),
+        Err(error) => problem_response(&crate::kernel::error::fault!("metrics: {error}"), &make_request_id()),
     }
 }
 
@@ -310,7 +344,7 @@ fn docs_file(file: &str) -> Response {
     const START: &str = "window.onload = () => SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true });\n";
     let respond = |kind: &str, body: Vec<u8>| {
         let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_SECURITY_POLICY, POLICY)];
-        decorate((headers, body).into_response(), "docs")
+        decorate((headers, body).into_response(), &make_request_id())
     };
     match file {
         "index.html" => return respond("text/html; charset=utf-8", PAGE.into()),
@@ -320,7 +354,7 @@ fn docs_file(file: &str) -> Response {
     let config = Arc::new(utoipa_swagger_ui::Config::from("/openapi.json"));
     match utoipa_swagger_ui::serve(file, config) {
         Ok(Some(found)) => respond(&found.content_type, found.bytes.into_owned()),
-        _ => problem_response(&ApiRefusal::NotFound.into(), "docs"),
+        _ => problem_response(&ApiRefusal::NotFound.into(), &make_request_id()),
     }
 }
 
@@ -331,7 +365,7 @@ async fn error_page(
     request: Request,
 ) -> Response {
     let Some(info) = kernel.refusals.iter().find(|it| it.code == code) else {
-        return problem_response(&ApiRefusal::NotFound.into(), "docs");
+        return problem_response(&ApiRefusal::NotFound.into(), &make_request_id());
     };
     let page = problem::page(info);
     let wants_html = request.headers().get(header::ACCEPT).and_then(|it| it.to_str().ok());
@@ -354,7 +388,10 @@ async fn error_page(
         );
     }
     let body = page.to_string();
-    decorate((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response(), "docs")
+    decorate(
+        (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        &make_request_id(),
+    )
 }
 
 /// Refusals that no contract declares.

@@ -37,6 +37,12 @@ impl<T> Page<T> {
         Page { object: "list", data, has_more: next_cursor.is_some(), next_cursor }
     }
 
+    /// As [`Page::map`], where making a row may fail.
+    pub fn try_map<O>(self, f: impl FnMut(T) -> Result<O>) -> Result<Page<O>> {
+        let data = self.data.into_iter().map(f).collect::<Result<_>>()?;
+        Ok(Page { object: self.object, data, has_more: self.has_more, next_cursor: self.next_cursor })
+    }
+
     pub fn map<O>(self, f: impl FnMut(T) -> O) -> Page<O> {
         let data = self.data.into_iter().map(f).collect();
         Page { object: self.object, data, has_more: self.has_more, next_cursor: self.next_cursor }

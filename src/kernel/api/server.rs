@@ -20,7 +20,7 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use super::{
-    dispatch::{Peer, problem_response, remote_peer},
+    dispatch::{Peer, make_request_id, problem_response, remote_peer},
     problem::ApiRefusal,
 };
 use crate::config::{Listen, Server};
@@ -156,7 +156,7 @@ async fn converse<I>(
             let response = match answer {
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},
-                Err(_) => problem_response(&ApiRefusal::TimedOut.into(), "timed_out"),
+                Err(_) => problem_response(&ApiRefusal::TimedOut.into(), &make_request_id()),
             };
             Ok::<_, Infallible>(response)
         }

@@ -31,7 +31,7 @@ pub type OpenResult<T> = Result<T, OpenError>;
 /// Why a database did not open, with what to do about it. [`OpenError::exit_code`] says what a command exits with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    #[error("{path}: there is no database. Create one with `coffer init`, or correct storage.path")]
+    #[error("{path}: there is no database. `coffer serve` makes one; or correct storage.path")]
     Missing { path: String },
     #[error("{path}: cannot be created: {why}. Check that the directory exists and belongs to this user")]
     CannotCreate { path: String, why: String },

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::contract::{CategoryId, built_in};
+use super::contract::{CategoryId, built_in as keys};
 use crate::kernel::{
     api::input::{Flaw, Metadata},
     clock::Time,
@@ -60,8 +60,14 @@ pub static BUILT_IN: LazyLock<Vec<BuiltIn>> = LazyLock::new(|| {
     file.category
 });
 
+/// The built-in category of this id or key.
+pub fn built_in(id_or_key: &str) -> Option<&'static BuiltIn> {
+    let id = id_or_key.parse().ok();
+    BUILT_IN.iter().find(|it| it.key == id_or_key || Some(it.id()) == id)
+}
+
 pub fn is_built_in(key: &str) -> bool {
-    built_in::ALL.contains(&key)
+    keys::ALL.contains(&key)
 }
 
 /// A key is a lower-case letter, then letters, digits and underscores; at most 40.
@@ -83,7 +89,7 @@ mod tests {
     #[test]
     fn the_reference_file_and_the_constants_agree() {
         let keys: Vec<&str> = BUILT_IN.iter().map(|it| it.key.as_str()).collect();
-        assert_eq!(keys, built_in::ALL);
+        assert_eq!(keys, super::keys::ALL);
         for it in BUILT_IN.iter() {
             check_key(&it.key).unwrap();
         }

@@ -1,18 +1,27 @@
 //! The table of Category.
 
-use super::model::Category;
+use super::{contract::CategoryId, model::Category};
 use crate::kernel::{
     api::principal::ClientId,
     error::Result,
     store::{Index, Key as _, ReadTx, Scan, Table},
 };
 
-/// (client, key) → the category.
+/// (client, key) → the category. By key, because that is how transactions ask for it.
 pub const CATEGORIES: Table<(ClientId, String), Category> =
-    Table::new("category.categories")
-        .with_indexes(&[Index::lookup("category.by_external_id", |(client, _), row| {
+    Table::new("category.categories").with_indexes(&[
+        Index::lookup("category.by_id", |(client, _), row| vec![(*client, row.id).to_key()]),
+        Index::lookup("category.by_external_id", |(client, _), row| {
             row.external_id.iter().map(|it| (*client, it.clone()).to_key()).collect()
-        })]);
+        }),
+    ]);
+
+pub fn by_id_or_key(tx: &ReadTx, client: ClientId, id_or_key: &str) -> Result<Option<Category>> {
+    match id_or_key.parse::<CategoryId>() {
+        Ok(id) => Ok(tx.find(&CATEGORIES, "category.by_id", &(client, id))?.map(|it| it.1)),
+        Err(_) => tx.get(&CATEGORIES, &(client, id_or_key.to_owned())),
+    }
+}
 
 pub fn of_client(tx: &ReadTx, client: ClientId) -> Result<Vec<Category>> {
     tx.scan(&CATEGORIES, Scan::prefix(&client)).map(|row| row.map(|it| it.1)).collect()

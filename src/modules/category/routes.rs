@@ -1,4 +1,4 @@
-//! Categories over HTTP. The path names a category by its key.
+//! Categories over HTTP. A path names a category by its id or by its key.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{
     contract::CategoryId,
-    model::{BUILT_IN, BuiltIn, Category},
-    repository::{CATEGORIES, of_client},
+    model::{BUILT_IN, BuiltIn, Category, built_in},
+    repository::{by_id_or_key, of_client},
     service::CategoryService,
 };
 use crate::kernel::{
@@ -98,12 +98,12 @@ pub fn endpoints(service: &Arc<CategoryService>) -> Vec<Endpoint> {
                 outs.sort_by(|a, b| position(a).cmp(&position(b)));
                 page_of(outs, &paging, position)
             }),
-        get("/categories/{key}").about("Show a category").own("categories.view").reads(
+        get("/categories/{id}").about("Show a category").own("categories.view").reads(
             |tx, call: &Call<String>| {
                 let client = call.caller.client()?;
-                match BUILT_IN.iter().find(|it| it.key == call.path) {
+                match built_in(&call.path) {
                     Some(built_in) => Ok(CategoryOut::from(built_in)),
-                    None => found(tx.get(&CATEGORIES, &(client, call.path.clone()))?).map(CategoryOut::from),
+                    None => found(by_id_or_key(tx, client, &call.path)?).map(CategoryOut::from),
                 }
             },
         ),
@@ -113,7 +113,7 @@ pub fn endpoints(service: &Arc<CategoryService>) -> Vec<Endpoint> {
             .refuses(&["category_taken", "category_external_id_taken"])
             .example(json!({ "key": "rent", "name": "Rent" }))
             .writes(move |tx, call: &Call<(), CategoryIn>| adding.add(tx, call).map(CategoryOut::from)),
-        patch("/categories/{key}")
+        patch("/categories/{id}")
             .about("Rename, deactivate or reactivate a category")
             .needs("categories.update_any")
             .versioned()
@@ -122,7 +122,7 @@ pub fn endpoints(service: &Arc<CategoryService>) -> Vec<Endpoint> {
             .writes(move |tx, call: &Call<String, CategoryPatchIn>| {
                 changing.change(tx, call).map(CategoryOut::from)
             }),
-        delete("/categories/{key}")
+        delete("/categories/{id}")
             .about("Delete a category that nothing carries")
             .needs("categories.delete_any")
             .versioned()

@@ -2,8 +2,8 @@
 
 use super::{
     contract::{CategoryContract, CategoryRefusal},
-    model::{Category, check_key, is_built_in},
-    repository::{CATEGORIES, by_external_id},
+    model::{Category, built_in, check_key, is_built_in},
+    repository::{CATEGORIES, by_external_id, by_id_or_key},
     routes::{CategoryIn, CategoryPatchIn},
 };
 use crate::kernel::{
@@ -80,10 +80,10 @@ impl CategoryService {
 
     /// One of the client's own. Refuses `category_fixed` for a built-in one.
     fn own<I>(&self, tx: &ReadTx, call: &Call<String, I>) -> Result<Category> {
-        if is_built_in(&call.path) {
-            return Err(CategoryRefusal::CategoryFixed { category: call.path.clone() }.into());
+        if let Some(fixed) = built_in(&call.path) {
+            return Err(CategoryRefusal::CategoryFixed { category: fixed.key.clone() }.into());
         }
-        found(tx.get(&CATEGORIES, &(call.caller.client()?, call.path.clone()))?)
+        found(by_id_or_key(tx, call.caller.client()?, &call.path)?)
     }
 }
 

@@ -3,21 +3,17 @@
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::{
-    config::Network,
-    kernel::{
-        api::{
-            call::Caller,
-            input::{Change, Metadata, input, text_enum},
-            principal::{ClientId, KeyId, Scope},
-        },
-        clock::Time,
-        error::{Result, refusals},
-        money::{Amount, AmountText, Currency, CurrencyCode, Percent},
-        store::{
-            ReadTx, WriteTx,
-            codec::{Decode, Encode},
-        },
+use crate::kernel::{
+    api::{
+        input::text_enum,
+        principal::{ClientId, KeyId},
+    },
+    clock::Time,
+    error::{Result, refusals},
+    money::{Amount, AmountText, Currency, CurrencyCode, Percent},
+    store::{
+        ReadTx,
+        codec::{Decode, Encode},
     },
 };
 
@@ -42,7 +38,7 @@ pub struct Client {
 }
 
 /// What a client decides for itself. Amounts are in its default currency.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct Settings {
     pub branding: Branding,
     pub fees: Fees,
@@ -60,7 +56,7 @@ pub struct Branding {
     pub website: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct Fees {
     pub funding: FeeRule,
     pub withdrawal: FeeRule,
@@ -68,7 +64,7 @@ pub struct Fees {
 
 /// `percent` of the amount plus `fixed`, at least `min`, at most `max`. The amounts hold for the default currency; in
 /// other currencies only the percentage does.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct FeeRule {
     pub percent: Percent,
     pub fixed: Option<Amount>,
@@ -82,17 +78,18 @@ impl Default for FeeRule {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct FundingSettings {
     /// The largest deposit.
     pub maximum: Option<Amount>,
 }
 
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct WithdrawalSettings {
     /// The smallest withdrawal.
     pub minimum: Option<Amount>,
-    /// Up to here (inclusive) a withdrawal is approved automatically; other currencies always wait for a person.
+    /// Up to here (inclusive) a withdrawal is approved automatically; above it, in other currencies, and always when
+    /// this is off, it waits for a person.
     pub automatic_up_to: Option<Amount>,
     /// How many people must approve what is above; 1 to 5.
     pub approvals: u32,
@@ -102,14 +99,14 @@ pub struct WithdrawalSettings {
     pub beneficiary_cooling_hours: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct PaymentSettings {
     pub expires_after_s: u64,
     /// Marking a payment above this as paid by hand takes a second person.
     pub second_person_above: Option<Amount>,
 }
 
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct TransferSettings {
     /// Whether users may transfer to each other.
     pub between_users: bool,
@@ -135,151 +132,7 @@ pub trait ClientContract: Send + Sync {
 
     /// Every client, for jobs that go over all of them.
     fn all(&self, tx: &ReadTx) -> Result<Vec<ClientId>>;
-
-    /// Every client, oldest first: for the command line.
-    fn list(&self, tx: &ReadTx) -> Result<Vec<Client>>;
-
-    /// Makes a client with its built-in roles, its default currency, its settings and its first two keys; announces
-    /// `client.created` and `api_key.created`. Refuses `slug_taken`, `currency_unknown`.
-    fn create(&self, tx: &mut WriteTx, caller: &Caller, new: NewClient) -> Result<CreatedClient>;
-
-    /// Makes a key and announces `api_key.created`. Refuses `key_scopes`, `permission_escalation`.
-    fn create_key(
-        &self,
-        tx: &mut WriteTx,
-        caller: &Caller,
-        client: ClientId,
-        new: NewKey,
-    ) -> Result<CreatedKey>;
 }
-
-/// A client to be made.
-#[derive(Debug, Clone)]
-pub struct NewClient {
-    pub name: String,
-    pub slug: String,
-    pub mode: ClientMode,
-    pub default_currency: CurrencyCode,
-    /// On top of what every new client gets; `SettingsIn::default()` changes nothing.
-    pub settings: SettingsIn,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-}
-
-/// A client just made, and the only sight of its first keys.
-#[derive(Debug)]
-pub struct CreatedClient {
-    pub client: Client,
-    /// May do everything inside the client.
-    pub secret_key: CreatedKey,
-    pub publishable_key: CreatedKey,
-}
-
-text_enum! {
-    /// What a key is for.
-    pub enum KeyKind {
-        /// Acts within its scopes; stays on a server.
-        Secret = "secret",
-        /// Signs up, signs in and reads what is public; may stand in a web page.
-        Publishable = "publishable",
-    }
-}
-
-/// A key to be made.
-#[derive(Debug, Clone)]
-pub struct NewKey {
-    pub kind: KeyKind,
-    pub name: String,
-    /// Empty for a publishable key.
-    pub scopes: Vec<Scope>,
-    pub expires_at: Option<Time>,
-    /// Where it may be used from; empty: anywhere.
-    pub ip_allow_list: Vec<Network>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-}
-
-/// A key just made, and the only sight of its text.
-#[derive(Debug)]
-pub struct CreatedKey {
-    pub id: KeyId,
-    pub token: String,
-}
-
-/// A change of settings: what is omitted stays, and `null` switches an optional amount off.
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct SettingsIn {
-    pub branding: Option<BrandingIn>,
-    pub fees: Option<FeesIn>,
-    pub funding: Option<FundingSettingsIn>,
-    pub withdrawal: Option<WithdrawalSettingsIn>,
-    pub payment: Option<PaymentSettingsIn>,
-    pub transfer: Option<TransferSettingsIn>,
-}
-input!(SettingsIn { branding, fees, funding, withdrawal, payment, transfer });
-
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct BrandingIn {
-    #[schema(value_type = Option<String>)]
-    pub display_name: Change<String>,
-    #[schema(value_type = Option<String>)]
-    pub support_email: Change<String>,
-    #[schema(value_type = Option<String>)]
-    pub website: Change<String>,
-}
-input!(BrandingIn { display_name, support_email, website });
-
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct FeesIn {
-    pub funding: Option<FeeRuleIn>,
-    pub withdrawal: Option<FeeRuleIn>,
-}
-input!(FeesIn { funding, withdrawal });
-
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct FeeRuleIn {
-    pub percent: Option<Percent>,
-    #[schema(value_type = Option<AmountText>)]
-    pub fixed: Change<AmountText>,
-    #[schema(value_type = Option<AmountText>)]
-    pub min: Change<AmountText>,
-    #[schema(value_type = Option<AmountText>)]
-    pub max: Change<AmountText>,
-}
-input!(FeeRuleIn { percent, fixed, min, max });
-
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct FundingSettingsIn {
-    #[schema(value_type = Option<AmountText>)]
-    pub maximum: Change<AmountText>,
-}
-input!(FundingSettingsIn { maximum });
-
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct WithdrawalSettingsIn {
-    #[schema(value_type = Option<AmountText>)]
-    pub minimum: Change<AmountText>,
-    #[schema(value_type = Option<AmountText>)]
-    pub automatic_up_to: Change<AmountText>,
-    pub approvals: Option<u32>,
-    pub auto_process: Option<bool>,
-    pub beneficiary_cooling_hours: Option<u32>,
-}
-input!(WithdrawalSettingsIn { minimum, automatic_up_to, approvals, auto_process, beneficiary_cooling_hours });
-
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct PaymentSettingsIn {
-    pub expires_after_s: Option<u64>,
-    #[schema(value_type = Option<AmountText>)]
-    pub second_person_above: Change<AmountText>,
-}
-input!(PaymentSettingsIn { expires_after_s, second_person_above });
-
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct TransferSettingsIn {
-    pub between_users: Option<bool>,
-}
-input!(TransferSettingsIn { between_users });
 
 impl Settings {
     /// What a new client gets: see the defaults of the handbook (docs/ARCHITECTURE.md, "Defaults").

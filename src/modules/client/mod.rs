@@ -1,11 +1,83 @@
-//! client
+//! Client: the tenants of an installation.
+//!
+//! Owns the clients (live or test) with their settings and branding, their API keys, and the secrets they store for
+//! gateways and mail. Calls Currency and Role to set a new client up. Announces `client.created`, `client.activated`,
+//! `client.deactivated`, `api_key.created`, `api_key.rotated`, `api_key.revoked`. Hears `currency.default_changed`,
+//! in the same transaction: amounts in the settings begin anew in the new currency.
+//!
+//! Always true: amounts in the settings are in the client's default currency. Of a key only a keyed hash is stored;
+//! its text is shown once. A key is never made, or replaced, by somebody who may do less than it. What a client stores
+//! as a secret is encrypted, bound to client and name, and never shown again.
+//!
+//! When a key was last used is kept in memory and written at most once a minute: a read is never a write.
 
 pub mod contract;
+pub mod events;
+mod model;
+mod repository;
+mod routes;
+mod service;
 
-use crate::kernel::boot::{Boot, BootError, Module};
+use std::sync::Arc;
 
-pub const MODULE: Module = Module { name: "client", about: "", register, migrations: &[] };
+use self::{
+    contract::{ClientContract, ClientRefusal},
+    events::{
+        ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, ClientActivated, ClientCreated, ClientDeactivated,
+    },
+    repository::{CLIENTS, KEYS, KEYS_USED, SECRETS},
+    service::{ClientService, KEY_PREFIXES},
+};
+use crate::{
+    kernel::{
+        boot::{Boot, BootError, Module},
+        events::{event::Mode, worker::Job},
+    },
+    modules::{
+        currency::{contract::CurrencyContract, events::CurrencyDefaultChanged},
+        role::contract::RoleContract,
+    },
+};
 
-fn register(_boot: &mut Boot) -> Result<(), BootError> {
-    Ok(())
+pub const MODULE: Module = Module {
+    name: "client",
+    about: "Tenants, their settings, API keys and stored secrets",
+    register,
+    migrations: &[],
+};
+
+fn register(boot: &mut Boot) -> Result<(), BootError> {
+    let service = Arc::new(ClientService::new(
+        boot.secrets(),
+        boot.require::<dyn CurrencyContract>()?,
+        boot.require::<dyn RoleContract>()?,
+        boot.catalogue(),
+    ));
+    boot.tables(vec![CLIENTS.info(), KEYS.info(), KEYS_USED.info(), SECRETS.info()]);
+    boot.refusals(ClientRefusal::CATALOGUE.iter().copied());
+    boot.alias("cli", "client");
+    boot.alias("key", "api_key");
+    boot.announces::<ClientCreated>();
+    boot.announces::<ClientActivated>();
+    boot.announces::<ClientDeactivated>();
+    boot.announces::<ApiKeyCreated>();
+    boot.announces::<ApiKeyRotated>();
+    boot.announces::<ApiKeyRevoked>();
+    boot.endpoints(routes::endpoints(&service));
+
+    let rebasing = service.clone();
+    boot.listen::<CurrencyDefaultChanged>("client.rebase_settings", Mode::Sync, move |tx, _, event| {
+        rebasing.rebase_settings(tx, &event)
+    });
+    let (waiting, writing) = (service.clone(), service.clone());
+    boot.job(Job {
+        name: "client.keys_used",
+        due: Arc::new(move |_| Ok(waiting.last_used.due())),
+        run: Arc::new(move |tx| writing.write_last_used(tx)),
+    });
+    let checking = service.clone();
+    boot.check("amounts in settings are in the default currency", move |tx| checking.wrong_settings(tx));
+    boot.authenticator(KEY_PREFIXES, service.clone());
+    boot.service::<dyn ClientContract>("client", service.clone());
+    boot.provide::<dyn ClientContract>(service)
 }

@@ -1,11 +1,40 @@
-//! role
+//! Role: named sets of permissions inside a client.
+//!
+//! Owns the roles of each client: the built-in `admin`, `moderator` and `user`, whose permissions are computed from
+//! the catalogue, and the client's own, whose permissions are listed. Calls nobody, announces nothing, hears nothing.
+//!
+//! Always true: nobody passes on a permission they do not hold. A built-in role is never changed, a role that was
+//! given to somebody is never deleted. Being banned is a state of a user, never a role.
 
 pub mod contract;
+mod model;
+mod repository;
+mod routes;
+mod service;
 
+use std::sync::Arc;
+
+use self::{
+    contract::{RoleContract, RoleRefusal},
+    repository::ROLES,
+    service::RoleService,
+};
 use crate::kernel::boot::{Boot, BootError, Module};
 
-pub const MODULE: Module = Module { name: "role", about: "", register, migrations: &[] };
+pub const MODULE: Module = Module {
+    name: "role",
+    about: "Roles: named sets of permissions inside a client",
+    register,
+    migrations: &[],
+};
 
-fn register(_boot: &mut Boot) -> Result<(), BootError> {
-    Ok(())
+fn register(boot: &mut Boot) -> Result<(), BootError> {
+    let service = Arc::new(RoleService::new(boot.catalogue()));
+    boot.tables(vec![ROLES.info()]);
+    boot.refusals(RoleRefusal::CATALOGUE.iter().copied());
+    boot.alias("rol", "role");
+    boot.endpoints(routes::endpoints(&service));
+    boot.check("a built-in role lists no permissions of its own", repository::built_in_with_list);
+    boot.service::<dyn RoleContract>("role", service.clone());
+    boot.provide::<dyn RoleContract>(service)
 }

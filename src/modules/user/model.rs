@@ -32,11 +32,12 @@ pub fn referral_code(random: [u8; 5]) -> String {
 
 /// A referral code as typed: small letters, spaces and the letters that look like digits are understood.
 pub fn read_referral_code(text: &str) -> String {
-    let understood = text.trim().chars().filter(|it| !" -".contains(*it)).map(|it| match it.to_ascii_uppercase() {
-        'O' => '0',
-        'I' | 'L' => '1',
-        other => other,
-    });
+    let understood =
+        text.trim().chars().filter(|it| !" -".contains(*it)).map(|it| match it.to_ascii_uppercase() {
+            'O' => '0',
+            'I' | 'L' => '1',
+            other => other,
+        });
     understood.collect()
 }
 
@@ -54,8 +55,8 @@ mod tests {
         assert_eq!(referral_code([0; 5]), "00000000");
         assert_eq!(referral_code([255; 5]), "ZZZZZZZZ");
         let code = referral_code([0x08, 0x64, 0x21, 0x9f, 0x5a]);
-        assert_eq!(code, "11J23FTT");
-        for typed in ["11j23ftt", " 11J2-3FTT ", "LIJ2 3FTT"] {
+        assert_eq!(code, "11J237TT");
+        for typed in ["11j237tt", " 11J2-37TT ", "LIJ2 37TT"] {
             assert_eq!(read_referral_code(typed), code, "{typed}");
         }
     }

@@ -198,3 +198,34 @@ pub fn check(tx: &ReadTx, admin: impl Fn(&ReadTx, ClientId) -> Result<RoleId>) -
     }
     Ok(wrong)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{api::call::Caller, id::Id as _, store::codec::golden};
+
+    #[test]
+    fn the_stored_forms_stay_what_they_are() {
+        let at = Time::from_micros(1_795_342_000_000_000);
+        golden(
+            "user.users",
+            &UserRow {
+                email: "ann@example.com".into(),
+                first_name: "Ann".into(),
+                last_name: "Smith".into(),
+                phone: Some("+43 660 1234567".into()),
+                history: History::begin(UserStatus::Active, &Caller::system(None), at),
+                roles: vec![RoleId::from_bytes([1; 16])],
+                referral_code: "11J23FTT".into(),
+                referred_by: Some(UserId::from_bytes([2; 16])),
+                external_id: None,
+                metadata: Metadata([("tier".to_owned(), "gold".to_owned())].into()),
+                created_at: at,
+                updated_at: at,
+                version: 1,
+            },
+        );
+        golden("user.credentials", &Credentials { password_hash: "$argon2id$".into(), changed_at: at });
+        golden("user.counts", &Counts { active: 3, frozen: 2, disabled: 1, active_admins: 1 });
+    }
+}

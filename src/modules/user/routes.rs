@@ -43,7 +43,15 @@ pub struct NewUserIn {
     pub metadata: Metadata,
 }
 input!(NewUserIn {
-    email, first_name, last_name, phone, password, roles, referral_code, external_id, metadata
+    email,
+    first_name,
+    last_name,
+    phone,
+    password,
+    roles,
+    referral_code,
+    external_id,
+    metadata
 });
 
 /// What is left out stays. Users change their own names and telephone number, staff the rest too.
@@ -154,9 +162,19 @@ pub fn endpoints(users: &Arc<Users>) -> Vec<Endpoint> {
     ];
     endpoints.extend(
         [
-            ("/users/{id}/freeze", "Stop money from leaving a user's accounts", "users.freeze", UserEvent::Freeze),
+            (
+                "/users/{id}/freeze",
+                "Stop money from leaving a user's accounts",
+                "users.freeze",
+                UserEvent::Freeze,
+            ),
             ("/users/{id}/unfreeze", "End a freeze", "users.unfreeze", UserEvent::Unfreeze),
-            ("/users/{id}/disable", "End a user's sessions and let it in no more", "users.disable", UserEvent::Disable),
+            (
+                "/users/{id}/disable",
+                "End a user's sessions and let it in no more",
+                "users.disable",
+                UserEvent::Disable,
+            ),
             ("/users/{id}/enable", "Let a disabled user in again", "users.enable", UserEvent::Enable),
         ]
         .map(|(path, about, permission, event)| {

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use super::{
     contract::{NewUser, User, UserContract, UserOut, UserRefusal, UserStatus},
-    events::{
-        UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen,
-    },
-    fields::normalise_email,
+    events::{UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen},
+    fields::{Phone, normalise_email},
     model::{USER, UserEvent, read_referral_code, referral_code},
     repository::{
         BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, CREDENTIALS, Credentials, USERS, UserRow, counts, put,
@@ -47,11 +45,11 @@ impl Users {
             email: input.email.as_str().to_owned(),
             first_name: input.first_name.as_str().to_owned(),
             last_name: input.last_name.as_str().to_owned(),
-            phone: input.phone.clone().and_then(|it| it.into_option()),
+            phone: input.phone.as_ref().and_then(Phone::to_option),
             roles,
             password_hash,
             referral_code: input.referral_code.clone(),
-            external_id: input.external_id.clone().map(|it| it.into_string()),
+            external_id: input.external_id.as_ref().map(|it| it.as_str().to_owned()),
             metadata: input.metadata.clone(),
         };
         let user = self.create(tx, &call.caller, client, new)?;
@@ -74,7 +72,7 @@ impl Users {
             after.last_name = name.as_str().to_owned();
         }
         if let Some(phone) = &input.phone {
-            after.phone = phone.clone().into_option();
+            after.phone = phone.to_option();
         }
         after.metadata.merge(input.metadata.clone());
         if caller.reach == Reach::Own(id) {
@@ -285,7 +283,8 @@ impl UserContract for Users {
             return Err(UserRefusal::EmailTaken.into());
         }
         if let Some(external_id) = &new.external_id
-            && let Some(((_, existing), _)) = tx.find(&USERS, BY_EXTERNAL_ID, &(client, external_id.clone()))?
+            && let Some(((_, existing), _)) =
+                tx.find(&USERS, BY_EXTERNAL_ID, &(client, external_id.clone()))?
         {
             return Err(UserRefusal::ExternalIdTaken { existing_id: existing.to_string() }.into());
         }

@@ -1,9 +1,89 @@
-//! withdrawal
+//! Withdrawals: money on its way out, and the beneficiaries it may go to.
+//!
+//! **Owns** withdrawals (`wdr_`) and beneficiaries (`bnf_`). A withdrawal holds its amount and fee from the moment it
+//! is asked for; people, or the client's rules, approve it; a gateway is asked, once; the held money is then paid out
+//! of the books, or given back. Fees and taxes that staff charge are withdrawals too, completed at once.
+//!
+//! **Calls** Currency, Client (settings, fees), User (may this user pay?), Balance (holds), Transaction (records),
+//! Payment (gateways). **Announces** `withdrawal.*` for every state it enters, `beneficiary.created|deleted`.
+//! **Hears** nothing: what was waited for too long is found by a timer.
+//!
+//! **Always true**
+//! - A withdrawal whose status holds money has an open hold of exactly payout and fee; any other has none. A hold is
+//!   released or captured by the one move that leaves those states (`service::advance`), hence once.
+//! - A gateway is asked at most once for a withdrawal, under the withdrawal's own id.
+//! - Nobody decides over a withdrawal while a gateway is being asked.
+//! - Whoever asked for it, or whose money it is, does not approve it; everybody counts once.
 
-use crate::kernel::boot::{Boot, BootError, Module};
+pub mod contract;
+pub mod events;
+mod method;
+mod model;
+mod repository;
+mod routes;
+mod service;
+#[cfg(test)]
+#[allow(clippy::inconsistent_digit_grouping, reason = "units, then cents: 200_00")]
+mod tests;
 
-pub const MODULE: Module = Module { name: "withdrawal", about: "", register, migrations: &[] };
+use std::sync::Arc;
 
-fn register(_boot: &mut Boot) -> Result<(), BootError> {
+use crate::kernel::{
+    boot::{Boot, BootError, Module},
+    error::Result,
+    events::worker::Job,
+    store::{ReadTx, Scan},
+};
+use crate::modules::balance::contract::BalanceContract;
+use contract::WithdrawalRefusal;
+use repository::{BENEFICIARIES, WITHDRAWALS};
+use service::Withdrawals;
+
+pub const MODULE: Module = Module {
+    name: "withdrawal",
+    about: "withdrawals, and the beneficiaries they go to",
+    register,
+    migrations: &[],
+};
+
+fn register(boot: &mut Boot) -> Result<(), BootError> {
+    let service = Arc::new(Withdrawals {
+        currencies: boot.require()?,
+        clients: boot.require()?,
+        users: boot.require()?,
+        balances: boot.require()?,
+        transactions: boot.require()?,
+        payments: boot.require()?,
+    });
+    boot.tables(vec![WITHDRAWALS.info(), BENEFICIARIES.info()]);
+    boot.alias("wdr", "withdrawal");
+    boot.alias("bnf", "beneficiary");
+    boot.refusals(WithdrawalRefusal::CATALOGUE.iter().copied());
+    boot.machine(model::WITHDRAWAL.table());
+    events::announce(boot);
+    boot.endpoints(routes::endpoints(&service));
+    let timer = service.clone();
+    boot.job(Job {
+        name: "withdrawal.deadlines",
+        due: Arc::new(repository::first_deadline),
+        run: Arc::new(move |tx| timer.meet_deadlines(tx)),
+    });
+    let balances = service.balances.clone();
+    boot.check("withdrawal.held_money", move |tx| held_money(tx, &*balances));
     Ok(())
+}
+
+/// Every withdrawal that holds money has an open hold of payout and fee, and no other has one.
+fn held_money(tx: &ReadTx, balances: &dyn BalanceContract) -> Result<Vec<String>> {
+    let mut wrong = vec![];
+    for row in tx.scan(&WITHDRAWALS, Scan::all()) {
+        let ((client, id), withdrawal) = row?;
+        let Some(hold) = withdrawal.hold() else { continue };
+        let open = balances.find_hold(tx, client, hold)?.filter(|it| it.is_open).map(|it| it.remaining);
+        let wanted = withdrawal.status().holds_money().then(|| withdrawal.total()).transpose()?;
+        if open != wanted {
+            wrong.push(format!("{id} is {}: {open:?} held, {wanted:?} wanted", withdrawal.status()));
+        }
+    }
+    Ok(wrong)
 }

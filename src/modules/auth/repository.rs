@@ -1,0 +1,113 @@
+//! What Auth stores of sessions.
+
+use crate::kernel::{
+    api::principal::{ClientId, SessionId, UserId},
+    clock::Time,
+    error::Result,
+    store::{
+        Index, Key, ReadTx, Row, Scan, Table, WriteTx,
+        codec::{Decode, Encode, row},
+    },
+};
+
+pub const BY_ACCESS: &str = "auth.sessions_by_access";
+pub const BY_REFRESH: &str = "auth.sessions_by_refresh";
+pub const BY_EXPIRY: &str = "auth.sessions_by_expiry";
+pub const SPENT_BY_EXPIRY: &str = "auth.spent_refresh_by_expiry";
+
+/// (client, user, session) → the session. Tokens are kept as keyed hashes and found by them.
+pub const SESSIONS: Table<(ClientId, UserId, SessionId), Session> =
+    Table::new("auth.sessions").with_indexes(&[
+        Index::lookup(BY_ACCESS, |_, row| vec![row.access_hash.to_vec()]),
+        Index::lookup(BY_REFRESH, |_, row| vec![row.refresh_hash.to_vec()]),
+        Index::listing(BY_EXPIRY, |_, row| vec![row.expires_at.to_key()]),
+    ]);
+
+/// (client, hash of a refresh token that was used) → the session it was of: using it again ends that session.
+pub const SPENT: Table<(ClientId, [u8; 32]), Spent> = Table::new("auth.spent_refresh")
+    .with_indexes(&[Index::listing(SPENT_BY_EXPIRY, |_, row| vec![row.expires_at.to_key()])]);
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Session {
+    pub access_hash: [u8; 32],
+    pub access_expires_at: Time,
+    pub refresh_hash: [u8; 32],
+    /// Of the refresh token, and with it of the session.
+    pub expires_at: Time,
+    /// Where it was last signed in or refreshed from.
+    pub ip: String,
+    pub created_at: Time,
+    pub refreshed_at: Time,
+}
+row!(Session);
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Spent {
+    pub user: UserId,
+    pub session: SessionId,
+    /// When the token would have expired anyway: from then on there is nothing to detect.
+    pub expires_at: Time,
+}
+row!(Spent);
+
+/// The keys of a user's sessions.
+pub fn sessions_of(
+    tx: &ReadTx,
+    client: ClientId,
+    user: UserId,
+) -> Result<Vec<(ClientId, UserId, SessionId)>> {
+    tx.scan(&SESSIONS, Scan::prefix(&(client, user))).map(|it| Ok(it?.0)).collect()
+}
+
+/// Ends all sessions of a user but one.
+pub fn end_sessions(
+    tx: &mut WriteTx,
+    client: ClientId,
+    user: UserId,
+    except: Option<SessionId>,
+) -> Result<()> {
+    for key in sessions_of(tx, client, user)?.into_iter().filter(|it| Some(it.2) != except) {
+        tx.delete(&SESSIONS, &key)?;
+    }
+    Ok(())
+}
+
+/// The row that expires first, by an index of expiries.
+pub fn first<K: Key, V: Row>(tx: &ReadTx, table: &Table<K, V>, index: &str) -> Result<Option<V>> {
+    Ok(tx.scan_index(table, index, Scan::all()).next().transpose()?.map(|(_, row)| row))
+}
+
+/// Removes up to a bounded number of rows that have expired, by an index of expiries.
+pub fn sweep<K: Key, V: Row>(tx: &mut WriteTx, table: &Table<K, V>, index: &str) -> Result<()> {
+    let end = Time::from_micros(tx.now().micros() + 1).to_key(); // What expires now has expired.
+    let expired = tx.scan_index(table, index, Scan::all().until(end)).take(500);
+    for key in expired.map(|it| Ok(it?.0)).collect::<Result<Vec<K>>>()? {
+        tx.delete(table, &key)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{id::Id as _, store::codec::golden};
+
+    #[test]
+    fn the_stored_forms_stay_what_they_are() {
+        let at = Time::from_micros(1_795_342_000_000_000);
+        golden(
+            "auth.sessions",
+            &Session {
+                access_hash: [1; 32],
+                access_expires_at: at,
+                refresh_hash: [2; 32],
+                expires_at: at,
+                ip: "192.0.2.1".into(),
+                created_at: at,
+                refreshed_at: at,
+            },
+        );
+        let (user, session) = (UserId::from_bytes([3; 16]), SessionId::from_bytes([4; 16]));
+        golden("auth.spent_refresh", &Spent { user, session, expires_at: at });
+    }
+}

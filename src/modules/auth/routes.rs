@@ -1,0 +1,263 @@
+//! The operations of signing in.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    repository::{SESSIONS, Session},
+    sessions::{Sessions, own_session},
+    sign_in::SignIn,
+};
+use crate::{
+    kernel::{
+        api::{
+            call::Call,
+            endpoint::{Endpoint, delete, get, post},
+            input::input,
+            page::{Cursor, Limit, Paging, page},
+            principal::{Grants, SessionId},
+        },
+        clock::Time,
+        error::Result,
+        store::ReadTx,
+    },
+    modules::user::contract::{Email, PersonName, Phone, UserOut},
+};
+
+#[derive(utoipa::ToSchema)]
+pub struct RegisterIn {
+    pub email: Email,
+    pub password: String,
+    pub first_name: PersonName,
+    pub last_name: PersonName,
+    pub phone: Option<Phone>,
+    /// The code of the user who brought this one.
+    pub referral_code: Option<String>,
+}
+input!(RegisterIn { email, password, first_name, last_name, phone, referral_code });
+
+#[derive(utoipa::ToSchema)]
+pub struct LoginIn {
+    pub email: String,
+    pub password: String,
+}
+input!(LoginIn { email, password });
+
+#[derive(utoipa::ToSchema)]
+pub struct RefreshIn {
+    pub refresh_token: String,
+}
+input!(RefreshIn { refresh_token });
+
+#[derive(utoipa::ToSchema)]
+pub struct PasswordIn {
+    pub current_password: String,
+    pub new_password: String,
+}
+input!(PasswordIn { current_password, new_password });
+
+/// What a session is used with. Shown once.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct TokensOut {
+    #[schema(value_type = String)]
+    pub object: &'static str,
+    /// Send it as `Authorization: Bearer`.
+    pub access_token: String,
+    /// Good for one use at `auth/refresh`.
+    pub refresh_token: String,
+    #[schema(value_type = String)]
+    pub token_type: &'static str,
+    /// When the access token ends.
+    pub expires_at: Time,
+    pub user: UserOut,
+}
+
+/// Who is signed in.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct MeOut {
+    #[serde(flatten)]
+    user: UserOut,
+    session_id: SessionId,
+    /// Everything the user may do now.
+    permissions: Vec<String>,
+}
+
+/// A session of one's own.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct SessionOut {
+    id: SessionId,
+    #[schema(value_type = String)]
+    object: &'static str,
+    /// Whether it is the one that asks.
+    is_current: bool,
+    /// Where it was last signed in or refreshed from.
+    ip: String,
+    /// When it ends unless it is refreshed before.
+    expires_at: Time,
+    created_at: Time,
+    updated_at: Time,
+}
+
+/// A session that has ended.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct EndedOut {
+    id: SessionId,
+    #[schema(value_type = String)]
+    object: &'static str,
+    deleted: bool,
+}
+
+struct SessionsQuery {
+    limit: Limit,
+    cursor: Option<Cursor>,
+}
+input!(SessionsQuery { limit, cursor });
+
+pub fn endpoints(sign_in: &Arc<SignIn>) -> Vec<Endpoint> {
+    let sessions = &sign_in.sessions;
+    vec![
+        post("/auth/register")
+            .about("Become a user, and sign in")
+            .public()
+            .plain()
+            .refuses(&["email_taken", "referral_unknown"])
+            .example(json!({
+                "email": "ann@example.com", "password": "a quiet river stone",
+                "first_name": "Ann", "last_name": "Smith",
+            }))
+            .prepares(
+                {
+                    let sign_in = sign_in.clone();
+                    move |kernel, call| sign_in.clone().hash_first(kernel, call)
+                },
+                {
+                    let sign_in = sign_in.clone();
+                    move |tx, call: &Call<(), RegisterIn>, hash| sign_in.register(tx, call, hash)
+                },
+            ),
+        post("/auth/login")
+            .about("Sign in with e-mail address and password")
+            .public()
+            .plain()
+            .status(200)
+            .refuses(&["bad_credentials", "account_locked"])
+            .example(json!({ "email": "ann@example.com", "password": "a quiet river stone" }))
+            .runs({
+                let sign_in = sign_in.clone();
+                move |kernel, call: Call<(), LoginIn>| sign_in.clone().login(kernel, call)
+            }),
+        post("/auth/refresh")
+            .about("Exchange a refresh token for new tokens")
+            .public()
+            .plain()
+            .status(200)
+            .refuses(&["refresh_reused"])
+            .example(json!({ "refresh_token": "rt_…" }))
+            .runs({
+                let sessions = sessions.clone();
+                move |kernel, call: Call<(), RefreshIn>| {
+                    let sessions = sessions.clone();
+                    let refresh =
+                        move |tx: &mut _| sessions.refresh(tx, &call.caller, &call.input.refresh_token);
+                    async move { kernel.store.write(refresh).await?.answer() }
+                }
+            }),
+        post("/auth/logout")
+            .about("End the session that asks")
+            .signed_in()
+            .plain()
+            .status(200)
+            .refuses(&["session_required"])
+            .writes({
+                let sessions = sessions.clone();
+                move |tx, call: &Call| {
+                    let (_, _, session) = own_session(&call.caller)?;
+                    sessions.end(tx, &call.caller, session)?;
+                    Ok(ended(session))
+                }
+            }),
+        post("/auth/password/change")
+            .about("Change one's own password; all other sessions end")
+            .signed_in()
+            .plain()
+            .status(200)
+            .refuses(&["bad_credentials", "account_locked", "session_required"])
+            .example(
+                json!({ "current_password": "a quiet river stone", "new_password": "a loud mountain brook" }),
+            )
+            .prepares(
+                {
+                    let sign_in = sign_in.clone();
+                    move |kernel, call| sign_in.clone().rehash(kernel, call)
+                },
+                {
+                    let sign_in = sign_in.clone();
+                    move |tx, call: &Call<(), PasswordIn>, rehashed| {
+                        let user = sign_in.change_password(tx, &call.caller, rehashed)?;
+                        sign_in.users.show(tx, call.caller.client()?, user)
+                    }
+                },
+            ),
+        get("/auth/me")
+            .about("Show who is signed in")
+            .signed_in()
+            .plain()
+            .refuses(&["session_required"])
+            .reads({
+                let sessions = sessions.clone();
+                move |tx, call: &Call| me(&sessions, tx, call)
+            }),
+        get("/auth/sessions")
+            .about("List one's own sessions")
+            .signed_in()
+            .plain()
+            .refuses(&["session_required"])
+            .lists(|tx, call: &Call<(), SessionsQuery>| {
+                let SessionsQuery { limit, cursor } = &call.input;
+                let (client, user, current) = own_session(&call.caller)?;
+                let (paging, now) = (Paging::new(*limit, cursor, "sessions"), tx.now());
+                let rows = page(tx, &SESSIONS, &(client, user), &paging, |it| it.expires_at > now)?;
+                Ok(rows.map(|((_, _, id), row)| session_out(id, row, current)))
+            }),
+        delete("/auth/sessions/{id}")
+            .about("End one of one's own sessions")
+            .signed_in()
+            .plain()
+            .refuses(&["session_required"])
+            .writes({
+                let sessions = sessions.clone();
+                move |tx, call: &Call<SessionId>| {
+                    sessions.end(tx, &call.caller, call.path)?;
+                    Ok(ended(call.path))
+                }
+            }),
+    ]
+}
+
+fn me(sessions: &Sessions, tx: &ReadTx, call: &Call) -> Result<MeOut> {
+    let (client, user, session_id) = own_session(&call.caller)?;
+    let user = sessions.users.get(tx, client, user)?;
+    let permissions = match &call.caller.principal.grants {
+        Grants::Permissions(names) => names.iter().cloned().collect(),
+        Grants::All | Grants::Public | Grants::Scopes(_) => vec![],
+    };
+    Ok(MeOut { user: sessions.users.show(tx, client, user)?, session_id, permissions })
+}
+
+fn session_out(id: SessionId, row: Session, current: SessionId) -> SessionOut {
+    SessionOut {
+        id,
+        object: "session",
+        is_current: id == current,
+        ip: row.ip,
+        expires_at: row.expires_at,
+        created_at: row.created_at,
+        updated_at: row.refreshed_at,
+    }
+}
+
+fn ended(id: SessionId) -> EndedOut {
+    EndedOut { id, object: "session", deleted: true }
+}

@@ -1,0 +1,158 @@
+//! Registering, signing in, changing the password: whatever hashes one.
+//!
+//! The answer to a wrong password is the same, and takes the same time, whether or not there is such an account: a
+//! try is counted, a hash is compared (with a decoy where there is none), and only a right password goes on.
+
+use std::sync::Arc;
+
+use super::{
+    contract::AuthRefusal,
+    events::PasswordChanged,
+    lock::{Account, Lock},
+    routes::{LoginIn, PasswordIn, RegisterIn, TokensOut},
+    sessions::{Sessions, own_session},
+};
+use crate::{
+    kernel::{
+        api::{
+            call::{Call, Caller},
+            input::Metadata,
+            principal::{ClientId, UserId},
+        },
+        boot::Kernel,
+        error::Result,
+        password,
+        store::{ReadTx, WriteTx},
+    },
+    modules::user::contract::{
+        NewUser, PasswordFor, Phone, User, UserContract, UserRefusal, UserStatus, check_password,
+    },
+};
+
+pub struct SignIn {
+    pub sessions: Arc<Sessions>,
+    pub users: Arc<dyn UserContract>,
+    pub lock: Lock,
+}
+
+/// The hash a password was compared with, and that of the one to come.
+pub struct Rehashed {
+    compared: Option<String>,
+    next: String,
+}
+
+impl SignIn {
+    /// Checks and hashes the password of somebody who registers.
+    pub async fn hash_first(
+        self: Arc<Self>,
+        kernel: Arc<Kernel>,
+        call: Arc<Call<(), RegisterIn>>,
+    ) -> Result<String> {
+        let (client, input) = (call.caller.client()?, &call.input);
+        let whose = PasswordFor {
+            email: input.email.as_str(),
+            first_name: input.first_name.as_str(),
+            last_name: input.last_name.as_str(),
+        };
+        check_password("password", &input.password, kernel.config.auth.password_min_length, whose)?;
+        // Found now, it costs no hash.
+        let taken = |tx: &ReadTx| self.users.find_by_email(tx, client, input.email.as_str());
+        if kernel.store.read(taken)?.is_some() {
+            return Err(UserRefusal::EmailTaken.into());
+        }
+        password::hash(input.password.clone()).await
+    }
+
+    /// Makes a user of somebody unknown, and signs it in.
+    pub fn register(&self, tx: &mut WriteTx, call: &Call<(), RegisterIn>, hash: String) -> Result<TokensOut> {
+        let (client, input) = (call.caller.client()?, &call.input);
+        let new = NewUser {
+            email: input.email.as_str().to_owned(),
+            first_name: input.first_name.as_str().to_owned(),
+            last_name: input.last_name.as_str().to_owned(),
+            phone: input.phone.as_ref().and_then(Phone::to_option),
+            roles: vec![],
+            password_hash: Some(hash),
+            referral_code: input.referral_code.clone().filter(|it| !it.trim().is_empty()),
+            external_id: None,
+            metadata: Metadata::default(),
+        };
+        let user = self.users.create(tx, &call.caller, client, new)?;
+        self.sessions.begin(tx, &call.caller, client, user)
+    }
+
+    pub async fn login(self: Arc<Self>, kernel: Arc<Kernel>, call: Call<(), LoginIn>) -> Result<TokensOut> {
+        let Call { caller, input, .. } = call;
+        let client = caller.client()?;
+        let email = input.email.trim().to_lowercase();
+        let account = Account::new(&kernel.secrets, Some(client), &email);
+        kernel.limits.sign_in(account.hash)?;
+        let it = self.clone();
+        let known = kernel.store.write(move |tx| {
+            it.lock.begin_try(tx, account)?;
+            match it.users.find_by_email(tx, client, &email)? {
+                Some(user) => Ok(it.users.password_hash(tx, client, user.id)?.map(|hash| (user.id, hash))),
+                None => Ok(None),
+            }
+        });
+        let (user, hash) = known.await?.unzip();
+        let is_right = password::verify(input.password, hash.clone()).await?;
+        let Some(user) = user.filter(|_| is_right) else {
+            return Err(AuthRefusal::BadCredentials.into());
+        };
+        let begin = move |tx: &mut WriteTx| {
+            let user = self.still(tx, client, user, &hash)?;
+            self.lock.forget_tries(tx, account)?;
+            self.sessions.begin(tx, &caller, client, user)
+        };
+        kernel.store.write(begin).await
+    }
+
+    /// Compares the current password and hashes the new one. A wrong one counts as a try to sign in: a stolen session
+    /// is no way to guess the password.
+    pub async fn rehash(
+        self: Arc<Self>,
+        kernel: Arc<Kernel>,
+        call: Arc<Call<(), PasswordIn>>,
+    ) -> Result<Rehashed> {
+        let (client, user, _) = own_session(&call.caller)?;
+        let input = &call.input;
+        let user = kernel.store.read(|tx| self.users.get(tx, client, user))?;
+        let whose =
+            PasswordFor { email: &user.email, first_name: &user.first_name, last_name: &user.last_name };
+        check_password("new_password", &input.new_password, kernel.config.auth.password_min_length, whose)?;
+        let account = Account::new(&kernel.secrets, Some(client), &user.email);
+        let it = self.clone();
+        let compared = kernel.store.write(move |tx| {
+            it.lock.begin_try(tx, account)?;
+            it.users.password_hash(tx, client, user.id)
+        });
+        let compared = compared.await?;
+        if !password::verify(input.current_password.clone(), compared.clone()).await? {
+            return Err(AuthRefusal::BadCredentials.into());
+        }
+        kernel.store.write(move |tx| self.lock.forget_tries(tx, account)).await?;
+        Ok(Rehashed { compared, next: password::hash(input.new_password.clone()).await? })
+    }
+
+    /// Gives the user the new password and ends its other sessions.
+    pub fn change_password(&self, tx: &mut WriteTx, caller: &Caller, rehashed: Rehashed) -> Result<User> {
+        let (client, user, _) = own_session(caller)?;
+        let user = self.still(tx, client, user, &rehashed.compared)?;
+
+        self.users.set_password_hash(tx, client, user.id, rehashed.next)?;
+        self.sessions.end_others(tx, caller)?;
+        tx.publish(caller, &PasswordChanged { user_id: user.id })?;
+        Ok(user)
+    }
+
+    /// The user, if it may sign in and its password is still the one that was compared outside the transaction.
+    fn still(&self, tx: &ReadTx, client: ClientId, user: UserId, compared: &Option<String>) -> Result<User> {
+        let user = self.users.get(tx, client, user)?;
+        let is_same = self.users.password_hash(tx, client, user.id)? == *compared;
+        if user.status == UserStatus::Disabled || !is_same {
+            return Err(AuthRefusal::BadCredentials.into());
+        }
+        Ok(user)
+    }
+}

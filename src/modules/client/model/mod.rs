@@ -1,0 +1,95 @@
+//! What a client, its keys and its secrets are: rules without tables.
+
+pub mod fee;
+pub mod key;
+pub mod settings;
+
+use super::contract::Client;
+use crate::kernel::{
+    api::{
+        call::FromPath,
+        input::{Flaw, Metadata},
+        principal::Actor,
+    },
+    clock::Time,
+    error::Result,
+    store::codec::{Decode, Encode, row},
+};
+
+/// A client as stored.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct ClientRow {
+    pub client: Client,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+}
+row!(ClientRow);
+
+/// A slug is 1 to 63 lower-case letters, digits and inner hyphens, as in a host name.
+pub fn check_slug(slug: &str) -> Result<()> {
+    let well_formed = (1..=63).contains(&slug.len())
+        && slug.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-')
+        && !slug.starts_with('-')
+        && !slug.ends_with('-');
+    if well_formed {
+        return Ok(());
+    }
+    let message = "must be 1 to 63 of a-z, 0-9 and -, with no hyphen at either end";
+    Err(Flaw::new("slug", "invalid_format", message).into())
+}
+
+/// Something a client stores and never reads back, such as a gateway's credentials.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct SecretRow {
+    /// As made by `Secrets::seal` for this client and name.
+    pub sealed: Vec<u8>,
+    pub set_by: Actor,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+row!(SecretRow);
+
+/// The name of a stored secret: `smtp`, `gateway.acme`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretName(pub String); // Invariant: 1 to 64 of a-z, 0-9, `.`, `_` and `-`.
+
+impl FromPath for SecretName {
+    fn from_path(parts: &[String]) -> Option<SecretName> {
+        let name = parts.first()?;
+        let well_formed = (1..=64).contains(&name.len())
+            && name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || b"._-".contains(&it));
+        well_formed.then(|| SecretName(name.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_could_stand_in_a_host_name() {
+        for (slug, is_right) in [
+            ("k", true),
+            ("42", true),
+            ("northwind-pay", true),
+            (&"a".repeat(63), true),
+            (&"a".repeat(64), false),
+            ("", false),
+            ("-a", false),
+            ("a-", false),
+            ("A", false),
+            ("a_b", false),
+            ("ä", false),
+        ] {
+            assert_eq!(check_slug(slug).is_ok(), is_right, "{slug:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_named_plainly() {
+        let named = |name: &str| SecretName::from_path(&[name.to_owned()]).is_some();
+        assert!(named("smtp") && named("gateway.acme_2-live"));
+        assert!(!named("") && !named("a/b") && !named("SMTP") && !named(&"a".repeat(65)));
+    }
+}

@@ -1,0 +1,456 @@
+//! Changing settings: what a client may decide, and within which bounds.
+
+use crate::{
+    kernel::{
+        api::input::{Change, Flaw, Flawed, Flaws, check_length, input},
+        error::Result,
+        money::{Amount, AmountText, Currency, Percent},
+    },
+    modules::client::contract::{Branding, ClientMode, FeeRule, Settings},
+};
+
+/// A change of settings: what is omitted stays, and `null` switches an optional amount off.
+#[derive(Debug, Clone, Default, utoipa::ToSchema)]
+pub struct SettingsIn {
+    pub branding: Option<BrandingIn>,
+    pub fees: Option<FeesIn>,
+    pub funding: Option<FundingSettingsIn>,
+    pub withdrawal: Option<WithdrawalSettingsIn>,
+    pub payment: Option<PaymentSettingsIn>,
+    pub transfer: Option<TransferSettingsIn>,
+}
+input!(SettingsIn { branding, fees, funding, withdrawal, payment, transfer });
+
+#[derive(Debug, Clone, Default, utoipa::ToSchema)]
+pub struct BrandingIn {
+    #[schema(value_type = Option<String>)]
+    pub display_name: Change<String>,
+    #[schema(value_type = Option<String>)]
+    pub support_email: Change<String>,
+    #[schema(value_type = Option<String>)]
+    pub website: Change<String>,
+}
+input!(BrandingIn { display_name, support_email, website });
+
+#[derive(Debug, Clone, Default, utoipa::ToSchema)]
+pub struct FeesIn {
+    pub funding: Option<FeeRuleIn>,
+    pub withdrawal: Option<FeeRuleIn>,
+}
+input!(FeesIn { funding, withdrawal });
+
+#[derive(Debug, Clone, Default, utoipa::ToSchema)]
+pub struct FeeRuleIn {
+    pub percent: Option<Percent>,
+    #[schema(value_type = Option<AmountText>)]
+    pub fixed: Change<AmountText>,
+    #[schema(value_type = Option<AmountText>)]
+    pub min: Change<AmountText>,
+    #[schema(value_type = Option<AmountText>)]
+    pub max: Change<AmountText>,
+}
+input!(FeeRuleIn { percent, fixed, min, max });
+
+#[derive(Debug, Clone, Default, utoipa::ToSchema)]
+pub struct FundingSettingsIn {
+    #[schema(value_type = Option<AmountText>)]
+    pub maximum: Change<AmountText>,
+}
+input!(FundingSettingsIn { maximum });
+
+#[derive(Debug, Clone, Default, utoipa::ToSchema)]
+pub struct WithdrawalSettingsIn {
+    #[schema(value_type = Option<AmountText>)]
+    pub minimum: Change<AmountText>,
+    #[schema(value_type = Option<AmountText>)]
+    pub automatic_up_to: Change<AmountText>,
+    pub approvals: Option<u32>,
+    pub auto_process: Option<bool>,
+    pub beneficiary_cooling_hours: Option<u32>,
+}
+input!(WithdrawalSettingsIn { minimum, automatic_up_to, approvals, auto_process, beneficiary_cooling_hours });
+
+#[derive(Debug, Clone, Default, utoipa::ToSchema)]
+pub struct PaymentSettingsIn {
+    pub expires_after_s: Option<u64>,
+    #[schema(value_type = Option<AmountText>)]
+    pub second_person_above: Change<AmountText>,
+}
+input!(PaymentSettingsIn { expires_after_s, second_person_above });
+
+#[derive(Debug, Clone, Default, utoipa::ToSchema)]
+pub struct TransferSettingsIn {
+    pub between_users: Option<bool>,
+}
+input!(TransferSettingsIn { between_users });
+
+impl Settings {
+    /// These settings with `change` made to them; amounts are read in the client's default `currency`. Everything
+    /// wrong is reported at once, in the order of the fields.
+    pub fn changed(mut self, change: &SettingsIn, currency: Currency) -> Result<Settings> {
+        let mut reading = Reading { currency, flaws: vec![] };
+        if let Some(it) = &change.branding {
+            let Branding { display_name, support_email, website } = &mut self.branding;
+            reading.text("settings.branding.display_name", &it.display_name, display_name, &|_| true, 100)?;
+            reading.text(
+                "settings.branding.support_email",
+                &it.support_email,
+                support_email,
+                &is_email,
+                254,
+            )?;
+            reading.text("settings.branding.website", &it.website, website, &is_website, 200)?;
+        }
+        if let Some(fees) = &change.fees {
+            reading.fee("settings.fees.funding", &fees.funding, &mut self.fees.funding)?;
+            reading.fee("settings.fees.withdrawal", &fees.withdrawal, &mut self.fees.withdrawal)?;
+        }
+        if let Some(it) = &change.funding {
+            reading.amount("settings.funding.maximum", &it.maximum, &mut self.funding.maximum)?;
+        }
+        if let Some(it) = &change.withdrawal {
+            let to = &mut self.withdrawal;
+            reading.amount("settings.withdrawal.minimum", &it.minimum, &mut to.minimum)?;
+            reading.amount(
+                "settings.withdrawal.automatic_up_to",
+                &it.automatic_up_to,
+                &mut to.automatic_up_to,
+            )?;
+            let approvals = it.approvals.map(u64::from);
+            to.approvals = reading.within("settings.withdrawal.approvals", approvals, to.approvals, 1, 5);
+            to.auto_process = it.auto_process.unwrap_or(to.auto_process);
+            let hours = it.beneficiary_cooling_hours.map(u64::from);
+            to.beneficiary_cooling_hours = reading.within(
+                "settings.withdrawal.beneficiary_cooling_hours",
+                hours,
+                to.beneficiary_cooling_hours,
+                0,
+                30 * 24,
+            );
+        }
+        if let Some(it) = &change.payment {
+            let to = &mut self.payment;
+            let (least, most) = (60, 30 * 24 * 3600);
+            let seconds = it.expires_after_s;
+            to.expires_after_s =
+                reading.within("settings.payment.expires_after_s", seconds, to.expires_after_s, least, most);
+            let limit = &it.second_person_above;
+            reading.amount("settings.payment.second_person_above", limit, &mut to.second_person_above)?;
+        }
+        if let Some(it) = &change.transfer {
+            self.transfer.between_users = it.between_users.unwrap_or(self.transfer.between_users);
+        }
+        if reading.flaws.is_empty() { Ok(self) } else { Err(Flawed(reading.flaws).into()) }
+    }
+
+    /// These settings after the default currency went from `old` to `new`. An amount of the old one means nothing in
+    /// the new one, and must not loosen a control either:
+    ///
+    /// | amount | becomes |
+    /// |---|---|
+    /// | off | off |
+    /// | `funding.maximum`, `withdrawal.minimum` | that of a new client |
+    /// | `withdrawal.automatic_up_to`, as a new client has it | that of a new client |
+    /// | … anything else | zero: every withdrawal waits for a person |
+    /// | `payment.second_person_above` | zero: every manual payment takes two |
+    /// | a fee's `fixed`, `min`, `max` | off; the percentage stays |
+    pub fn rebased(self, mode: ClientMode, old: Currency, new: Currency) -> Result<Settings> {
+        let (before, after) = (Settings::for_new_client(mode, old)?, Settings::for_new_client(mode, new)?);
+        let mut settings = self;
+        for rule in [&mut settings.fees.funding, &mut settings.fees.withdrawal] {
+            *rule = FeeRule { percent: rule.percent, ..FeeRule::default() };
+        }
+        settings.funding.maximum = settings.funding.maximum.and(after.funding.maximum);
+        let withdrawal = &mut settings.withdrawal;
+        withdrawal.minimum = withdrawal.minimum.and(after.withdrawal.minimum);
+        let is_chosen = withdrawal.automatic_up_to != before.withdrawal.automatic_up_to;
+        let automatic = if is_chosen { Some(Amount::zero(new)) } else { after.withdrawal.automatic_up_to };
+        withdrawal.automatic_up_to = withdrawal.automatic_up_to.and(automatic);
+        let payment = &mut settings.payment;
+        payment.second_person_above = payment.second_person_above.map(|_| Amount::zero(new));
+        Ok(settings)
+    }
+
+    /// Every amount in them.
+    pub fn amounts(&self) -> impl Iterator<Item = Amount> {
+        let rule = |it: &FeeRule| [it.fixed, it.min, it.max];
+        let fees = [rule(&self.fees.funding), rule(&self.fees.withdrawal)].into_iter().flatten();
+        let limits = [
+            self.funding.maximum,
+            self.withdrawal.minimum,
+            self.withdrawal.automatic_up_to,
+            self.payment.second_person_above,
+        ];
+        fees.chain(limits).flatten()
+    }
+}
+
+/// A change while it is read: what is wrong with it so far.
+struct Reading {
+    currency: Currency,
+    flaws: Flaws,
+}
+
+impl Reading {
+    fn amount(&mut self, param: &str, change: &Change<AmountText>, to: &mut Option<Amount>) -> Result<()> {
+        match change {
+            Change::Keep => {}
+            Change::Clear => *to = None,
+            Change::Set(text) => {
+                if let Some(amount) = self.noting(text.not_negative(param, self.currency))? {
+                    *to = Some(amount);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fee(&mut self, param: &str, change: &Option<FeeRuleIn>, to: &mut FeeRule) -> Result<()> {
+        let Some(it) = change else { return Ok(()) };
+        to.percent = it.percent.unwrap_or(to.percent);
+        self.amount(&format!("{param}.fixed"), &it.fixed, &mut to.fixed)?;
+        self.amount(&format!("{param}.min"), &it.min, &mut to.min)?;
+        self.amount(&format!("{param}.max"), &it.max, &mut to.max)?;
+        if let (Some(min), Some(max)) = (to.min, to.max)
+            && min > max
+        {
+            let message = format!("must not be above the maximum, {max}");
+            self.flaws.push(Flaw::new(&format!("{param}.min"), "out_of_range", message));
+        }
+        Ok(())
+    }
+
+    /// The number given, or `kept`.
+    fn within<N: TryFrom<u64>>(
+        &mut self,
+        param: &str,
+        given: Option<u64>,
+        kept: N,
+        least: u64,
+        most: u64,
+    ) -> N {
+        let Some(given) = given else { return kept };
+        match N::try_from(given) {
+            Ok(number) if (least..=most).contains(&given) => number,
+            _ => {
+                let message = format!("must be from {least} to {most}");
+                self.flaws.push(Flaw::new(param, "out_of_range", message));
+                kept
+            }
+        }
+    }
+
+    fn text(
+        &mut self,
+        param: &str,
+        change: &Change<String>,
+        to: &mut Option<String>,
+        is_right: &dyn Fn(&str) -> bool,
+        most: usize,
+    ) -> Result<()> {
+        match change {
+            Change::Keep => {}
+            Change::Clear => *to = None,
+            Change::Set(text) if !is_right(text) => {
+                self.flaws.push(Flaw::new(param, "invalid_format", "is not of its form"));
+            }
+            Change::Set(text) => {
+                if self.noting(check_length(param, text, most))?.is_some() {
+                    *to = Some(text.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The value; `None` when there is something wrong with it, which is noted. A fault goes on.
+    fn noting<T>(&mut self, read: Result<T>) -> Result<Option<T>> {
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => match error.refusal::<Flawed>() {
+                Some(Flawed(flaws)) => {
+                    self.flaws.extend(flaws.iter().cloned());
+                    Ok(None)
+                }
+                None => Err(error),
+            },
+        }
+    }
+}
+
+fn is_email(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(user, host)| {
+        !user.is_empty() && host.contains('.') && !host.contains('@') && !text.contains(char::is_whitespace)
+    })
+}
+
+fn is_website(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|it| !it.is_empty()) && !text.contains(char::is_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::kernel::{
+        api::input::parse_object,
+        error::{Error, Refusal as _},
+    };
+
+    fn currency(code: &str) -> Currency {
+        Currency { code: code.parse().unwrap(), decimals: if code == "JPY" { 0 } else { 2 } }
+    }
+
+    fn fresh() -> Settings {
+        Settings::for_new_client(ClientMode::Live, currency("USD")).unwrap()
+    }
+
+    fn change(settings: Settings, body: Value) -> Result<Value, Vec<(String, &'static str)>> {
+        let read = parse_object::<SettingsIn>(body).map_err(Flawed);
+        let changed = read.map_err(Error::from).and_then(|it| settings.changed(&it, currency("USD")));
+        match changed {
+            Ok(settings) => Ok(serde_json::to_value(settings).unwrap()),
+            Err(error) => {
+                let Flawed(flaws) = error.refusal::<Flawed>().expect("a flaw");
+                assert_eq!(error.code(), Some(Flawed(flaws.clone()).code()));
+                Err(flaws.iter().map(|it| (it.param.clone(), it.code)).collect())
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_client_has_the_documented_defaults() {
+        let wanted = json!({
+            "branding": { "display_name": null, "support_email": null, "website": null },
+            "fees": {
+                "funding": { "percent": "0", "fixed": null, "min": null, "max": null },
+                "withdrawal": { "percent": "0", "fixed": null, "min": null, "max": null },
+            },
+            "funding": { "maximum": "1000000.00" },
+            "withdrawal": {
+                "minimum": "10.00", "automatic_up_to": "1000.00", "approvals": 1, "auto_process": false,
+                "beneficiary_cooling_hours": 24,
+            },
+            "payment": { "expires_after_s": 86400, "second_person_above": null },
+            "transfer": { "between_users": false },
+        });
+        assert_eq!(serde_json::to_value(fresh()).unwrap(), wanted);
+        let test = Settings::for_new_client(ClientMode::Test, currency("USD")).unwrap();
+        assert_eq!(test.withdrawal.beneficiary_cooling_hours, 0);
+    }
+
+    #[test]
+    fn omitted_stays_and_null_switches_off_and_zero_is_a_limit() {
+        let settings = fresh();
+        assert_eq!(change(settings.clone(), json!({})).unwrap(), serde_json::to_value(&settings).unwrap());
+        let given = json!({
+            "withdrawal": { "minimum": null, "automatic_up_to": "0", "approvals": 2 },
+            "fees": { "withdrawal": { "percent": "1.5", "fixed": "1.00" }, "funding": null },
+            "payment": { "second_person_above": "500" },
+        });
+        let changed = change(settings, given).unwrap();
+        assert_eq!(
+            changed["withdrawal"],
+            json!({
+                "minimum": null, "automatic_up_to": "0.00", "approvals": 2, "auto_process": false,
+                "beneficiary_cooling_hours": 24,
+            })
+        );
+        let fee = json!({ "percent": "1.5", "fixed": "1.00", "min": null, "max": null });
+        assert_eq!(changed["fees"]["withdrawal"], fee);
+        assert_eq!(changed["fees"]["funding"]["percent"], "0");
+        assert_eq!(changed["payment"], json!({ "expires_after_s": 86400, "second_person_above": "500.00" }));
+        assert_eq!(changed["funding"]["maximum"], "1000000.00");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_field_by_field() {
+        let huge = format!("1{}", "0".repeat(40));
+        for (body, wanted) in [
+            (json!({ "colour": {} }), vec![("colour", "unknown_field")]),
+            (json!({ "fees": { "swap": {} } }), vec![("fees.swap", "unknown_field")]),
+            (json!({ "withdrawal": { "minimum": 10 } }), vec![("withdrawal.minimum", "amount_format")]),
+            (json!({ "withdrawal": { "minimum": "" } }), vec![("withdrawal.minimum", "amount_format")]),
+            (json!({ "withdrawal": { "minimum": "-1" } }), vec![("withdrawal.minimum", "amount_format")]),
+            (
+                json!({ "withdrawal": { "minimum": format!("{huge}.001") } }),
+                vec![("settings.withdrawal.minimum", "amount_too_large")],
+            ),
+            (
+                json!({ "withdrawal": { "minimum": "0.001", "approvals": 6 }, "funding": { "maximum": "1.999" } }),
+                vec![
+                    ("settings.funding.maximum", "amount_scale"),
+                    ("settings.withdrawal.minimum", "amount_scale"),
+                    ("settings.withdrawal.approvals", "out_of_range"),
+                ],
+            ),
+            (
+                json!({ "withdrawal": { "approvals": 0 } }),
+                vec![("settings.withdrawal.approvals", "out_of_range")],
+            ),
+            (
+                json!({ "withdrawal": { "beneficiary_cooling_hours": 721 } }),
+                vec![("settings.withdrawal.beneficiary_cooling_hours", "out_of_range")],
+            ),
+            (
+                json!({ "payment": { "expires_after_s": 59 } }),
+                vec![("settings.payment.expires_after_s", "out_of_range")],
+            ),
+            (
+                json!({ "fees": { "funding": { "percent": "100.1" } } }),
+                vec![("fees.funding.percent", "invalid_format")],
+            ),
+            (
+                json!({ "fees": { "funding": { "min": "2", "max": "1" } } }),
+                vec![("settings.fees.funding.min", "out_of_range")],
+            ),
+            (
+                json!({ "branding": { "display_name": " ", "support_email": "nobody", "website": "ftp://a" } }),
+                vec![
+                    ("settings.branding.display_name", "out_of_range"),
+                    ("settings.branding.support_email", "invalid_format"),
+                    ("settings.branding.website", "invalid_format"),
+                ],
+            ),
+        ] {
+            let wanted = wanted.into_iter().map(|(param, code)| (param.to_owned(), code)).collect();
+            assert_eq!(change(fresh(), body.clone()), Err(wanted), "{body}");
+        }
+    }
+
+    #[test]
+    fn another_default_currency_never_loosens_a_control() {
+        let (usd, jpy) = (currency("USD"), currency("JPY"));
+        let rebased = |body: Value| {
+            let change = parse_object::<SettingsIn>(body).unwrap();
+            let settings = fresh().changed(&change, usd).unwrap();
+            let rebased = settings.rebased(ClientMode::Live, usd, jpy).unwrap();
+            assert!(rebased.amounts().all(|it| it.currency() == jpy));
+            serde_json::to_value(rebased).unwrap()
+        };
+        let untouched = rebased(json!({}));
+        assert_eq!(
+            untouched,
+            serde_json::to_value(Settings::for_new_client(ClientMode::Live, jpy).unwrap()).unwrap()
+        );
+        let chosen = rebased(json!({
+            "fees": { "withdrawal": { "percent": "2", "fixed": "1.00", "min": "1", "max": "9" } },
+            "withdrawal": { "minimum": "20", "automatic_up_to": "50", "approvals": 3 },
+            "payment": { "second_person_above": "100" },
+        }));
+        let fee = json!({ "percent": "2", "fixed": null, "min": null, "max": null });
+        assert_eq!(chosen["fees"]["withdrawal"], fee);
+        assert_eq!(chosen["withdrawal"]["minimum"], "10");
+        assert_eq!(chosen["withdrawal"]["automatic_up_to"], "0");
+        assert_eq!(chosen["withdrawal"]["approvals"], 3);
+        assert_eq!(chosen["payment"]["second_person_above"], "0");
+        let off = rebased(json!({
+            "funding": { "maximum": null }, "withdrawal": { "minimum": null, "automatic_up_to": null },
+        }));
+        assert_eq!(off["funding"]["maximum"], Value::Null);
+        assert_eq!(off["withdrawal"]["minimum"], Value::Null);
+        assert_eq!(off["withdrawal"]["automatic_up_to"], Value::Null);
+    }
+}

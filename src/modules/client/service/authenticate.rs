@@ -1,0 +1,46 @@
+//! From the text of a key to who is asking.
+
+use std::net::IpAddr;
+
+use super::ClientService;
+use crate::{
+    kernel::{
+        api::{
+            principal::{Actor, Authenticator, ClientId, Grants, Principal},
+            problem::ApiRefusal,
+        },
+        error::Result,
+        secret::is_token,
+        store::ReadTx,
+    },
+    modules::client::{
+        model::key::KeyKind,
+        repository::{self, CLIENTS, key_by_hash},
+    },
+};
+
+/// What the text of a key begins with.
+pub const KEY_PREFIXES: &[&str] = &["sk_live_", "sk_test_", "pk_live_", "pk_test_"];
+
+impl Authenticator for ClientService {
+    fn authenticate(&self, tx: &ReadTx, token: &str, ip: IpAddr) -> Result<Principal> {
+        let found = if is_token(token) { key_by_hash(tx, self.secrets.hash(token))? } else { None };
+        let (client, key) = found.ok_or(ApiRefusal::Unauthenticated)?;
+        if !key.admits(|hash| self.secrets.is(token, hash), ip, tx.now()) {
+            return Err(ApiRefusal::Unauthenticated.into());
+        }
+        if !repository::get(tx, client)?.client.is_active {
+            return Err(ApiRefusal::ClientInactive.into());
+        }
+        self.last_used.note(client, key.id, tx.now());
+        let grants = match key.kind {
+            KeyKind::Secret => Grants::Scopes(key.scopes.into()),
+            KeyKind::Publishable => Grants::Public,
+        };
+        Ok(Principal { actor: Actor::Key(key.id), client: Some(client), session: None, grants })
+    }
+
+    fn check_client(&self, tx: &ReadTx, client: ClientId) -> Result<()> {
+        if tx.exists(&CLIENTS, &client)? { Ok(()) } else { Err(ApiRefusal::NotFound.into()) }
+    }
+}

@@ -1,0 +1,188 @@
+//! Making, replacing and revoking API keys.
+
+use std::time::Duration;
+
+use super::ClientService;
+use crate::{
+    kernel::{
+        api::{
+            call::{Call, Caller, found},
+            input::{Flaw, Metadata, check_length},
+            principal::{Grants, KeyId, Scope},
+        },
+        clock::Time,
+        error::Result,
+        secret::make_token,
+        store::WriteTx,
+    },
+    modules::{
+        client::{
+            contract::ClientRefusal,
+            events::{ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated},
+            model::key::{AllowedNetwork, ApiKey, KeyKind, KeyStatus, Previous},
+            repository::{self, KEYS, key_by_external_id},
+            routes::keys::RotateIn,
+        },
+        role::contract::RoleRefusal,
+    },
+};
+
+/// How long a replaced text opens unless said otherwise: a day to deploy the new one.
+const GRACE_S: u64 = 24 * 3600;
+const MOST_GRACE_S: u64 = 30 * 24 * 3600;
+/// How many scopes, and how many networks, one key may have.
+const MOST_ENTRIES: usize = 100;
+
+/// A key to be made.
+pub struct NewKey {
+    pub kind: KeyKind,
+    pub name: String,
+    pub scopes: Vec<Scope>,
+    pub expires_at: Option<Time>,
+    pub ip_allow_list: Vec<AllowedNetwork>,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+}
+
+/// A key just made or replaced, and the only sight of its text.
+pub struct CreatedKey {
+    pub key: ApiKey,
+    pub token: String,
+}
+
+impl ClientService {
+    /// Makes a key of the client `caller` acts in. Refuses `key_scopes`, `permission_escalation`,
+    /// `key_external_id_taken`.
+    pub fn create_key(&self, tx: &mut WriteTx, caller: &Caller, new: NewKey) -> Result<CreatedKey> {
+        let client = caller.client()?;
+        check_length("name", &new.name, 100)?;
+        for (param, length) in [("scopes", new.scopes.len()), ("ip_allow_list", new.ip_allow_list.len())] {
+            if length > MOST_ENTRIES {
+                let message = format!("must have at most {MOST_ENTRIES} entries");
+                return Err(Flaw::new(param, "out_of_range", message).into());
+            }
+        }
+        if new.expires_at.is_some_and(|it| it <= tx.now()) {
+            return Err(Flaw::new("expires_at", "out_of_range", "must be in the future").into());
+        }
+        self.check_scopes(new.kind, &new.scopes)?;
+        self.check_escalation(caller, &new.scopes)?;
+        if let Some(external_id) = &new.external_id {
+            check_length("external_id", external_id, 100)?;
+            if let Some(other) = key_by_external_id(tx, client, external_id)? {
+                return Err(ClientRefusal::KeyExternalIdTaken { existing_id: other.id }.into());
+            }
+        }
+        let mode = repository::get(tx, client)?.client.mode;
+
+        let prefix = new.kind.prefix(mode);
+        let token = make_token(prefix, tx.random_bytes());
+        let key = ApiKey {
+            id: tx.new_id(),
+            kind: new.kind,
+            name: new.name,
+            scopes: new.scopes,
+            hash: self.secrets.hash(&token),
+            previous: None,
+            prefix: prefix.to_owned(),
+            last4: last4(&token),
+            expires_at: new.expires_at,
+            ip_allow_list: new.ip_allow_list,
+            external_id: new.external_id,
+            metadata: new.metadata,
+            created_by: caller.actor(),
+            rotated_at: None,
+            revoked_at: None,
+            created_at: tx.now(),
+            updated_at: tx.now(),
+            version: 1,
+        };
+        tx.put(&KEYS, &(client, key.id), &key)?;
+        tx.publish(caller, &ApiKeyCreated { key_id: key.id })?;
+        Ok(CreatedKey { key, token })
+    }
+
+    /// Gives a key a new text. The old one opens for `grace_s` more seconds; one that was replaced before it stops at
+    /// once. Refuses `key_revoked`, `key_expired`, `permission_escalation`.
+    pub fn rotate_key(&self, tx: &mut WriteTx, call: &Call<KeyId, RotateIn>) -> Result<CreatedKey> {
+        let client = call.caller.client()?;
+        let mut key = found(tx.get(&KEYS, &(client, call.path))?)?;
+        let grace_s = call.input.grace_s.unwrap_or(GRACE_S);
+        if grace_s > MOST_GRACE_S {
+            let message = format!("must be at most {MOST_GRACE_S}");
+            return Err(Flaw::new("grace_s", "out_of_range", message).into());
+        }
+        match (key.status(tx.now()), key.expires_at) {
+            (KeyStatus::Revoked, _) => return Err(ClientRefusal::KeyRevoked.into()),
+            (KeyStatus::Expired, Some(expired_at)) => {
+                return Err(ClientRefusal::KeyExpired { expired_at }.into());
+            }
+            _ => {}
+        }
+        // Whoever gets the new text may do what the key may do.
+        self.check_escalation(&call.caller, &key.scopes)?;
+
+        let token = make_token(&key.prefix, tx.random_bytes());
+        let valid_until = tx.now().after(Duration::from_secs(grace_s));
+        key.previous = (grace_s > 0).then_some(Previous { hash: key.hash, valid_until });
+        key.hash = self.secrets.hash(&token);
+        key.last4 = last4(&token);
+        key.rotated_at = Some(tx.now());
+        key.updated_at = tx.now();
+        key.version += 1;
+        tx.put(&KEYS, &(client, key.id), &key)?;
+        tx.publish(&call.caller, &ApiKeyRotated { key_id: key.id, grace_s })?;
+        Ok(CreatedKey { key, token })
+    }
+
+    /// Stops a key, old text included, at once and for ever. Doing so twice changes nothing.
+    pub fn revoke_key(&self, tx: &mut WriteTx, call: &Call<KeyId>) -> Result<ApiKey> {
+        let client = call.caller.client()?;
+        let mut key = found(tx.get(&KEYS, &(client, call.path))?)?;
+        if key.revoked_at.is_some() {
+            return Ok(key);
+        }
+
+        key.revoked_at = Some(tx.now());
+        key.previous = None;
+        key.updated_at = tx.now();
+        key.version += 1;
+        tx.put(&KEYS, &(client, key.id), &key)?;
+        tx.publish(&call.caller, &ApiKeyRevoked { key_id: key.id })?;
+        Ok(key)
+    }
+
+    fn check_scopes(&self, kind: KeyKind, scopes: &[Scope]) -> Result<()> {
+        let refused = |reason: &str| Err(ClientRefusal::KeyScopes { reason: reason.to_owned() }.into());
+        match kind {
+            KeyKind::Publishable if !scopes.is_empty() => refused("a publishable key has no scopes"),
+            KeyKind::Secret if scopes.is_empty() => refused("a secret key has at least one scope"),
+            _ => {
+                let catalogue = self.catalogue.get();
+                let exists = |scope: &Scope| {
+                    let of = |it: &String| it.split_once('.').is_some_and(|it| it.0 == scope.resource());
+                    scope.resource() == "*" || catalogue.iter().any(of)
+                };
+                match scopes.iter().find(|it| !exists(it)) {
+                    Some(unknown) => refused(&format!("no permission is about {}", unknown.resource())),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Refuses `permission_escalation` when the scopes allow something the caller may not do.
+    fn check_escalation(&self, caller: &Caller, scopes: &[Scope]) -> Result<()> {
+        let (wanted, held) = (Grants::Scopes(scopes.into()), &caller.principal.grants);
+        let catalogue = self.catalogue.get();
+        match catalogue.iter().find(|it| wanted.has(it) && !held.has(it)) {
+            Some(missing) => Err(RoleRefusal::PermissionEscalation { permission: missing.clone() }.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Of the checksum, so it says next to nothing about the key.
+fn last4(token: &str) -> String {
+    token.chars().skip(token.len().saturating_sub(4)).collect()
+}

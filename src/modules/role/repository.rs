@@ -1,0 +1,36 @@
+//! The table of Role.
+
+use super::{contract::RoleId, model::Role};
+use crate::kernel::{
+    api::principal::ClientId,
+    error::Result,
+    store::{Index, Key as _, ReadTx, Scan, Table},
+};
+
+/// (client, role) → the role.
+pub const ROLES: Table<(ClientId, RoleId), Role> = Table::new("role.roles").with_indexes(&[
+    Index::lookup("role.by_name", |(client, _), row| vec![(*client, row.name.clone()).to_key()]),
+    Index::lookup("role.by_external_id", |(client, _), row| {
+        row.external_id.iter().map(|it| (*client, it.clone()).to_key()).collect()
+    }),
+]);
+
+pub fn by_name(tx: &ReadTx, client: ClientId, name: &str) -> Result<Option<Role>> {
+    Ok(tx.find(&ROLES, "role.by_name", &(client, name.to_owned()))?.map(|it| it.1))
+}
+
+pub fn by_external_id(tx: &ReadTx, client: ClientId, external_id: &str) -> Result<Option<Role>> {
+    Ok(tx.find(&ROLES, "role.by_external_id", &(client, external_id.to_owned()))?.map(|it| it.1))
+}
+
+/// Built-in roles with permissions of their own: theirs follow the catalogue.
+pub fn built_in_with_list(tx: &ReadTx) -> Result<Vec<String>> {
+    let mut wrong = vec![];
+    for found in tx.scan(&ROLES, Scan::all()) {
+        let ((client, id), row) = found?;
+        if row.built_in.is_some() && !row.permissions.is_empty() {
+            wrong.push(format!("{client}: {id}"));
+        }
+    }
+    Ok(wrong)
+}

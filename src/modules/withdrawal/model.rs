@@ -1,0 +1,343 @@
+//! A withdrawal and its rules: pure, no transaction.
+//!
+//! ```text
+//!   create ─► pending_review ──approve──► approved ──process──► processing ──gateway_completed──► completed ──return──► returned
+//!                   │                        │                      │ ├──────gateway_failed─────► failed
+//!                   └─reject, cancel, expire─┘                      │ └──gateway_sent──► sent ──complete, fail──► …
+//!                                                                   └─lose_track─► needs_reconciliation ◄─lose_track─┘
+//! ```
+//!
+//! The money is held in every state up to `needs_reconciliation`; the move out of them releases or captures it.
+
+use std::time::Duration;
+
+use super::{
+    contract::{BeneficiaryId, WithdrawalId, WithdrawalRefusal, WithdrawalStatus, WithdrawalType},
+    method::Method,
+};
+use crate::kernel::{
+    api::{
+        call::Caller,
+        input::{Metadata, text_enum},
+        principal::{Actor, UserId},
+    },
+    clock::Time,
+    error::Result,
+    machine::{History, Machine, Step},
+    money::Amount,
+    store::codec::{Decode, Encode, row},
+};
+use crate::modules::{
+    balance::contract::{BalanceRefusal, HoldId, HouseAccount},
+    client::contract::WithdrawalSettings,
+    payment::contract::GatewayInfo,
+    transaction::contract::TransactionId,
+};
+
+text_enum! {
+    pub enum WithdrawalEvent {
+        /// Enough people, or the client's rules, agree.
+        Approve = "approve",
+        Reject = "reject",
+        Cancel = "cancel",
+        /// Nobody decided, or processed it, in time.
+        Expire = "expire",
+        /// A gateway is asked: once.
+        Process = "process",
+        GatewaySent = "gateway_sent",
+        GatewayCompleted = "gateway_completed",
+        GatewayFailed = "gateway_failed",
+        /// The gateway did not say, or did not say in time.
+        LoseTrack = "lose_track",
+        /// A person found out that it is on its way after all.
+        Send = "send",
+        /// A person found out that it has arrived.
+        Complete = "complete",
+        /// A person found out that it was not paid out.
+        Fail = "fail",
+        /// It came back.
+        Return = "return",
+    }
+}
+
+use WithdrawalEvent::*;
+use WithdrawalStatus::*;
+
+/// While a gateway is being asked nobody else decides: whoever failed what is being sent would pay twice. An answer
+/// that comes late, after its deadline, still counts.
+pub const WITHDRAWAL: Machine<WithdrawalStatus, WithdrawalEvent> = Machine {
+    name: "withdrawal",
+    initial: &[PendingReview, Completed],
+    moves: &[
+        (PendingReview, Approve, Approved),
+        (PendingReview, Reject, Rejected),
+        (PendingReview, Cancel, Canceled),
+        (PendingReview, Expire, Expired),
+        (Approved, Process, Processing),
+        (Approved, Reject, Rejected),
+        (Approved, Cancel, Canceled),
+        (Approved, Expire, Expired),
+        (Processing, GatewaySent, Sent),
+        (Processing, GatewayCompleted, Completed),
+        (Processing, GatewayFailed, Failed),
+        (Processing, LoseTrack, NeedsReconciliation),
+        (Sent, Complete, Completed),
+        (Sent, Fail, Failed),
+        (Sent, LoseTrack, NeedsReconciliation),
+        (NeedsReconciliation, Send, Sent),
+        (NeedsReconciliation, Complete, Completed),
+        (NeedsReconciliation, Fail, Failed),
+        (NeedsReconciliation, GatewaySent, Sent),
+        (NeedsReconciliation, GatewayCompleted, Completed),
+        (NeedsReconciliation, GatewayFailed, Failed),
+        (Completed, Return, Returned),
+    ],
+};
+
+impl WithdrawalStatus {
+    /// Whether the money is set aside, neither the user's to spend nor gone.
+    pub fn holds_money(self) -> bool {
+        matches!(self, PendingReview | Approved | Processing | Sent | NeedsReconciliation)
+    }
+
+    /// Until when it may stay so, having become so at `at`; `None` where nothing is waited for, or a person is who
+    /// sees it in a list of its own.
+    pub fn deadline(self, at: Time) -> Option<Time> {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        match self {
+            PendingReview | Approved => Some(at.after(30 * DAY)),
+            Processing => Some(at.after(Duration::from_secs(5 * 60))),
+            Sent => Some(at.after(7 * DAY)),
+            _ => None,
+        }
+    }
+
+    /// What happens at the deadline, and why.
+    pub fn overdue(self) -> Option<(WithdrawalEvent, &'static str)> {
+        match self {
+            PendingReview => Some((Expire, "nobody decided in time")),
+            Approved => Some((Expire, "nobody processed it in time")),
+            Processing => Some((LoseTrack, "the gateway did not answer in time")),
+            Sent => Some((LoseTrack, "its arrival was not confirmed in time")),
+            _ => None,
+        }
+    }
+}
+
+/// Money on its way out.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Withdrawal {
+    pub id: WithdrawalId,
+    pub user: UserId,
+    pub purpose: Purpose,
+    /// What was asked for.
+    pub amount: Amount,
+    pub fee: Amount,
+    pub fee_included: bool,
+    /// What reaches its destination. Invariant: the amount, less the fee when it is included.
+    pub payout: Amount,
+    pub history: History<WithdrawalStatus>,
+    pub votes: Vec<Vote>,
+    /// The rules for approving that the votes were cast under.
+    pub policy: Policy,
+    /// From 1; one more whenever a vote is cast under other rules than the ones before.
+    pub revision: u32,
+    /// The gateway asked. Invariant: there from `processing` on.
+    pub gateway: Option<GatewayInfo>,
+    /// The gateway's reference.
+    pub reference: Option<String>,
+    /// When what it waits for is overdue; `None` when it waits for nothing.
+    pub due_at: Option<Time>,
+    /// Its records: the payout, then the fee.
+    pub records: Vec<TransactionId>,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+row!(Withdrawal);
+
+/// What it is for.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub enum Purpose {
+    /// `hold` sets payout and fee aside.
+    CashOut { method: Method, beneficiary: Option<BeneficiaryId>, hold: HoldId },
+    /// A charge for the house, taken at once.
+    Charge { kind: ChargeKind, reason: String },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum ChargeKind {
+    Fee,
+    Tax,
+}
+
+impl ChargeKind {
+    pub fn account(self) -> HouseAccount {
+        match self {
+            ChargeKind::Fee => HouseAccount::FeeIncome,
+            ChargeKind::Tax => HouseAccount::Tax,
+        }
+    }
+}
+
+/// Somebody's approval.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Vote {
+    pub actor: Actor,
+    pub at: Time,
+    pub note: Option<String>,
+    /// Counts only while the withdrawal is at this revision.
+    pub revision: u32,
+}
+
+/// The client's rules for approving.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Policy {
+    pub approvals: u32,
+    pub automatic_up_to: Option<Amount>,
+}
+
+impl Policy {
+    pub fn of(settings: &WithdrawalSettings) -> Policy {
+        Policy { approvals: settings.approvals, automatic_up_to: settings.automatic_up_to }
+    }
+
+    /// Whether nobody has to be asked. The limit is in the client's default currency: amounts in others have no order
+    /// with it, and wait for people.
+    pub fn is_automatic(&self, amount: Amount) -> bool {
+        self.automatic_up_to.is_some_and(|limit| amount <= limit)
+    }
+}
+
+impl Withdrawal {
+    pub fn status(&self) -> WithdrawalStatus {
+        self.history.status()
+    }
+
+    pub fn kind(&self) -> WithdrawalType {
+        match &self.purpose {
+            Purpose::CashOut { .. } => WithdrawalType::CashOut,
+            Purpose::Charge { kind: ChargeKind::Fee, .. } => WithdrawalType::Fee,
+            Purpose::Charge { kind: ChargeKind::Tax, .. } => WithdrawalType::Tax,
+        }
+    }
+
+    pub fn hold(&self) -> Option<HoldId> {
+        match &self.purpose {
+            Purpose::CashOut { hold, .. } => Some(*hold),
+            Purpose::Charge { .. } => None,
+        }
+    }
+
+    /// What leaves the user's account: payout and fee.
+    pub fn total(&self) -> Result<Amount> {
+        self.payout.plus(self.fee)
+    }
+
+    /// Where the payout goes in the books. `None` before a gateway was chosen.
+    pub fn destination(&self) -> Option<HouseAccount> {
+        use crate::kernel::id::Id as _;
+        match &self.purpose {
+            Purpose::CashOut { .. } => {
+                self.gateway.as_ref().map(|it| HouseAccount::PayoutClearing(it.id.bytes()))
+            }
+            Purpose::Charge { kind, .. } => Some(kind.account()),
+        }
+    }
+
+    /// Moves by `event`. What is overdue for expiry is judged as expired, whether or not the timer ran. Refuses
+    /// `invalid_state_transition`.
+    pub fn step(
+        &mut self,
+        event: WithdrawalEvent,
+        caller: &Caller,
+        reason: Option<&str>,
+        now: Time,
+    ) -> Result<Step> {
+        self.check_not_expired(event, now)?;
+        let step = self.history.step(&WITHDRAWAL, event, caller, reason, now)?;
+        if step == Step::Moved {
+            self.due_at = self.status().deadline(now);
+            self.touch(now);
+        }
+        Ok(step)
+    }
+
+    /// Refuses `invalid_state_transition`, as of what is expired, once its time to be decided or processed is over.
+    pub fn check_not_expired(&self, event: WithdrawalEvent, now: Time) -> Result<()> {
+        let is_due = self.due_at.is_some_and(|it| now >= it);
+        let expires = self.status().overdue().is_some_and(|it| it.0 == Expire);
+        if is_due && expires && event != Expire {
+            return Err(WITHDRAWAL.refusal(Expired, event).into());
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, now: Time) {
+        self.updated_at = now;
+        self.version += 1;
+    }
+
+    // Approval by people.
+
+    /// The revision a vote has to name under these rules. Votes for another are void.
+    pub fn revision_under(&self, policy: &Policy) -> u32 {
+        let decided = self.status() != PendingReview;
+        if decided || self.policy == *policy { self.revision } else { self.revision + 1 }
+    }
+
+    /// Votes for its approval. Refuses, in this order: `self_approval` (whoever asked for it, or whose money it is),
+    /// `invalid_state_transition`, `revision_stale`, `already_voted`. True when the vote was the last one needed.
+    pub fn vote(&mut self, voter: Actor, ballot: Ballot, policy: Policy, now: Time) -> Result<bool> {
+        if voter == self.history.creator() || voter == Actor::User(self.user) {
+            return Err(BalanceRefusal::SelfApproval.into());
+        }
+        self.check_not_expired(Approve, now)?;
+        WITHDRAWAL.next(self.status(), Approve)?;
+        let revision = self.revision_under(&policy);
+        if ballot.revision != revision {
+            return Err(WithdrawalRefusal::RevisionStale { current_revision: revision }.into());
+        }
+        if self.counted(revision).any(|it| it.actor == voter) {
+            return Err(WithdrawalRefusal::AlreadyVoted.into());
+        }
+
+        let is_enough = self.counted(revision).count() + 1 >= policy.approvals as usize;
+        (self.policy, self.revision) = (policy, revision);
+        self.votes.push(Vote { actor: voter, at: now, note: ballot.note, revision });
+        self.touch(now);
+        Ok(is_enough)
+    }
+
+    /// The votes that count at a revision.
+    pub fn counted(&self, revision: u32) -> impl Iterator<Item = &Vote> {
+        self.votes.iter().filter(move |it| it.revision == revision)
+    }
+}
+
+/// What a voter says.
+#[derive(Debug, Clone)]
+pub struct Ballot {
+    /// The revision looked at.
+    pub revision: u32,
+    pub note: Option<String>,
+}
+
+/// Where a user may be paid out to.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Beneficiary {
+    pub id: BeneficiaryId,
+    pub user: UserId,
+    pub label: String,
+    pub method: Method,
+    /// It can be paid from this instant on.
+    pub ready_at: Time,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+row!(Beneficiary);

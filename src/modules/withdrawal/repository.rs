@@ -1,0 +1,106 @@
+//! The tables of withdrawals.
+
+use super::{
+    contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus},
+    model::{Beneficiary, Withdrawal},
+};
+use crate::kernel::{
+    api::{
+        call::found,
+        principal::{ClientId, UserId},
+    },
+    clock::Time,
+    error::Result,
+    store::{Index, Key as _, ReadTx, Scan, Table, WriteTx},
+};
+
+/// (client, withdrawal) → withdrawal
+pub const WITHDRAWALS: Table<(ClientId, WithdrawalId), Withdrawal> = Table::new("withdrawal.withdrawals")
+    .with_indexes(&[
+        // (client, user) → its withdrawals
+        Index::listing(BY_USER, |key, row| vec![(key.0, row.user).to_key()]),
+        // (client, external id) → withdrawal
+        Index::lookup("withdrawal.by_external_id", |key, row| {
+            row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
+        }),
+        // deadline → what is overdue then
+        Index::listing("withdrawal.by_deadline", |_, row| row.due_at.iter().map(Time::to_key).collect()),
+        // client → what is approved and waits to be processed
+        Index::listing("withdrawal.approved", |key, row| match row.status() {
+            WithdrawalStatus::Approved => vec![key.0.to_key()],
+            _ => vec![],
+        }),
+    ]);
+pub const BY_USER: &str = "withdrawal.by_user";
+
+/// (client, beneficiary) → beneficiary
+pub const BENEFICIARIES: Table<(ClientId, BeneficiaryId), Beneficiary> =
+    Table::new("withdrawal.beneficiaries").with_indexes(&[
+        // (client, user) → its beneficiaries
+        Index::listing(BENEFICIARIES_BY_USER, |key, row| vec![(key.0, row.user).to_key()]),
+        // (client, user, identity of the method) → beneficiary
+        Index::lookup("withdrawal.beneficiary_by_method", |key, row| {
+            vec![(key.0, row.user, row.method.identity()).to_key()]
+        }),
+        // (client, external id) → beneficiary
+        Index::lookup("withdrawal.beneficiary_by_external_id", |key, row| {
+            row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
+        }),
+    ]);
+pub const BENEFICIARIES_BY_USER: &str = "withdrawal.beneficiary_by_user";
+
+/// The withdrawal; `not_found` for unknown ones and other clients'.
+pub fn get(tx: &ReadTx, client: ClientId, id: WithdrawalId) -> Result<Withdrawal> {
+    found(tx.get(&WITHDRAWALS, &(client, id))?)
+}
+
+/// Stores a new one.
+pub fn insert(tx: &mut WriteTx, client: ClientId, withdrawal: &Withdrawal) -> Result<()> {
+    tx.insert(&WITHDRAWALS, &(client, withdrawal.id), withdrawal)
+}
+
+pub fn put(tx: &mut WriteTx, client: ClientId, withdrawal: &Withdrawal) -> Result<()> {
+    tx.put(&WITHDRAWALS, &(client, withdrawal.id), withdrawal)
+}
+
+pub fn by_external_id(tx: &ReadTx, client: ClientId, external_id: &str) -> Result<Option<WithdrawalId>> {
+    let key = (client, external_id.to_owned());
+    Ok(tx.find(&WITHDRAWALS, "withdrawal.by_external_id", &key)?.map(|it| it.0.1))
+}
+
+/// The earliest deadline.
+pub fn first_deadline(tx: &ReadTx) -> Result<Option<Time>> {
+    let first = tx.scan_index(&WITHDRAWALS, "withdrawal.by_deadline", Scan::all()).next().transpose()?;
+    Ok(first.and_then(|it| it.1.due_at))
+}
+
+/// Some of what is overdue, the longest overdue first.
+pub fn overdue(tx: &ReadTx, most: usize) -> Result<Vec<(ClientId, Withdrawal)>> {
+    let end = Time::from_micros(tx.now().micros() + 1).to_key();
+    let rows = tx.scan_index(&WITHDRAWALS, "withdrawal.by_deadline", Scan::all().until(end));
+    rows.take(most).map(|it| it.map(|(key, row)| (key.0, row))).collect()
+}
+
+/// The beneficiary; `not_found` for unknown ones and other clients'.
+pub fn beneficiary(tx: &ReadTx, client: ClientId, id: BeneficiaryId) -> Result<Beneficiary> {
+    found(tx.get(&BENEFICIARIES, &(client, id))?)
+}
+
+pub fn beneficiary_by_method(
+    tx: &ReadTx,
+    client: ClientId,
+    user: UserId,
+    identity: [u8; 16],
+) -> Result<Option<BeneficiaryId>> {
+    let key = (client, user, identity);
+    Ok(tx.find(&BENEFICIARIES, "withdrawal.beneficiary_by_method", &key)?.map(|it| it.0.1))
+}
+
+pub fn beneficiary_by_external_id(
+    tx: &ReadTx,
+    client: ClientId,
+    external_id: &str,
+) -> Result<Option<BeneficiaryId>> {
+    let key = (client, external_id.to_owned());
+    Ok(tx.find(&BENEFICIARIES, "withdrawal.beneficiary_by_external_id", &key)?.map(|it| it.0.1))
+}

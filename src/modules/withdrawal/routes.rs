@@ -1,0 +1,482 @@
+//! Withdrawals and beneficiaries over HTTP.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus, WithdrawalType},
+    method::{Line, Method},
+    model::{Beneficiary, Policy, Purpose, Vote, WITHDRAWAL, Withdrawal},
+    repository::{BENEFICIARIES, BENEFICIARIES_BY_USER, BY_USER, WITHDRAWALS},
+    service::Withdrawals,
+};
+use crate::kernel::{
+    api::{
+        call::Call,
+        endpoint::{Endpoint, delete, get, post},
+        input::{Metadata, input, text_enum},
+        page::{Cursor, Limit, Page, Paging, created_within, page, page_by},
+        principal::{Actor, UserId},
+    },
+    clock::Time,
+    error::Result,
+    machine::ChangeOut,
+    money::{Amount, AmountText, CurrencyCode},
+    store::ReadTx,
+};
+use crate::modules::{
+    balance::contract::HoldId, payment::contract::GatewayId, transaction::contract::TransactionId,
+};
+
+/// Asks for money to be paid out; or, by staff, charges a fee or a tax.
+#[derive(Debug, utoipa::ToSchema)]
+pub struct WithdrawalIn {
+    pub amount: AmountText,
+    pub currency: CurrencyCode,
+    /// `cash_out` unless said.
+    pub r#type: Option<WithdrawalType>,
+    /// Where to pay to: one of the user's beneficiaries.
+    pub beneficiary_id: Option<BeneficiaryId>,
+    /// Where to pay to, said by a key.
+    pub method: Option<Method>,
+    /// Said by keys and staff; a user withdraws its own.
+    pub user_id: Option<UserId>,
+    /// Whether the fee is taken from the amount; otherwise it comes on top.
+    pub fee_included: Option<bool>,
+    /// What is charged: for `fee` and `tax` only.
+    #[schema(value_type = Option<String>, max_length = 500)]
+    pub reason: Option<Line<500>>,
+    #[schema(value_type = Option<String>, max_length = 255)]
+    pub external_id: Option<Line<255>>,
+    pub metadata: Metadata,
+}
+input!(WithdrawalIn {
+    amount,
+    currency,
+    r#type,
+    beneficiary_id,
+    method,
+    user_id,
+    fee_included,
+    reason,
+    external_id,
+    metadata,
+});
+
+impl WithdrawalIn {
+    pub fn kind(&self) -> WithdrawalType {
+        self.r#type.unwrap_or(WithdrawalType::CashOut)
+    }
+}
+
+/// A vote.
+#[derive(Debug, utoipa::ToSchema)]
+pub struct ApproveIn {
+    /// The `revision` of the withdrawal that was looked at.
+    pub revision: u32,
+    #[schema(value_type = Option<String>, max_length = 500)]
+    pub note: Option<Line<500>>,
+}
+input!(ApproveIn { revision, note });
+
+#[derive(Debug, utoipa::ToSchema)]
+pub struct ReasonIn {
+    #[schema(value_type = String, max_length = 500)]
+    pub reason: Line<500>,
+}
+input!(ReasonIn { reason });
+
+#[derive(Debug, utoipa::ToSchema)]
+pub struct CancelIn {
+    #[schema(value_type = Option<String>, max_length = 500)]
+    pub reason: Option<Line<500>>,
+}
+input!(CancelIn { reason });
+
+#[derive(Debug, utoipa::ToSchema)]
+pub struct ProcessIn {
+    /// The first active one that takes the amount, unless said.
+    pub gateway_id: Option<GatewayId>,
+}
+input!(ProcessIn { gateway_id });
+
+#[derive(Debug, utoipa::ToSchema)]
+pub struct CompleteIn {
+    /// Of the gateway or the bank.
+    #[schema(value_type = String, max_length = 255)]
+    pub reference: Line<255>,
+}
+input!(CompleteIn { reference });
+
+text_enum! {
+    /// What became of a payout.
+    pub enum ReconcileOutcome { Sent = "sent", Completed = "completed", Failed = "failed" }
+}
+
+#[derive(Debug, utoipa::ToSchema)]
+pub struct ReconcileIn {
+    pub outcome: ReconcileOutcome,
+    #[schema(value_type = Option<String>, max_length = 255)]
+    pub reference: Option<Line<255>>,
+    /// How it was found out.
+    #[schema(value_type = String, max_length = 500)]
+    pub reason: Line<500>,
+}
+input!(ReconcileIn { outcome, reference, reason });
+
+#[derive(Debug)]
+pub struct WithdrawalQuery {
+    pub limit: Limit,
+    pub cursor: Option<Cursor>,
+    pub status: Option<WithdrawalStatus>,
+    pub r#type: Option<WithdrawalType>,
+    pub currency: Option<CurrencyCode>,
+    pub user_id: Option<UserId>,
+    pub created_from: Option<Time>,
+    pub created_to: Option<Time>,
+}
+input!(WithdrawalQuery { limit, cursor, status, r#type, currency, user_id, created_from, created_to });
+
+/// Adds a beneficiary.
+#[derive(Debug, utoipa::ToSchema)]
+pub struct BeneficiaryIn {
+    /// What its user calls it.
+    #[schema(value_type = String, max_length = 140)]
+    pub label: Line<140>,
+    pub method: Method,
+    /// Said by keys and staff; a user adds its own.
+    pub user_id: Option<UserId>,
+    #[schema(value_type = Option<String>, max_length = 255)]
+    pub external_id: Option<Line<255>>,
+    pub metadata: Metadata,
+}
+input!(BeneficiaryIn { label, method, user_id, external_id, metadata });
+
+#[derive(Debug)]
+pub struct BeneficiaryQuery {
+    pub limit: Limit,
+    pub cursor: Option<Cursor>,
+    pub user_id: Option<UserId>,
+    pub created_from: Option<Time>,
+    pub created_to: Option<Time>,
+}
+input!(BeneficiaryQuery { limit, cursor, user_id, created_from, created_to });
+
+/// A withdrawal.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct WithdrawalOut {
+    pub id: WithdrawalId,
+    #[schema(value_type = String)]
+    pub object: &'static str,
+    pub r#type: WithdrawalType,
+    pub status: WithdrawalStatus,
+    pub user_id: UserId,
+    /// What was asked for.
+    pub amount: Amount,
+    pub fee: Amount,
+    pub fee_included: bool,
+    /// What reaches its destination.
+    pub payout: Amount,
+    pub currency: CurrencyCode,
+    /// Null for charges.
+    pub method: Option<Method>,
+    pub beneficiary_id: Option<BeneficiaryId>,
+    pub hold_id: Option<HoldId>,
+    /// What was charged.
+    pub reason: Option<String>,
+    pub gateway_id: Option<GatewayId>,
+    /// The gateway's reference.
+    pub reference: Option<String>,
+    /// What a vote names. Grows when the client's rules for approving change: earlier votes are void then.
+    pub revision: u32,
+    pub approvals_needed: u32,
+    pub votes: Vec<VoteOut>,
+    /// When what it waits for is overdue.
+    pub due_at: Option<Time>,
+    pub transaction_ids: Vec<TransactionId>,
+    #[schema(value_type = Vec<String>)]
+    pub allowed_events: Vec<&'static str>,
+    pub status_history: Vec<ChangeOut>,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+
+/// Somebody's approval.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct VoteOut {
+    pub actor: Actor,
+    pub at: Time,
+    pub note: Option<String>,
+    pub revision: u32,
+    /// Whether it was cast under the rules in force.
+    pub counts: bool,
+}
+
+impl WithdrawalOut {
+    /// `policy` is the client's present one.
+    pub fn of(withdrawal: &Withdrawal, policy: &Policy) -> WithdrawalOut {
+        let revision = withdrawal.revision_under(policy);
+        let in_force = if revision == withdrawal.revision { &withdrawal.policy } else { policy };
+        let vote = |it: &Vote| VoteOut {
+            actor: it.actor,
+            at: it.at,
+            note: it.note.clone(),
+            revision: it.revision,
+            counts: it.revision == revision,
+        };
+        let (method, beneficiary_id, reason) = match &withdrawal.purpose {
+            Purpose::CashOut { method, beneficiary, .. } => (Some(method.clone()), *beneficiary, None),
+            Purpose::Charge { reason, .. } => (None, None, Some(reason.clone())),
+        };
+        WithdrawalOut {
+            id: withdrawal.id,
+            object: "withdrawal",
+            r#type: withdrawal.kind(),
+            status: withdrawal.status(),
+            user_id: withdrawal.user,
+            amount: withdrawal.amount,
+            fee: withdrawal.fee,
+            fee_included: withdrawal.fee_included,
+            payout: withdrawal.payout,
+            currency: withdrawal.amount.currency().code,
+            method,
+            beneficiary_id,
+            hold_id: withdrawal.hold(),
+            reason,
+            gateway_id: withdrawal.gateway.as_ref().map(|it| it.id),
+            reference: withdrawal.reference.clone(),
+            revision,
+            approvals_needed: in_force.approvals,
+            votes: withdrawal.votes.iter().map(vote).collect(),
+            due_at: withdrawal.due_at,
+            transaction_ids: withdrawal.records.clone(),
+            allowed_events: WITHDRAWAL.allowed(withdrawal.status()),
+            status_history: withdrawal.history.out(),
+            external_id: withdrawal.external_id.clone(),
+            metadata: withdrawal.metadata.clone(),
+            created_at: withdrawal.created_at,
+            updated_at: withdrawal.updated_at,
+            version: withdrawal.version,
+        }
+    }
+}
+
+/// Where a user may be paid out to.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct BeneficiaryOut {
+    pub id: BeneficiaryId,
+    #[schema(value_type = String)]
+    pub object: &'static str,
+    pub user_id: UserId,
+    pub label: String,
+    pub method: Method,
+    /// It can be paid from this instant on.
+    pub ready_at: Time,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+
+impl From<Beneficiary> for BeneficiaryOut {
+    fn from(beneficiary: Beneficiary) -> BeneficiaryOut {
+        BeneficiaryOut {
+            id: beneficiary.id,
+            object: "beneficiary",
+            user_id: beneficiary.user,
+            label: beneficiary.label,
+            method: beneficiary.method,
+            ready_at: beneficiary.ready_at,
+            external_id: beneficiary.external_id,
+            metadata: beneficiary.metadata,
+            created_at: beneficiary.created_at,
+            updated_at: beneficiary.updated_at,
+            version: beneficiary.version,
+        }
+    }
+}
+
+pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
+    [withdrawals(service), verbs(service), beneficiaries(service)].concat()
+}
+
+fn withdrawals(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
+    let (listing, showing, creating) = (service.clone(), service.clone(), service.clone());
+    vec![
+        get("/withdrawals")
+            .about("List withdrawals")
+            .own("withdrawals.view")
+            .lists(move |tx, call: &Call<(), WithdrawalQuery>| list(&listing, tx, call)),
+        post("/withdrawals")
+            .about("Ask for a withdrawal: its amount and fee are held at once")
+            .own("withdrawals.create")
+            .money()
+            .refuses(&[
+                "currency_inactive",
+                "user_not_active",
+                "withdrawal_external_id_taken",
+                "below_minimum",
+                "beneficiary_required",
+                "beneficiary_not_ready",
+                "nothing_left",
+                "insufficient_funds",
+            ])
+            .example(json!({
+                "amount": "200.00",
+                "currency": "USD",
+                "user_id": "usr_01jdg3h5v8xkq2m4n6p8r0s2t4",
+                "method": {
+                    "type": "bank", "bank": "Commerzbank", "holder": "Ann Lee", "iban": "DE89370400440532013000",
+                },
+            }))
+            .writes(move |tx, call| creating.create(tx, call)),
+        get("/withdrawals/{id}")
+            .about("Show a withdrawal")
+            .own("withdrawals.view")
+            .reads(move |tx, call: &Call<WithdrawalId>| showing.show(tx, &call.caller, call.path)),
+    ]
+}
+
+fn verbs(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
+    const MOVES: &[&str] = &["invalid_state_transition"];
+    let [approving, rejecting, canceling, completing, failing, reconciling, returning] =
+        std::array::from_fn(|_| service.clone());
+    let [claiming, asking, settling, showing] = std::array::from_fn(|_| service.clone());
+    let reason = || json!({ "reason": "as agreed by telephone" });
+    vec![
+        post("/withdrawals/{id}/approve")
+            .about("Vote for a withdrawal; the last vote needed approves it")
+            .needs("withdrawals.approve")
+            .refuses(&["self_approval", "invalid_state_transition", "revision_stale", "already_voted"])
+            .example(json!({ "revision": 1 }))
+            .writes(move |tx, call| approving.approve(tx, call)),
+        post("/withdrawals/{id}/reject")
+            .about("Refuse a withdrawal that was not processed yet; its money is released")
+            .needs("withdrawals.reject")
+            .money()
+            .refuses(MOVES)
+            .example(reason())
+            .writes(move |tx, call| rejecting.reject(tx, call)),
+        post("/withdrawals/{id}/cancel")
+            .about("Take back a withdrawal that was not processed yet; its money is released")
+            .own("withdrawals.cancel")
+            .money()
+            .refuses(MOVES)
+            .example(json!({}))
+            .writes(move |tx, call| canceling.cancel(tx, call)),
+        post("/withdrawals/{id}/process")
+            .about("Ask a gateway to pay out an approved withdrawal: once")
+            .needs("withdrawals.process")
+            .money()
+            .refuses(&["invalid_state_transition", "user_not_active", "gateway_unavailable"])
+            .example(json!({}))
+            .calls_out(
+                move |tx, call| claiming.claim(tx, call),
+                move |payout| asking.call(payout),
+                move |tx, call, outcome| settling.settle(tx, call, outcome),
+                move |tx, call| showing.show(tx, &call.caller, call.path),
+            ),
+        post("/withdrawals/{id}/complete")
+            .about("Say that a withdrawal has arrived")
+            .needs("withdrawals.complete")
+            .money()
+            .refuses(MOVES)
+            .example(json!({ "reference": "E2E-4711" }))
+            .writes(move |tx, call| completing.complete(tx, call)),
+        post("/withdrawals/{id}/fail")
+            .about("Say that a withdrawal was not paid out; its money is released")
+            .needs("withdrawals.fail")
+            .money()
+            .refuses(MOVES)
+            .example(reason())
+            .writes(move |tx, call| failing.fail(tx, call)),
+        post("/withdrawals/{id}/reconcile")
+            .about("Say what became of a withdrawal that was lost track of")
+            .needs("withdrawals.reconcile")
+            .money()
+            .refuses(MOVES)
+            .example(
+                json!({ "outcome": "completed", "reference": "E2E-4711", "reason": "on the bank statement" }),
+            )
+            .writes(move |tx, call| reconciling.reconcile(tx, call)),
+        post("/withdrawals/{id}/return")
+            .about(
+                "Say that a completed withdrawal came back; the payout is the user's again, the fee is kept",
+            )
+            .needs("withdrawals.return")
+            .money()
+            .refuses(MOVES)
+            .example(reason())
+            .writes(move |tx, call| returning.take_in(tx, call)),
+    ]
+}
+
+fn beneficiaries(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
+    let [adding, showing, deleting] = std::array::from_fn(|_| service.clone());
+    vec![
+        get("/beneficiaries")
+            .about("List beneficiaries")
+            .own("beneficiaries.view")
+            .lists(list_beneficiaries),
+        post("/beneficiaries")
+            .about("Add a beneficiary; it can be paid after the client's cooling time")
+            .own("beneficiaries.create")
+            .refuses(&["beneficiary_external_id_taken", "beneficiary_exists"])
+            .example(json!({
+                "label": "My account",
+                "user_id": "usr_01jdg3h5v8xkq2m4n6p8r0s2t4",
+                "method": {
+                    "type": "crypto", "network": "bitcoin", "address": "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
+                },
+            }))
+            .writes(move |tx, call| adding.add_beneficiary(tx, call)),
+        get("/beneficiaries/{id}")
+            .about("Show a beneficiary")
+            .own("beneficiaries.view")
+            .reads(move |tx, call: &Call<BeneficiaryId>| {
+                showing.beneficiary(tx, &call.caller, call.path).map(BeneficiaryOut::from)
+            }),
+        delete("/beneficiaries/{id}")
+            .about("Remove a beneficiary; withdrawals to it go on")
+            .own("beneficiaries.delete")
+            .versioned()
+            .writes(move |tx, call| deleting.delete_beneficiary(tx, call)),
+    ]
+}
+
+fn list(service: &Withdrawals, tx: &ReadTx, call: &Call<(), WithdrawalQuery>) -> Result<Page<WithdrawalOut>> {
+    let (client, query) = (call.caller.client()?, &call.input);
+    let user = call.caller.limited_to(query.user_id)?;
+    let filters = (user, query.status, query.r#type, query.currency, query.created_from, query.created_to);
+    let paging = Paging::new(query.limit, &query.cursor, filters);
+    let keep = |it: &Withdrawal| {
+        query.status.is_none_or(|status| it.status() == status)
+            && query.r#type.is_none_or(|kind| it.kind() == kind)
+            && query.currency.is_none_or(|code| it.amount.currency().code == code)
+            && created_within(it.created_at, query.created_from, query.created_to)
+    };
+    let page = match user {
+        Some(user) => page_by(tx, &WITHDRAWALS, BY_USER, &(client, user), &paging, keep)?,
+        None => page(tx, &WITHDRAWALS, &client, &paging, keep)?,
+    };
+    let policy = service.policy(tx, client)?;
+    Ok(page.map(|(_, it)| WithdrawalOut::of(&it, &policy)))
+}
+
+fn list_beneficiaries(tx: &ReadTx, call: &Call<(), BeneficiaryQuery>) -> Result<Page<BeneficiaryOut>> {
+    let (client, query) = (call.caller.client()?, &call.input);
+    let user = call.caller.limited_to(query.user_id)?;
+    let paging = Paging::new(query.limit, &query.cursor, (user, query.created_from, query.created_to));
+    let keep = |it: &Beneficiary| created_within(it.created_at, query.created_from, query.created_to);
+    let page = match user {
+        Some(user) => page_by(tx, &BENEFICIARIES, BENEFICIARIES_BY_USER, &(client, user), &paging, keep)?,
+        None => page(tx, &BENEFICIARIES, &client, &paging, keep)?,
+    };
+    Ok(page.map(|(_, it)| it.into()))
+}

@@ -1,0 +1,263 @@
+//! Asking for a withdrawal. Of several rules that are broken, the first of this list answers:
+//!
+//! | | what | code |
+//! |---|---|---|
+//! | 1 | the shape of the input, the method included | 422 with all flaws in `errors[]` |
+//! | 2 | the client does not use the currency | `currency_inactive` |
+//! | 3 | the amount | `amount_too_large`, `amount_scale`, `amount_not_positive` |
+//! | 4 | the user is unknown | `not_found` |
+//! | 5 | the user is frozen or disabled | `user_not_active` |
+//! | 6 | another withdrawal has the external id | `withdrawal_external_id_taken` |
+//! | 7 | too little | `below_minimum` |
+//! | 8 | the beneficiary: none named, unknown, too new | `beneficiary_required`, `not_found`, `beneficiary_not_ready` |
+//! | 9 | the fee is included and takes all | `nothing_left` |
+//! | 10 | the user has less than amount and fee | `insufficient_funds` |
+
+use super::{Record, Withdrawals, announce, narration};
+use crate::kernel::{
+    api::{
+        call::{Call, Caller, Reach},
+        input::{Flaw, Flawed},
+        principal::{Actor, ClientId, UserId},
+        problem::ApiRefusal,
+    },
+    error::Result,
+    machine::History,
+    money::Amount,
+    store::{ReadTx, WriteTx},
+};
+use crate::modules::{
+    balance::contract::{Account, EntryId, Line, NewEntry, UserAccount},
+    category::contract::built_in,
+    client::contract::FeeOperation,
+    transaction::contract::{EntryType, TransactionStatus},
+    withdrawal::{
+        contract::{BeneficiaryId, WithdrawalId, WithdrawalRefusal, WithdrawalStatus, WithdrawalType},
+        method::Method,
+        model::{ChargeKind, Policy, Purpose, Withdrawal, WithdrawalEvent},
+        repository,
+        routes::{WithdrawalIn, WithdrawalOut},
+    },
+};
+
+/// What was asked, as far as it is known to be right.
+struct Asked<'a> {
+    caller: &'a Caller,
+    client: ClientId,
+    user: UserId,
+    amount: Amount,
+    input: &'a WithdrawalIn,
+}
+
+impl Withdrawals {
+    pub fn create(&self, tx: &mut WriteTx, call: &Call<(), WithdrawalIn>) -> Result<WithdrawalOut> {
+        let (caller, input) = (&call.caller, &call.input);
+        let client = caller.client()?;
+        check_shape(input, caller.reach)?;
+        let user = caller.acting_for(input.user_id)?;
+        let currency = self.currencies.active(tx, client, input.currency)?;
+        let amount = input.amount.positive("amount", currency)?;
+        self.users.check_may_pay(tx, client, user)?;
+        if let Some(external_id) = &input.external_id
+            && let Some(existing_id) = repository::by_external_id(tx, client, &external_id.0)?
+        {
+            return Err(WithdrawalRefusal::WithdrawalExternalIdTaken { existing_id }.into());
+        }
+        let asked = Asked { caller, client, user, amount, input };
+        let withdrawal = match input.kind() {
+            WithdrawalType::CashOut => self.cash_out(tx, asked)?,
+            WithdrawalType::Fee => self.charge(tx, asked, ChargeKind::Fee)?,
+            WithdrawalType::Tax => self.charge(tx, asked, ChargeKind::Tax)?,
+        };
+        Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))
+    }
+
+    /// Holds amount and fee at once; approved on the spot when the client's rules say so.
+    fn cash_out(&self, tx: &mut WriteTx, asked: Asked<'_>) -> Result<Withdrawal> {
+        let Asked { caller, client, user, amount, input } = asked;
+        let settings = self.clients.get(tx, client)?.settings.withdrawal;
+        // The minimum is in the default currency; amounts in others have no order with it.
+        if let Some(minimum) = settings.minimum
+            && amount < minimum
+        {
+            let currency = minimum.currency().code;
+            return Err(WithdrawalRefusal::BelowMinimum { minimum, currency }.into());
+        }
+        let (method, beneficiary) = self.destination(tx, &asked)?;
+        let fee = self.clients.fee(tx, client, FeeOperation::Withdrawal, amount)?;
+        let fee_included = input.fee_included.unwrap_or(false);
+        if fee_included && fee >= amount {
+            return Err(WithdrawalRefusal::NothingLeft { fee, currency: amount.currency().code }.into());
+        }
+        let payout = if fee_included { amount.minus(fee)? } else { amount };
+        let id: WithdrawalId = tx.new_id();
+        let description = format!("Withdrawal to {method}");
+        let (hold, posted) =
+            self.balances.hold(tx, client, user, payout.plus(fee)?, id.to_string(), &description)?;
+
+        let policy = Policy::of(&settings);
+        let purpose = Purpose::CashOut { method, beneficiary, hold: hold.id };
+        let new = New { id, purpose, fee, payout, policy: policy.clone(), entry: posted.id };
+        let withdrawal = self.begin(tx, &asked, new, WithdrawalStatus::PendingReview)?;
+        match policy.automatic_up_to.filter(|_| policy.is_automatic(amount)) {
+            None => Ok(withdrawal),
+            Some(limit) => {
+                let system = Caller { request_id: caller.request_id.clone(), ..Caller::system(Some(client)) };
+                let reason = format!("automatic up to {limit}");
+                self.advance(tx, &system, withdrawal, WithdrawalEvent::Approve, Some(&reason))
+            }
+        }
+    }
+
+    /// Takes a charge at once.
+    fn charge(&self, tx: &mut WriteTx, asked: Asked<'_>, kind: ChargeKind) -> Result<Withdrawal> {
+        let Asked { client, user, amount, input, .. } = asked;
+        let reason = input.reason.as_ref().map(|it| it.0.clone()).unwrap_or_default();
+        let available = Account::user(user, UserAccount::Available, amount.currency());
+        let house = Account::house(kind.account(), amount.currency());
+        let id: WithdrawalId = tx.new_id();
+        let entry = NewEntry {
+            cause: id.to_string(),
+            description: &reason,
+            lines: &[Line::lower(available, amount), Line::raise(house, amount)],
+            reverses: None,
+        };
+        let posted = self.balances.post(tx, client, entry)?;
+
+        let purpose = Purpose::Charge { kind, reason };
+        let policy = self.policy(tx, client)?;
+        let fee = Amount::zero(amount.currency());
+        let new = New { id, purpose, fee, payout: amount, policy, entry: posted.id };
+        self.begin(tx, &asked, new, WithdrawalStatus::Completed)
+    }
+
+    /// Stores the withdrawal in its first state, with its records, and tells of it.
+    fn begin(
+        &self,
+        tx: &mut WriteTx,
+        asked: &Asked<'_>,
+        new: New,
+        status: WithdrawalStatus,
+    ) -> Result<Withdrawal> {
+        let now = tx.now();
+        let mut withdrawal = Withdrawal {
+            id: new.id,
+            user: asked.user,
+            purpose: new.purpose,
+            amount: asked.amount,
+            fee: new.fee,
+            fee_included: asked.input.fee_included.unwrap_or(false),
+            payout: new.payout,
+            history: History::begin(status, asked.caller, now),
+            votes: vec![],
+            policy: new.policy,
+            revision: 1,
+            gateway: None,
+            reference: None,
+            due_at: status.deadline(now),
+            records: vec![],
+            external_id: asked.input.external_id.as_ref().map(|it| it.0.clone()),
+            metadata: asked.input.metadata.clone(),
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        let (entry_type, category) = match withdrawal.kind() {
+            WithdrawalType::CashOut | WithdrawalType::Tax => (EntryType::Debit, built_in::WITHDRAWAL),
+            WithdrawalType::Fee => (EntryType::Fee, built_in::FEE),
+        };
+        let status = match status {
+            WithdrawalStatus::Completed => TransactionStatus::Completed,
+            _ => TransactionStatus::Pending,
+        };
+        let narration = narration(&withdrawal.purpose);
+        let mut records =
+            vec![Record { entry_type, amount: new.payout, status, category, narration: &narration }];
+        if !new.fee.is_zero() {
+            records.push(Record {
+                entry_type: EntryType::Fee,
+                amount: new.fee,
+                status,
+                category: built_in::FEE,
+                narration: "Withdrawal fee",
+            });
+        }
+        for record in records {
+            let id = self.record(tx, asked.caller, asked.client, &withdrawal, new.entry, record)?;
+            withdrawal.records.push(id);
+        }
+        repository::insert(tx, asked.client, &withdrawal)?;
+        announce(tx, asked.caller, &withdrawal)?;
+        Ok(withdrawal)
+    }
+
+    /// Where to pay to. Keys say it; users, staff too, name a beneficiary. Whoever named it, a beneficiary is paid
+    /// only from its `ready_at` on: that is what protects a user whose account somebody else got into.
+    fn destination(&self, tx: &ReadTx, asked: &Asked<'_>) -> Result<(Method, Option<BeneficiaryId>)> {
+        match (&asked.input.method, asked.input.beneficiary_id) {
+            (Some(method), _) if !matches!(asked.caller.actor(), Actor::User(_)) => {
+                Ok((method.clone(), None))
+            }
+            (_, None) => Err(WithdrawalRefusal::BeneficiaryRequired.into()),
+            (_, Some(id)) => {
+                let beneficiary = repository::beneficiary(tx, asked.client, id)?;
+                if beneficiary.user != asked.user {
+                    return Err(ApiRefusal::NotFound.into());
+                }
+                if tx.now() < beneficiary.ready_at {
+                    let ready_at = beneficiary.ready_at;
+                    return Err(WithdrawalRefusal::BeneficiaryNotReady { ready_at }.into());
+                }
+                Ok((beneficiary.method, Some(id)))
+            }
+        }
+    }
+}
+
+/// What a new withdrawal has besides what was asked.
+struct New {
+    id: WithdrawalId,
+    purpose: Purpose,
+    fee: Amount,
+    payout: Amount,
+    policy: Policy,
+    /// The entry that moved the money first.
+    entry: EntryId,
+}
+
+/// Which fields go together.
+fn check_shape(input: &WithdrawalIn, reach: Reach) -> Result<()> {
+    let given = [
+        ("beneficiary_id", input.beneficiary_id.is_some()),
+        ("method", input.method.is_some()),
+        ("fee_included", input.fee_included.is_some()),
+        ("reason", input.reason.is_some()),
+    ];
+    let given: Vec<&str> = given.into_iter().filter(|it| it.1).map(|it| it.0).collect();
+    let not_allowed = |name: &str| Flaw::new(name, "not_allowed", format!("not with {}", input.kind()));
+    let mut flaws = vec![];
+    match input.kind() {
+        WithdrawalType::CashOut => {
+            flaws.extend(given.contains(&"reason").then(|| not_allowed("reason")));
+            match (given.contains(&"beneficiary_id"), given.contains(&"method")) {
+                (true, true) => {
+                    flaws.push(Flaw::new("method", "not_allowed", "`beneficiary_id` says it already"));
+                }
+                (false, false) => {
+                    flaws.push(Flaw::new("beneficiary_id", "required", "is required, or `method`"));
+                }
+                _ => {}
+            }
+        }
+        WithdrawalType::Fee | WithdrawalType::Tax => {
+            if reach != Reach::Any {
+                flaws.push(Flaw::new("type", "not_allowed", "only staff take charges"));
+            }
+            flaws.extend(given.iter().filter(|it| **it != "reason").map(|it| not_allowed(it)));
+            if !given.contains(&"reason") {
+                flaws.push(Flaw::new("reason", "required", "say what is charged"));
+            }
+        }
+    }
+    if flaws.is_empty() { Ok(()) } else { Err(Flawed(flaws).into()) }
+}

@@ -1,0 +1,66 @@
+//! Approving, rejecting, canceling.
+
+use super::Withdrawals;
+use crate::kernel::{
+    api::{call::Call, input::Named as _},
+    error::Result,
+    store::WriteTx,
+};
+use crate::modules::withdrawal::{
+    contract::{WithdrawalId, WithdrawalStatus},
+    model::{Ballot, WithdrawalEvent},
+    repository,
+    routes::{ApproveIn, CancelIn, ReasonIn, WithdrawalOut},
+};
+
+impl Withdrawals {
+    /// One vote. The last one needed approves. Refuses `self_approval`, `invalid_state_transition`, `revision_stale`,
+    /// `already_voted`.
+    pub fn approve(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ApproveIn>) -> Result<WithdrawalOut> {
+        let (caller, client) = (&call.caller, call.caller.client()?);
+        let mut withdrawal = repository::get(tx, client, call.path)?;
+        let policy = self.policy(tx, client)?;
+        let last = withdrawal.history.last();
+        let is_repeated = withdrawal.status() == WithdrawalStatus::Approved
+            && last.event == WithdrawalEvent::Approve.name()
+            && (last.actor, last.fingerprint) == (caller.actor(), caller.fingerprint);
+        if is_repeated {
+            return Ok(WithdrawalOut::of(&withdrawal, &policy));
+        }
+        let note = call.input.note.as_ref().map(|it| it.0.clone());
+        let ballot = Ballot { revision: call.input.revision, note: note.clone() };
+        let is_enough = withdrawal.vote(caller.actor(), ballot, policy.clone(), tx.now())?;
+
+        if is_enough {
+            withdrawal = self.advance(tx, caller, withdrawal, WithdrawalEvent::Approve, note.as_deref())?;
+        } else {
+            repository::put(tx, client, &withdrawal)?;
+        }
+        Ok(WithdrawalOut::of(&withdrawal, &policy))
+    }
+
+    pub fn reject(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ReasonIn>) -> Result<WithdrawalOut> {
+        self.decide(tx, call, WithdrawalEvent::Reject, Some(&call.input.reason.0))
+    }
+
+    /// By its user, or by staff. From processing on it is too late.
+    pub fn cancel(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, CancelIn>) -> Result<WithdrawalOut> {
+        let reason = call.input.reason.as_ref().map(|it| it.0.as_str());
+        self.decide(tx, call, WithdrawalEvent::Cancel, reason)
+    }
+
+    /// Moves what the caller may reach.
+    pub(super) fn decide<I>(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WithdrawalId, I>,
+        event: WithdrawalEvent,
+        reason: Option<&str>,
+    ) -> Result<WithdrawalOut> {
+        let client = call.caller.client()?;
+        let withdrawal = repository::get(tx, client, call.path)?;
+        call.caller.may_reach(Some(withdrawal.user))?;
+        let withdrawal = self.advance(tx, &call.caller, withdrawal, event, reason)?;
+        Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))
+    }
+}

@@ -1,0 +1,237 @@
+//! The use cases of withdrawals, and the one function that moves them.
+
+mod beneficiary;
+mod create;
+mod decide;
+mod payout;
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    contract::{WithdrawalId, WithdrawalStatus},
+    events::*,
+    model::{Policy, Purpose, Withdrawal, WithdrawalEvent},
+    repository,
+    routes::WithdrawalOut,
+};
+use crate::kernel::{
+    api::{call::Caller, principal::ClientId},
+    error::{Result, fault},
+    machine::Step,
+    money::Amount,
+    store::{ReadTx, WriteTx},
+};
+use crate::modules::{
+    balance::contract::{Account, BalanceContract, EntryId, HouseAccount, Line, NewEntry, UserAccount},
+    category::contract::built_in,
+    client::contract::ClientContract,
+    currency::contract::CurrencyContract,
+    payment::contract::PaymentContract,
+    transaction::contract::{
+        EntryType, NewTransaction, TransactionContract, TransactionId, TransactionStatus,
+    },
+    user::contract::UserContract,
+};
+
+/// Withdrawals and beneficiaries.
+pub struct Withdrawals {
+    pub currencies: Arc<dyn CurrencyContract>,
+    pub clients: Arc<dyn ClientContract>,
+    pub users: Arc<dyn UserContract>,
+    pub balances: Arc<dyn BalanceContract>,
+    pub transactions: Arc<dyn TransactionContract>,
+    pub payments: Arc<dyn PaymentContract>,
+}
+
+/// How many overdue withdrawals one transaction takes.
+const BATCH: usize = 100;
+
+impl Withdrawals {
+    /// As shown to a caller who may see it.
+    pub fn show(&self, tx: &ReadTx, caller: &Caller, id: WithdrawalId) -> Result<WithdrawalOut> {
+        let client = caller.client()?;
+        let withdrawal = repository::get(tx, client, id)?;
+        caller.may_reach(Some(withdrawal.user))?;
+        Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))
+    }
+
+    pub fn policy(&self, tx: &ReadTx, client: ClientId) -> Result<Policy> {
+        Ok(Policy::of(&self.clients.get(tx, client)?.settings.withdrawal))
+    }
+
+    /// Expires, or marks for reconciliation, what waited too long.
+    pub fn meet_deadlines(&self, tx: &mut WriteTx) -> Result<()> {
+        for (client, withdrawal) in repository::overdue(tx, BATCH)? {
+            let Some((event, reason)) = withdrawal.status().overdue() else {
+                return Err(fault!("{} has a deadline though nothing is waited for", withdrawal.id));
+            };
+            let caller = Caller::system(Some(client));
+            let moved = tx.attempt(|tx| self.advance(tx, &caller, withdrawal.clone(), event, Some(reason)));
+            if let Err(error) = moved {
+                // One that cannot be moved does not keep the others waiting.
+                tracing::error!(withdrawal.id = %withdrawal.id, error = %error, "Overdue withdrawal {} cannot {event}: {error}", withdrawal.id);
+                let later = Some(tx.now().after(Duration::from_secs(3600)));
+                repository::put(tx, client, &Withdrawal { due_at: later, ..withdrawal })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a withdrawal by `event`, and its money with it: what entering a state means is done here and nowhere
+    /// else, so it is done once. The very command that led to the present state changes nothing. Refuses
+    /// `invalid_state_transition`.
+    fn advance(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        mut withdrawal: Withdrawal,
+        event: WithdrawalEvent,
+        reason: Option<&str>,
+    ) -> Result<Withdrawal> {
+        use WithdrawalStatus::*;
+        let client = caller.client()?;
+        if withdrawal.step(event, caller, reason, tx.now())? == Step::Repeated {
+            return Ok(withdrawal);
+        }
+
+        match withdrawal.status() {
+            PendingReview | Approved | Processing | Sent | NeedsReconciliation => {} // Stays held.
+            Completed => self.capture(tx, client, &withdrawal)?,
+            Failed | Rejected | Canceled | Expired => self.release(tx, client, &withdrawal)?,
+            Returned => self.take_back(tx, caller, client, &withdrawal)?,
+        }
+        repository::put(tx, client, &withdrawal)?;
+        announce(tx, caller, &withdrawal)?;
+        Ok(withdrawal)
+    }
+
+    /// The held money is paid out: to the gateway's account and to the fees.
+    fn capture(&self, tx: &mut WriteTx, client: ClientId, withdrawal: &Withdrawal) -> Result<()> {
+        let (hold, destination) = withdrawal
+            .hold()
+            .zip(withdrawal.destination())
+            .ok_or_else(|| fault!("{} was completed without a gateway", withdrawal.id))?;
+        let currency = withdrawal.amount.currency();
+        let mut lines = vec![Line::raise(Account::house(destination, currency), withdrawal.payout)];
+        if !withdrawal.fee.is_zero() {
+            let fees = Account::house(HouseAccount::FeeIncome, currency);
+            lines.push(Line::raise(fees, withdrawal.fee));
+        }
+        let (_, posted) = self.balances.capture(tx, client, hold, &lines, true, "Withdrawal completed")?;
+        self.follow(tx, client, withdrawal, TransactionStatus::Completed, posted.id)
+    }
+
+    /// The held money is the user's again, the fee too.
+    fn release(&self, tx: &mut WriteTx, client: ClientId, withdrawal: &Withdrawal) -> Result<()> {
+        let hold = withdrawal.hold().ok_or_else(|| fault!("{} holds nothing", withdrawal.id))?;
+        let description = format!("Withdrawal {}", withdrawal.status());
+        let (_, posted) = self.balances.release(tx, client, hold, &description)?;
+        self.follow(tx, client, withdrawal, TransactionStatus::Failed, posted.id)
+    }
+
+    /// The payout came back: a new entry the other way. The fee is kept.
+    fn take_back(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        withdrawal: &Withdrawal,
+    ) -> Result<()> {
+        let destination = withdrawal
+            .destination()
+            .ok_or_else(|| fault!("{} was completed without a gateway", withdrawal.id))?;
+        let (amount, currency) = (withdrawal.payout, withdrawal.amount.currency());
+        let available = Account::user(withdrawal.user, UserAccount::Available, currency);
+        let lines =
+            [Line::lower(Account::house(destination, currency), amount), Line::raise(available, amount)];
+        let entry = NewEntry {
+            cause: withdrawal.id.to_string(),
+            description: "Withdrawal returned",
+            lines: &lines,
+            reverses: None,
+        };
+        let posted = self.balances.post(tx, client, entry)?;
+        let record = Record {
+            entry_type: EntryType::Credit,
+            amount,
+            status: TransactionStatus::Completed,
+            category: built_in::REFUND,
+            narration: &format!("Returned: {}", narration(&withdrawal.purpose)),
+        };
+        self.record(tx, caller, client, withdrawal, posted.id, record)?;
+        Ok(())
+    }
+
+    fn follow(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        withdrawal: &Withdrawal,
+        status: TransactionStatus,
+        entry: EntryId,
+    ) -> Result<()> {
+        let mut records = withdrawal.records.iter();
+        records.try_for_each(|it| self.transactions.follow(tx, client, *it, status, entry))
+    }
+
+    /// Writes what the user sees of `entry`.
+    fn record(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        withdrawal: &Withdrawal,
+        entry: EntryId,
+        record: Record<'_>,
+    ) -> Result<TransactionId> {
+        let user = withdrawal.user;
+        let balances = self.balances.balances(tx, client, user, record.amount.currency())?;
+        let new = NewTransaction {
+            user,
+            entry_type: record.entry_type,
+            amount: record.amount,
+            balance_after: balances.available,
+            status: record.status,
+            category: record.category,
+            narration: record.narration,
+            cause: withdrawal.id.to_string(),
+            entry,
+        };
+        self.transactions.record(tx, caller, client, new)
+    }
+}
+
+/// What a record of a withdrawal says.
+struct Record<'a> {
+    entry_type: EntryType,
+    amount: Amount,
+    status: TransactionStatus,
+    category: &'a str,
+    narration: &'a str,
+}
+
+fn narration(purpose: &Purpose) -> String {
+    match purpose {
+        Purpose::CashOut { method, .. } => format!("Withdrawal to {method}"),
+        Purpose::Charge { reason, .. } => reason.clone(),
+    }
+}
+
+/// Tells of the state just entered.
+fn announce(tx: &mut WriteTx, caller: &Caller, withdrawal: &Withdrawal) -> Result<()> {
+    use WithdrawalStatus::*;
+    match withdrawal.status() {
+        PendingReview => tx.publish(caller, &WithdrawalRequested::of(withdrawal)),
+        Approved => tx.publish(caller, &WithdrawalApproved::of(withdrawal)),
+        Processing => tx.publish(caller, &WithdrawalProcessing::of(withdrawal)),
+        Sent => tx.publish(caller, &WithdrawalSent::of(withdrawal)),
+        Completed => tx.publish(caller, &WithdrawalCompleted::of(withdrawal)),
+        Failed => tx.publish(caller, &WithdrawalFailed::of(withdrawal)),
+        NeedsReconciliation => tx.publish(caller, &WithdrawalNeedsReconciliation::of(withdrawal)),
+        Returned => tx.publish(caller, &WithdrawalReturned::of(withdrawal)),
+        Rejected => tx.publish(caller, &WithdrawalRejected::of(withdrawal)),
+        Canceled => tx.publish(caller, &WithdrawalCanceled::of(withdrawal)),
+        Expired => tx.publish(caller, &WithdrawalExpired::of(withdrawal)),
+    }?;
+    Ok(())
+}

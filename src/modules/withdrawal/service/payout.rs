@@ -1,0 +1,169 @@
+//! Paying out through a gateway, and what is found out about it later.
+//!
+//! Processing is three steps: *claim* (the withdrawal becomes `processing`, the gateway is noted) · *call* (with no
+//! transaction open) · *settle*. A withdrawal is claimed once, and its own id is the reference the gateway is given,
+//! so it is asked once whatever happens. A crash between claim and settlement leaves it `processing`; at its deadline
+//! it needs reconciliation, and a person finds out.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use super::Withdrawals;
+use crate::kernel::{
+    api::{
+        call::{Call, Caller},
+        endpoint::Claim,
+    },
+    error::{Result, fault},
+    store::WriteTx,
+};
+use crate::modules::{
+    payment::contract::{GatewayInfo, PaymentContract, PayoutOutcome, PayoutRequest},
+    withdrawal::{
+        contract::{WithdrawalId, WithdrawalStatus},
+        model::{Purpose, WITHDRAWAL, Withdrawal, WithdrawalEvent},
+        repository,
+        routes::{CompleteIn, ProcessIn, ReasonIn, ReconcileIn, ReconcileOutcome, WithdrawalOut},
+    },
+};
+
+/// What a gateway is asked.
+#[derive(Debug)]
+pub struct Payout {
+    gateway: GatewayInfo,
+    request: PayoutRequest,
+}
+
+/// How long a gateway may take to answer: well below the deadline of `processing`, so that a call always ends before
+/// anybody else may decide.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Withdrawals {
+    /// Claims an approved withdrawal for one call. Refuses `invalid_state_transition`, `user_not_active` (frozen
+    /// since), `gateway_unavailable`.
+    pub fn claim(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WithdrawalId, ProcessIn>,
+    ) -> Result<Claim<Payout, WithdrawalOut>> {
+        let (caller, client) = (&call.caller, call.caller.client()?);
+        let mut withdrawal = repository::get(tx, client, call.path)?;
+        if withdrawal.status() != WithdrawalStatus::Approved {
+            // Either this very command again, or refused.
+            let same = self.advance(tx, caller, withdrawal, WithdrawalEvent::Process, None)?;
+            return Ok(Claim::Done(WithdrawalOut::of(&same, &self.policy(tx, client)?)));
+        }
+        withdrawal.check_not_expired(WithdrawalEvent::Process, tx.now())?;
+        self.users.check_may_pay(tx, client, withdrawal.user)?;
+        let gateway = self.payments.payout_gateway(tx, client, call.input.gateway_id, withdrawal.payout)?;
+        let Purpose::CashOut { method, .. } = &withdrawal.purpose else {
+            return Err(fault!("{} is a charge and cannot be processed", withdrawal.id));
+        };
+        let request = PayoutRequest {
+            reference: withdrawal.id.to_string(),
+            amount: withdrawal.payout,
+            method: serde_json::to_value(method).map_err(|error| fault!("a method is not JSON: {error}"))?,
+        };
+        withdrawal.gateway = Some(gateway.clone());
+        self.advance(tx, caller, withdrawal, WithdrawalEvent::Process, None)?;
+        Ok(Claim::Call(Payout { gateway, request }))
+    }
+
+    /// Asks the gateway, and gives up waiting after a minute.
+    pub fn call(&self, payout: Payout) -> impl Future<Output = PayoutOutcome> + Send + use<> {
+        let payments: Arc<dyn PaymentContract> = self.payments.clone();
+        async move {
+            let asked = payments.payout(payout.gateway, payout.request);
+            tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| PayoutOutcome::Unknown {
+                reason: format!("the gateway did not answer within {} s", PATIENCE.as_secs()),
+            })
+        }
+    }
+
+    /// Notes what the gateway said.
+    pub fn settle(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WithdrawalId, ProcessIn>,
+        outcome: PayoutOutcome,
+    ) -> Result<WithdrawalOut> {
+        let client = call.caller.client()?;
+        let withdrawal = repository::get(tx, client, call.path)?;
+        let withdrawal = self.note(tx, &call.caller, withdrawal, outcome)?;
+        Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))
+    }
+
+    fn note(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        mut withdrawal: Withdrawal,
+        outcome: PayoutOutcome,
+    ) -> Result<Withdrawal> {
+        let (event, reference, reason) = match &outcome {
+            PayoutOutcome::Sent { reference } => (WithdrawalEvent::GatewaySent, Some(reference), None),
+            PayoutOutcome::Completed { reference } => {
+                (WithdrawalEvent::GatewayCompleted, Some(reference), None)
+            }
+            PayoutOutcome::Failed { reason } => (WithdrawalEvent::GatewayFailed, None, Some(reason)),
+            PayoutOutcome::Unknown { reason } => (WithdrawalEvent::LoseTrack, None, Some(reason)),
+        };
+        if WITHDRAWAL.next(withdrawal.status(), event).is_err() {
+            // The deadline passed, and a person has decided meanwhile.
+            let (id, status) = (withdrawal.id, withdrawal.status());
+            tracing::error!(withdrawal.id = %id, "Withdrawal {id} is {status}, and now the gateway says {outcome:?}");
+            return Ok(withdrawal);
+        }
+        withdrawal.reference = reference.cloned().or(withdrawal.reference);
+        self.advance(tx, caller, withdrawal, event, reason.map(String::as_str))
+    }
+
+    /// A person knows that it has arrived.
+    pub fn complete(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, CompleteIn>) -> Result<WithdrawalOut> {
+        let reference = Some(&call.input.reference.0);
+        self.find_out(tx, call, WithdrawalEvent::Complete, reference, None)
+    }
+
+    /// A person knows that it was not paid out.
+    pub fn fail(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ReasonIn>) -> Result<WithdrawalOut> {
+        self.decide(tx, call, WithdrawalEvent::Fail, Some(&call.input.reason.0))
+    }
+
+    /// A person found out what became of it.
+    pub fn reconcile(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WithdrawalId, ReconcileIn>,
+    ) -> Result<WithdrawalOut> {
+        let event = match call.input.outcome {
+            ReconcileOutcome::Sent => WithdrawalEvent::Send,
+            ReconcileOutcome::Completed => WithdrawalEvent::Complete,
+            ReconcileOutcome::Failed => WithdrawalEvent::Fail,
+        };
+        let status = repository::get(tx, call.caller.client()?, call.path)?.status();
+        if status == WithdrawalStatus::Sent && event != WithdrawalEvent::Send {
+            return Err(WITHDRAWAL.refusal(status, event).into()); // Nobody has lost track of it.
+        }
+        let reference = call.input.reference.as_ref().map(|it| &it.0);
+        self.find_out(tx, call, event, reference, Some(&call.input.reason.0))
+    }
+
+    /// What was completed came back.
+    pub fn take_in(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ReasonIn>) -> Result<WithdrawalOut> {
+        self.decide(tx, call, WithdrawalEvent::Return, Some(&call.input.reason.0))
+    }
+
+    fn find_out<I>(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WithdrawalId, I>,
+        event: WithdrawalEvent,
+        reference: Option<&String>,
+        reason: Option<&str>,
+    ) -> Result<WithdrawalOut> {
+        let client = call.caller.client()?;
+        let mut withdrawal = repository::get(tx, client, call.path)?;
+        withdrawal.reference = reference.cloned().or(withdrawal.reference);
+        let withdrawal = self.advance(tx, &call.caller, withdrawal, event, reason)?;
+        Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))
+    }
+}

@@ -181,13 +181,13 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(server.get("/api/v1/users", &key).0, 200);
 
     let made = call(&place, "key create", "--name reports --scope users:read --client northwind");
-    assert_eq!(server.get("/api/v1/users", text(&made, "secret")).0, 200);
-    assert_eq!(server.get("/api/v1/withdrawals", text(&made, "secret")).0, 403);
+    assert_eq!(server.get("/api/v1/users", text(&made, "secret_key")).0, 200);
+    assert_eq!(server.get("/api/v1/withdrawals", text(&made, "secret_key")).0, 403);
     let keys = call(&place, "key list", "--client northwind");
     assert_eq!(keys["data"].as_array().unwrap().len(), 3);
     let rotated = call(&place, "key rotate", &format!("{} --client {id}", text(&made, "id")));
     call(&place, "key revoke", &format!("{} --client {id}", text(&rotated, "id")));
-    assert_eq!(server.get("/api/v1/users", text(&rotated, "secret")).0, 401);
+    assert_eq!(server.get("/api/v1/users", text(&rotated, "secret_key")).0, 401);
 
     let health = call(&place, "module list", "--health");
     assert!(health["data"].as_array().unwrap().iter().all(|it| it["health"]["status"] == "ok"), "{health}");
@@ -211,7 +211,7 @@ fn every_command_answers_json_with_a_server_and_without() {
 
     // What was shown once stands in no log.
     let log = fs::read_to_string(place.path("serve.log")).unwrap();
-    for secret in [text(&operator, "password"), text(&token, "token"), &key, text(&made, "secret")] {
+    for secret in [text(&operator, "password"), text(&token, "token"), &key, text(&made, "secret_key")] {
         assert!(!log.contains(secret), "the log has a secret");
     }
 

@@ -2,11 +2,8 @@
 //!
 //! An `Instance` checks every invariant of its books when it is dropped.
 
-<<<<<<< HEAD
 mod auth;
-=======
 mod cli;
->>>>>>> cli
 mod gateway_routes;
 mod golden;
 mod operator;

@@ -3,10 +3,13 @@
 //! An `Instance` checks every invariant of its books when it is dropped.
 
 mod auth;
+mod beneficiary;
 mod cli;
 mod gateway_routes;
 mod golden;
 mod operator;
 mod permissions;
 mod questions;
+mod story;
 mod user;
+mod withdrawal;

@@ -47,12 +47,6 @@ impl<T> Page<T> {
         let data = self.data.into_iter().map(f).collect();
         Page { object: self.object, data, has_more: self.has_more, next_cursor: self.next_cursor }
     }
-
-    /// [`Page::map`] where showing a row takes another read.
-    pub fn try_map<O>(self, f: impl FnMut(T) -> Result<O>) -> Result<Page<O>> {
-        let data = self.data.into_iter().map(f).collect::<Result<_>>()?;
-        Ok(Page { object: self.object, data, has_more: self.has_more, next_cursor: self.next_cursor })
-    }
 }
 
 /// `limit`, from 1 to 100.

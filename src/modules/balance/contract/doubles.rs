@@ -129,4 +129,7 @@ impl UserContract for Users {
     fn set_password_hash(&self, _: &mut WriteTx, _: ClientId, _: UserId, _: String) -> Result<()> {
         unreachable!()
     }
+    fn show(&self, _: &ReadTx, _: ClientId, _: User) -> Result<crate::modules::user::contract::UserOut> {
+        unreachable!()
+    }
 }

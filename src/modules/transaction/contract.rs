@@ -103,8 +103,6 @@ refusals! {
     pub enum TransactionRefusal {
         /// The money would come back to where it left.
         SameAccount: Unprocessable "same_account" => "the two accounts are the same",
-        /// The two accounts are of different currencies.
-        CurrencyMismatch { found: String, wanted: String }: Unprocessable "currency_mismatch" => "{found}, wanted {wanted}",
         /// A transfer from the house, or to it, says why.
         ReasonRequired: Unprocessable "reason_required" => "say why in `reason`",
         /// The client does not let its users transfer to each other.

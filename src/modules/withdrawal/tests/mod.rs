@@ -5,6 +5,7 @@ mod create;
 mod doubles;
 mod lives;
 mod payout;
+mod rows;
 
 use std::{sync::Arc, time::Duration};
 

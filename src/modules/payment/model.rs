@@ -365,7 +365,8 @@ pub struct Setup {
 impl Gateway {
     /// Refuses `gateway_unavailable` with the first of `inactive`, `currency`, `min`, `max` that holds.
     pub fn check_takes(&self, amount: Amount) -> Result<()> {
-        let unavailable = |reason: &str| Err(PaymentRefusal::GatewayUnavailable { reason: reason.to_owned() }.into());
+        let unavailable =
+            |reason: &str| Err(PaymentRefusal::GatewayUnavailable { reason: reason.to_owned() }.into());
         if !self.is_active {
             return unavailable("inactive");
         }

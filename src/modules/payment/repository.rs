@@ -25,8 +25,8 @@ pub const PAYMENTS: Table<(ClientId, PaymentId), Payment> = Table::new("payment.
 pub const ATTEMPTS: Table<(ClientId, PaymentId, AttemptId), Attempt> = Table::new("payment.attempts");
 
 /// (client, payment, settlement) → money that came
-pub const SETTLEMENTS: Table<(ClientId, PaymentId, SettlementId), Settlement> = Table::new("payment.settlements")
-    .with_indexes(&[
+pub const SETTLEMENTS: Table<(ClientId, PaymentId, SettlementId), Settlement> =
+    Table::new("payment.settlements").with_indexes(&[
         // The credit key: (client, gateway, the gateway's reference) → the one time this money is counted.
         Index::lookup("payment.settlements_by_reference", |key, row| {
             vec![(key.0, row.gateway, row.reference.clone()).to_key()]

@@ -19,7 +19,8 @@ impl Adapter for Manual {
             ("{amount}", currency.show(request.amount.minor())),
             ("{currency}", currency.code.to_string()),
         ];
-        let instructions = parts.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value));
+        let instructions =
+            parts.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value));
         let notices = vec![Notice::AwaitsPayer];
         at_once(AttemptOutcome { instructions: Some(instructions), url: None, notices })
     }

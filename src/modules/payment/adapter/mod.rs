@@ -67,13 +67,25 @@ impl AttemptOutcome {
 pub enum Notice {
     AwaitsPayer,
     /// It is under way. `ask_after`: when it makes sense to ask again.
-    Processing { reference: String, ask_after: Option<Duration> },
+    Processing {
+        reference: String,
+        ask_after: Option<Duration>,
+    },
     /// Set aside for us, to be captured.
-    Authorized { reference: String },
-    Settled { reference: String, amount: Amount },
-    Declined { reason: String },
+    Authorized {
+        reference: String,
+    },
+    Settled {
+        reference: String,
+        amount: Amount,
+    },
+    Declined {
+        reason: String,
+    },
     /// Nobody can say: the gateway did not answer, or not in time.
-    Unknown { reason: String },
+    Unknown {
+        reason: String,
+    },
 }
 
 /// The adapter of each kind.

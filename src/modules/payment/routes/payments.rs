@@ -194,12 +194,8 @@ pub struct AttemptOut {
     version: u64,
 }
 
-const TELLING: &[&str] = &[
-    "payment_expired",
-    "attempt_open",
-    "invalid_state_transition",
-    "gateway_unavailable",
-];
+const TELLING: &[&str] =
+    &["payment_expired", "attempt_open", "invalid_state_transition", "gateway_unavailable"];
 
 pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
     let [charging, canceling, marking, approving, rejecting, failing, resolving] =
@@ -207,11 +203,13 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
     let [initiating, retrying, capturing] = [(); 3].map(|()| service.clone());
     vec![
         get("/payments").about("List payments, newest first").own("payments.view").lists(list),
-        get("/payments/{id}").about("Show a payment").own("payments.view").reads(|tx, call: &Call<PaymentId>| {
-            let case = Case::load(tx, call.caller.client()?, call.path)?;
-            call.caller.may_reach(case.payment.user)?;
-            Ok(out(&case, &call.caller))
-        }),
+        get("/payments/{id}").about("Show a payment").own("payments.view").reads(
+            |tx, call: &Call<PaymentId>| {
+                let case = Case::load(tx, call.caller.client()?, call.path)?;
+                call.caller.may_reach(case.payment.user)?;
+                Ok(out(&case, &call.caller))
+            },
+        ),
         get("/payments/{id}/attempts").about("List the attempts of a payment").own("payments.view").lists(
             |tx, call: &Call<PaymentId, AttemptQuery>| {
                 let case = Case::load(tx, call.caller.client()?, call.path)?;
@@ -231,7 +229,9 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
                 "payment_external_id_taken",
                 "gateway_unavailable",
             ])
-            .example(json!({ "amount": "25.00", "currency": "USD", "user_id": "usr_01h455vb4pex5vsknk084sn02q" }))
+            .example(
+                json!({ "amount": "25.00", "currency": "USD", "user_id": "usr_01h455vb4pex5vsknk084sn02q" }),
+            )
             .writes(move |tx, call: &Call<(), PaymentIn>| {
                 charging.charge(tx, call).map(|it| out(&it, &call.caller))
             }),

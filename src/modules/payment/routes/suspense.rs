@@ -57,10 +57,19 @@ pub struct SuspenseOut {
 
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
-        get("/suspense").about("List money that came and belongs to no open payment").needs("suspense.view_any").lists(
-            |tx, call: &Call<(), SuspenseQuery>| {
-                let SuspenseQuery { limit, cursor, currency, gateway_id, payment_id, created_from, created_to } =
-                    &call.input;
+        get("/suspense")
+            .about("List money that came and belongs to no open payment")
+            .needs("suspense.view_any")
+            .lists(|tx, call: &Call<(), SuspenseQuery>| {
+                let SuspenseQuery {
+                    limit,
+                    cursor,
+                    currency,
+                    gateway_id,
+                    payment_id,
+                    created_from,
+                    created_to,
+                } = &call.input;
                 let filters = (currency, gateway_id, payment_id, created_from, created_to);
                 let paging = Paging::new(*limit, cursor, filters);
                 let keep = |it: &Settlement| {
@@ -72,8 +81,7 @@ pub fn endpoints() -> Vec<Endpoint> {
                 let client = call.caller.client()?;
                 let page = page_by(tx, &SETTLEMENTS, "payment.suspense", &client, &paging, keep)?;
                 Ok(page.map(|((_, _, id), row)| out(id, row)))
-            },
-        ),
+            }),
     ]
 }
 

@@ -27,11 +27,7 @@ use crate::{
 
 impl Payments {
     /// Refuses `currency_inactive`, `gateway_external_id_taken`.
-    pub fn add_gateway(
-        &self,
-        tx: &mut WriteTx,
-        call: &Call<(), GatewayIn>,
-    ) -> Result<(GatewayId, Gateway)> {
+    pub fn add_gateway(&self, tx: &mut WriteTx, call: &Call<(), GatewayIn>) -> Result<(GatewayId, Gateway)> {
         let (client, input) = (call.caller.client()?, &call.input);
         check_length("name", &input.name, 60)?;
         check_slug(&input.slug)?;
@@ -45,7 +41,9 @@ impl Payments {
         if let Some(external_id) = &input.external_id {
             check_length("external_id", external_id, 100)?;
             let key = (client, external_id.clone());
-            if let Some(((_, existing_id), _)) = tx.find(&GATEWAYS, "payment.gateways_by_external_id", &key)? {
+            if let Some(((_, existing_id), _)) =
+                tx.find(&GATEWAYS, "payment.gateways_by_external_id", &key)?
+            {
                 return Err(PaymentRefusal::GatewayExternalIdTaken { existing_id }.into());
             }
         }

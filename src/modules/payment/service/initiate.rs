@@ -52,7 +52,9 @@ impl Payments {
         return_url: Option<String>,
     ) -> Result<Claim<Told, Try>> {
         if return_url.as_ref().is_some_and(|it| !it.starts_with("https://") && !it.starts_with("http://")) {
-            return Err(Flaw::new("return_url", "invalid_format", "must begin with https:// or http://").into());
+            return Err(
+                Flaw::new("return_url", "invalid_format", "must begin with https:// or http://").into()
+            );
         }
         let mut case = Case::load(tx, caller.client()?, payment)?;
         caller.may_reach(case.payment.user)?;

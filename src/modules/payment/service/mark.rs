@@ -34,7 +34,8 @@ impl Payments {
         check_length("reason", &input.reason, 500)?;
         let asked = case.payment.amount.currency();
         let is_asked = input.currency == asked.code;
-        let currency = if is_asked { asked } else { self.currencies.active(tx, case.client, input.currency)? };
+        let currency =
+            if is_asked { asked } else { self.currencies.active(tx, case.client, input.currency)? };
         let money = Money {
             reference: input.reference.clone(),
             amount: input.amount.positive("amount", currency)?,
@@ -104,9 +105,7 @@ impl Payments {
         let Some(said) = case.payment.said.take() else {
             return Err(case.refused_by_review("approve").into());
         };
-        if let Some((payment_id, _)) =
-            settlement_of(tx, case.client, attempt.row.gateway, &said.reference)?
-        {
+        if let Some((payment_id, _)) = settlement_of(tx, case.client, attempt.row.gateway, &said.reference)? {
             return Err(PaymentRefusal::ReferenceUsed { payment_id }.into());
         }
 

@@ -66,12 +66,22 @@ pub struct Case {
 
 /// What became of a payment.
 enum News {
-    Settled { attempt: AttemptId, gateway: GatewayId, reference: String },
-    Failed { reason: String },
+    Settled {
+        attempt: AttemptId,
+        gateway: GatewayId,
+        reference: String,
+    },
+    Failed {
+        reason: String,
+    },
     Expired,
-    Conflicted { reason: String },
+    Conflicted {
+        reason: String,
+    },
     /// Money came that the payment has no use for; it is in suspense.
-    Late { reason: String },
+    Late {
+        reason: String,
+    },
 }
 
 impl Case {

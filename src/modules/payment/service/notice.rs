@@ -27,8 +27,8 @@ use crate::{
             adapter::Notice,
             contract::{GatewayKind, PaidState, PaymentStatus, Review, SettlementId},
             model::{
-                AttemptEvent, AttemptStatus, MOST_ATTEMPTS, PAYMENT, PaymentEvent, Place, Said, Settlement, compare,
-                patience,
+                AttemptEvent, AttemptStatus, MOST_ATTEMPTS, PAYMENT, PaymentEvent, Place, Said, Settlement,
+                compare, patience,
             },
             repository::SETTLEMENTS,
         },
@@ -164,7 +164,8 @@ impl Payments {
             return self.conflict(tx, caller, case, attempt, money, &reason);
         }
         self.keep(tx, case, attempt, &money)?;
-        let is_all = case.payment.received.minor() >= asked.minor() || !payer_chooses_amount(attempt.row.kind);
+        let is_all =
+            case.payment.received.minor() >= asked.minor() || !payer_chooses_amount(attempt.row.kind);
         if is_all {
             return self.credit(tx, caller, case, attempt);
         }
@@ -178,7 +179,13 @@ impl Payments {
     }
 
     /// Counts money for its payment; where it goes is decided next.
-    pub(super) fn keep(&self, tx: &mut WriteTx, case: &mut Case, attempt: &mut Try, money: &Money) -> Result<()> {
+    pub(super) fn keep(
+        &self,
+        tx: &mut WriteTx,
+        case: &mut Case,
+        attempt: &mut Try,
+        money: &Money,
+    ) -> Result<()> {
         self.note(tx, case, attempt, money, Place::Waiting, None)?;
         attempt.row.reference = Some(money.reference.clone());
         case.payment.received = case.payment.received.plus(money.amount)?;
@@ -322,7 +329,13 @@ impl Payments {
         Ok(())
     }
 
-    fn book_suspense(&self, tx: &mut WriteTx, case: &Case, gateway: [u8; 16], amount: Amount) -> Result<EntryId> {
+    fn book_suspense(
+        &self,
+        tx: &mut WriteTx,
+        case: &Case,
+        gateway: [u8; 16],
+        amount: Amount,
+    ) -> Result<EntryId> {
         let currency = amount.currency();
         let clearing = Account::house(HouseAccount::Clearing(gateway), currency);
         let suspense = Account::house(HouseAccount::Suspense, currency);

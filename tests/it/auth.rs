@@ -157,7 +157,7 @@ async fn an_account_is_locked_known_or_not_and_the_lock_ends() {
     let known = login(&coffer, "Ann@example.com", PASSWORD).await.refused(429, "account_locked");
     let unknown = login(&coffer, "nobody@example.com", PASSWORD).await;
     assert_eq!(seen(&known), seen(&unknown));
-    assert_eq!(known.headers["retry-after"], "901");
+    assert_eq!(known.headers["retry-after"], "900");
 
     coffer.advance(Duration::from_secs(15 * 60 - 1)).await;
     login(&coffer, "ann@example.com", PASSWORD).await.refused(429, "account_locked");

@@ -20,7 +20,11 @@ async fn deposit(coffer: &Instance, user: &str, amount: &str, reference: &str) {
     let payment = funding.body["payment_id"].as_str().unwrap();
     let gateway = json!({ "gateway_id": coffer.credentials().manual_gateway });
     let attempt = key.post(&format!("/payments/{payment}/initiate"), gateway).await.expect(200);
-    assert!(attempt.body.to_string().contains(payment), "the instructions name the payment: {}", attempt.body);
+    assert!(
+        attempt.body.to_string().contains(payment),
+        "the instructions name the payment: {}",
+        attempt.body
+    );
     let paid = json!({ "reference": reference, "amount": amount, "currency": "USD", "reason": "statement of 2 January" });
     key.post(&format!("/payments/{payment}/mark-paid"), paid).await.expect(200);
     let funding = key.get(&format!("/fundings/{}", funding.id())).await.expect(200);
@@ -65,7 +69,8 @@ async fn money_comes_in_is_booked_and_goes_out() {
     assert_eq!(balance(&coffer, &ann).await, json!(["298.00", "298.00", "0.00"]));
 
     // The statement adds up, and the books prove themselves.
-    let statement = key.get(&format!("/balances/statement?user_id={ann}&currency=USD&limit=100")).await.expect(200);
+    let statement =
+        key.get(&format!("/balances/statement?user_id={ann}&currency=USD&limit=100")).await.expect(200);
     let cents = |text: &Value| text.as_str().unwrap().replace('.', "").parse::<i64>().unwrap();
     let lines = statement.body["data"].as_array().unwrap();
     let moved: i64 = lines.iter().map(|it| cents(&it["amount"])).sum();

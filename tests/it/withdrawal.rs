@@ -65,11 +65,7 @@ async fn a_user_withdraws_its_own_money_to_its_own_beneficiary() {
     coffer.new_events();
     let body = json!({ "amount": "60.00", "currency": "USD", "beneficiary_id": beneficiary.id() });
     let made = session.post("/withdrawals", body.clone()).await.expect(201);
-    assert_eq!(coffer.new_events(), [
-        "transaction.created",
-        "withdrawal.requested",
-        "withdrawal.approved"
-    ]);
+    assert_eq!(coffer.new_events(), ["transaction.created", "withdrawal.requested", "withdrawal.approved"]);
     assert_eq!(made.body["user_id"], user.as_str());
     assert_eq!(made.body["method"], bank());
     assert_eq!(held(&coffer, &user).await, ("40.00".into(), "60.00".into()));
@@ -154,14 +150,10 @@ async fn all_that_is_wrong_with_a_method_is_said_at_once() {
     let refused = coffer.key().post("/withdrawals", body).await.refused(422, "amount_format");
     let errors = refused.body["errors"].as_array().unwrap().iter();
     let params: Vec<&str> = errors.map(|it| it["param"].as_str().unwrap()).collect();
-    assert_eq!(params, [
-        "amount",
-        "method.bank",
-        "method.holder",
-        "method.iban",
-        "method.swift",
-        "method.memo"
-    ]);
+    assert_eq!(
+        params,
+        ["amount", "method.bank", "method.holder", "method.iban", "method.swift", "method.memo"]
+    );
 }
 
 #[tokio::test]
@@ -170,7 +162,8 @@ async fn a_rehearsal_checks_everything_and_holds_nothing() {
     let (user, _) = person(&coffer, "ann", &[]).await;
     credit(&coffer, &user, "100.00").await;
     coffer.new_events();
-    let rehearsed = coffer.key().post("/withdrawals?dry_run=true", cash_out(&user, "50.00")).await.expect(200);
+    let rehearsed =
+        coffer.key().post("/withdrawals?dry_run=true", cash_out(&user, "50.00")).await.expect(200);
     assert_eq!((&rehearsed.body["id"], &rehearsed.body["status"]), (&Value::Null, &json!("approved")));
     let broke = coffer.key().post("/withdrawals?dry_run=true", cash_out(&user, "500.00")).await;
     broke.refused(422, "insufficient_funds");
@@ -184,12 +177,9 @@ async fn the_sandbox_decides_by_the_last_decimals() {
     let (user, _) = person(&coffer, "ann", &[]).await;
     credit(&coffer, &user, "1000.00").await;
     let gateway = json!({ "gateway_id": coffer.credentials().sandbox_gateway });
-    for (amount, wanted) in [
-        ("50.00", "completed"),
-        ("50.01", "failed"),
-        ("50.02", "needs_reconciliation"),
-        ("50.03", "sent"),
-    ] {
+    for (amount, wanted) in
+        [("50.00", "completed"), ("50.01", "failed"), ("50.02", "needs_reconciliation"), ("50.03", "sent")]
+    {
         let made = coffer.key().post("/withdrawals", cash_out(&user, amount)).await.expect(201);
         coffer.new_events();
         let path = format!("/withdrawals/{}/process", made.id());
@@ -221,13 +211,17 @@ async fn paid_by_hand_confirmed_and_returned() {
     assert_eq!(sent.body["status"], "sent");
     let reference = json!({ "reference": "E2E-1" });
     let completed = staff.post(&format!("{path}/complete"), reference.clone()).await.expect(200);
-    assert_eq!((&completed.body["status"], &completed.body["reference"]), (&json!("completed"), &json!("E2E-1")));
+    assert_eq!(
+        (&completed.body["status"], &completed.body["reference"]),
+        (&json!("completed"), &json!("E2E-1"))
+    );
     // The same again changes nothing; another reference is another thing.
     staff.post(&format!("{path}/complete"), reference).await.expect(200);
     let other = staff.post(&format!("{path}/complete"), json!({ "reference": "E2E-2" })).await;
     other.refused(409, "invalid_state_transition");
     assert_eq!(held(&coffer, &user).await, ("49.00".into(), "0.00".into()));
-    let returned = staff.post(&format!("{path}/return"), json!({ "reason": "account closed" })).await.expect(200);
+    let returned =
+        staff.post(&format!("{path}/return"), json!({ "reason": "account closed" })).await.expect(200);
     assert_eq!(returned.body["status"], "returned");
     assert_eq!(held(&coffer, &user).await, ("99.00".into(), "0.00".into()), "the fee is kept");
 }

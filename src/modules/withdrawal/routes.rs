@@ -9,7 +9,7 @@ use super::{
     contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus, WithdrawalType},
     method::{Line, Method},
     model::{Beneficiary, Policy, Purpose, Vote, WITHDRAWAL, Withdrawal},
-    repository::{BENEFICIARIES, BENEFICIARIES_BY_USER, BY_USER, WITHDRAWALS},
+    repository::{BENEFICIARIES, BENEFICIARIES_BY_USER, BY_USER, OPEN_BY_STATUS, WITHDRAWALS, open_key},
     service::Withdrawals,
 };
 use crate::kernel::{
@@ -461,9 +461,13 @@ fn list(service: &Withdrawals, tx: &ReadTx, call: &Call<(), WithdrawalQuery>) ->
             && query.currency.is_none_or(|code| it.amount.currency().code == code)
             && created_within(it.created_at, query.created_from, query.created_to)
     };
-    let page = match user {
-        Some(user) => page_by(tx, &WITHDRAWALS, BY_USER, &(client, user), &paging, keep)?,
-        None => page(tx, &WITHDRAWALS, &client, &paging, keep)?,
+    let open = query.status.filter(|it| it.holds_money());
+    let page = match (user, open) {
+        (Some(user), _) => page_by(tx, &WITHDRAWALS, BY_USER, &(client, user), &paging, keep)?,
+        (None, Some(status)) => {
+            page_by(tx, &WITHDRAWALS, OPEN_BY_STATUS, &open_key(client, status), &paging, keep)?
+        }
+        (None, None) => page(tx, &WITHDRAWALS, &client, &paging, keep)?,
     };
     let policy = service.policy(tx, client)?;
     Ok(page.map(|(_, it)| WithdrawalOut::of(&it, &policy)))

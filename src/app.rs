@@ -146,24 +146,31 @@ impl App {
         router(&self.kernel)
     }
 
-    /// Listens as configured until `stop` turns true, and on the local socket of the command line beside it.
+    /// The local socket of the command line, bound; none where the data is in memory.
+    pub fn bind_local(&self) -> Result<Option<server::Listener>, StartError> {
+        if self.kernel.is_ephemeral {
+            return Ok(None);
+        }
+        let path = self.kernel.config.socket_path();
+        let bound = server::Listener::bind_local(&path);
+        bound.map(Some).map_err(|error| StartError::Listen(path.display().to_string(), error))
+    }
+
+    /// Answers at both listeners until `stop` turns true.
     pub async fn serve(
         &self,
         listener: server::Listener,
+        local: Option<server::Listener>,
         stop: watch::Receiver<bool>,
-    ) -> Result<(), StartError> {
-        let config = &self.kernel.config;
-        let serving = server::serve(listener, self.router(), config.server.clone(), false, stop.clone());
-        if self.kernel.is_ephemeral {
-            serving.await;
-            return Ok(());
+    ) {
+        let config = &self.kernel.config.server;
+        let serve = |listener, is_admin| {
+            server::serve(listener, self.router(), config.clone(), is_admin, stop.clone())
+        };
+        match local {
+            None => serve(listener, false).await,
+            Some(local) => drop(tokio::join!(serve(listener, false), serve(local, true))),
         }
-        let path = config.socket_path();
-        let local = server::Listener::bind_local(&path);
-        let local = local.map_err(|error| StartError::Listen(path.display().to_string(), error))?;
-        let admin = server::serve(local, self.router(), config.server.clone(), true, stop);
-        tokio::join!(serving, admin);
-        Ok(())
     }
 
     /// Stops the worker and closes the database. Also when dropped.

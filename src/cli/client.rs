@@ -47,8 +47,7 @@ pub struct Named {
     client: String,
 }
 
-const FIELDS: &[&str] =
-    &["id", "name", "slug", "mode", "status", "is_active", "default_currency", "created_at"];
+const FIELDS: &[&str] = &["id", "name", "slug", "mode", "is_active", "default_currency", "created_at"];
 
 impl Client {
     pub async fn run(self, context: &Context) -> Result<Answer, Failure> {

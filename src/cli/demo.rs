@@ -15,7 +15,7 @@ use super::{
     exit::Failure,
     local::Backend,
     operator::random_password,
-    serve::{bind, public_url, until_stopped},
+    serve::{Listeners, public_url, until_stopped},
     sown::{SignIn, Sown, sow_once},
 };
 use crate::{
@@ -45,20 +45,20 @@ impl Demo {
         }
         let config = context.load(&beneath)?.config;
         super::log(&config.log);
-        let listener = bind(&config).await?;
         if !config.storage.path.exists() {
             eprintln!("Living through {DAYS} days, once …");
         }
         let begin = Clock::System.now().before(DAY * DAYS as u32);
         let (app, sown) = sow_once(&config, Clock::manual(begin), async |app| live(app, begin).await).await?;
-        let url = public_url(&config, &listener.address().map_err(Failure::fault)?);
+        let listeners = Listeners::bind(&app).await?;
+        let url = public_url(&config, &listeners.address);
         if context.json {
             print_line(&url, &sown);
         } else {
             let data = config.storage.path.display().to_string();
             welcome(&url, &data, &sown, "/withdrawals?status=pending_review");
         }
-        until_stopped(app, listener, std::future::pending()).await
+        until_stopped(app, listeners, std::future::pending()).await
     }
 }
 
@@ -204,20 +204,20 @@ impl House {
     async fn live_a_day(&mut self, story: &Story, day: u64) -> Result<(), Failure> {
         story.pass_minutes(7 * 60 + chance(day, 0) % 90);
         // Somebody joins every fourth day.
-        if day % 4 == 0 && self.customers.len() < self.cast.customers.len() {
+        if day.is_multiple_of(4) && self.customers.len() < self.cast.customers.len() {
             self.welcome(story).await?;
         }
         for (place, user) in self.customers.iter().enumerate() {
             let luck = |what: u64| chance(day, 10 * (place as u64 + 1) + what);
-            if luck(0) % 9 == 0 || self.joined(place) == day {
+            if luck(0).is_multiple_of(9) || self.joined(place) == day {
                 self.deposit(story, user, 5_000 + 50 * (luck(1) % 1_900), luck(2) % 5 < 3).await?;
             }
             let available = self.available(story, user).await?;
-            if luck(3) % 11 == 0 && available > 20_000 {
+            if luck(3).is_multiple_of(11) && available > 20_000 {
                 let cents = (2_000 + 100 * (luck(4) % 400)).min(available / 2);
                 self.withdraw_at_once(story, user, cents).await?;
             }
-            if luck(5) % 13 == 0 && available > 6_000 && self.customers.len() > 1 {
+            if luck(5).is_multiple_of(13) && available > 6_000 && self.customers.len() > 1 {
                 let other = &self.customers[(place + 1) % self.customers.len()];
                 self.transfer(story, user, other, 500 + 25 * (luck(6) % 100)).await?;
             }

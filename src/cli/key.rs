@@ -11,7 +11,7 @@ pub enum Key {
     Create(Create),
     /// List the keys of a client
     List(Of),
-    /// Replace a key by a new one, which is shown once; the old one stays good for a while
+    /// Replace a key's text; the new one is shown once, the old one stays good for a while
     Rotate(Rotate),
     /// Make a key useless at once
     Revoke(One),
@@ -36,7 +36,7 @@ pub struct One {
 pub struct Rotate {
     #[command(flatten)]
     one: One,
-    /// Seconds the old key stays good; the server's default unless given
+    /// Seconds the old text stays good: a day unless given, 0 ends it at once
     #[arg(long, value_name = "SECONDS")]
     grace_s: Option<u64>,
 }
@@ -75,10 +75,10 @@ const FIELDS: &[&str] = &[
     "scopes",
     "ip_allow_list",
     "expires_at",
+    "previous_valid_until",
     "created_at",
-    "secret",
-    "token",
-    "key",
+    "secret_key",
+    "publishable_key",
 ];
 const SHOWN_ONCE: &str = "\nThe key is shown only now: keep it.";
 

@@ -16,6 +16,7 @@ use axum::{Router, body::Body};
 use http_body_util::BodyExt as _;
 use hyper::{Method, Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -23,7 +24,7 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use super::exit::{FAULT, Failure, INPUT_OUTPUT, NO_PERMISSION, TRY_AGAIN, UNAVAILABLE};
+use super::exit::{FAULT, Failure, INPUT_OUTPUT, NO_PERMISSION, REFUSED, TRY_AGAIN, UNAVAILABLE};
 use crate::{
     app::{App, StartError, router},
     config::Config,
@@ -63,8 +64,10 @@ impl Backend {
         if let Some(socket) = running(&config).await? {
             return Ok(socket);
         }
-        let app = App::open(config, create, Clock::System)?;
-        Ok(Backend::Here { router: app.router(), _app: Some(Box::new(app)) })
+        match App::open(config.clone(), create, Clock::System) {
+            Ok(app) => Ok(Backend::Here { router: app.router(), _app: Some(Box::new(app)) }),
+            Err(error) => started_meanwhile(&config, error.into()).await,
+        }
     }
 
     /// For commands that only look: without a server the file is opened for reading, and nothing in it changes. After
@@ -73,8 +76,10 @@ impl Backend {
         if let Some(socket) = running(&config).await? {
             return Ok(socket);
         }
-        let kernel = Arc::new(inspect(config, recover)?);
-        Ok(Backend::Here { router: router(&kernel), _app: None })
+        match inspect(config.clone(), recover) {
+            Ok(kernel) => Ok(Backend::of(&Arc::new(kernel))),
+            Err(failure) => started_meanwhile(&config, failure).await,
+        }
     }
 
     /// To the server in this process.
@@ -117,15 +122,13 @@ impl Backend {
         if id_or_slug.starts_with("cli_") {
             return Ok(id_or_slug.to_owned());
         }
-        let clients = self.list("/clients", None, usize::MAX).await?;
-        let clients = clients["data"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let found = clients.iter().find(|it| it["slug"] == id_or_slug).and_then(|it| it["id"].as_str());
+        let q = utf8_percent_encode(id_or_slug, NON_ALPHANUMERIC);
+        let clients = self.list(&format!("/clients?q={q}"), None, usize::MAX).await?;
+        let mut clients = clients["data"].as_array().map(Vec::as_slice).unwrap_or_default().iter();
+        let found = clients.find(|it| it["slug"] == id_or_slug).and_then(|it| it["id"].as_str());
         found.map(str::to_owned).ok_or_else(|| {
-            let slugs: Vec<&str> = clients.iter().filter_map(|it| it["slug"].as_str()).collect();
-            let known = if slugs.is_empty() { "none".to_owned() } else { slugs.join(", ") };
-            let message =
-                format!("there is no client {id_or_slug}; known: {known}. See `coffer client list`");
-            Failure::new(super::exit::REFUSED, "not_found", message)
+            let message = format!("there is no client {id_or_slug}: `coffer client list` shows all");
+            Failure::new(REFUSED, "not_found", message)
         })
     }
 }
@@ -252,6 +255,14 @@ async fn running(config: &Config) -> Result<Option<Backend>, Failure> {
         Ok(_) => Ok(Some(Backend::Socket(path))),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
         Err(error) => Err(unreachable(path.display(), &error)),
+    }
+}
+
+/// A server that has the file open but was not heard a moment ago was just starting.
+async fn started_meanwhile(config: &Config, failure: Failure) -> Result<Backend, Failure> {
+    match running(config).await? {
+        Some(socket) if failure.exit == UNAVAILABLE => Ok(socket),
+        _ => Err(failure),
     }
 }
 

@@ -58,7 +58,7 @@ pub enum Token {
     List,
 }
 
-const FIELDS: &[&str] = &["id", "email", "status", "created_at", "password"];
+const FIELDS: &[&str] = &["id", "email", "created_at", "password"];
 const TOKEN_FIELDS: &[&str] = &["id", "name", "status", "expires_at", "created_at", "token"];
 
 impl Operator {
@@ -73,12 +73,13 @@ impl Operator {
                 let (password, is_made) = it.password()?;
                 let body = json!({ "email": it.email, "password": password });
                 let operator =
-                    context.changing().await?.post("/operators/reset-password", body).send().await?;
+                    context.changing().await?.post("/operator/operators/reset-password", body).send().await?;
                 Ok(with_password(operator, is_made.then_some(password)))
             }
             Operator::List => {
-                let operators = context.reading().await?.list("/operators", None, usize::MAX).await?;
-                let columns = ["id", "email", "status", "created_at"];
+                let operators =
+                    context.reading().await?.list("/operator/operators", None, usize::MAX).await?;
+                let columns = ["id", "email", "created_at"];
                 Ok(Answer::list(
                     operators,
                     &columns,
@@ -108,7 +109,7 @@ impl Token {
             }
             Token::List => {
                 let tokens = context.reading().await?.list("/operator/tokens", None, usize::MAX).await?;
-                let columns = ["id", "name", "status", "expires_at", "last_used_at", "created_at"];
+                let columns = ["id", "name", "status", "operator_id", "expires_at", "created_at"];
                 Ok(Answer::list(tokens, &columns, "No tokens."))
             }
         }
@@ -142,20 +143,20 @@ impl WithPassword {
 pub async fn setup_link(context: &Context) -> Result<Answer, Failure> {
     let config = context.config()?;
     let url = public_url(&config, &config.server.listen.to_string());
-    let (link, expires_at) = make_setup_link(&context.founding().await?, &url).await?;
-    let text = format!("{link}\n\nIt works once, until {expires_at}.");
-    Ok(Answer::new(json!({ "url": link, "expires_at": expires_at }), text))
+    let link = make_setup_link(&context.founding().await?, &url).await?;
+    let text = format!("{link}\n\nIt works once, within 30 minutes; links made before are void.");
+    Ok(Answer::new(json!({ "url": link }), text))
 }
 
-pub async fn make_setup_link(backend: &Backend, url: &str) -> Result<(String, String), Failure> {
-    let made = backend.post("/operator/setup-links", json!({})).send().await?;
-    let text = |name: &str| made[name].as_str().unwrap_or_default().to_owned();
-    Ok((format!("{url}/setup#{}", text("setup_token")), text("expires_at")))
+pub async fn make_setup_link(backend: &Backend, url: &str) -> Result<String, Failure> {
+    let made = backend.post("/operator/setup-link", json!({})).send().await?;
+    // Behind a # it is not sent along when the page is fetched, so no proxy's log has it.
+    Ok(format!("{url}/setup#{}", made["setup_token"].as_str().unwrap_or_default()))
 }
 
 /// Makes an operator, and claims the installation if nobody has.
 pub async fn create(backend: &Backend, email: &str, password: &str) -> Result<Value, Failure> {
-    backend.post("/operators", json!({ "email": email, "password": password })).send().await
+    backend.post("/operator/operators", json!({ "email": email, "password": password })).send().await
 }
 
 /// 130 random bits, in letters nobody confuses.

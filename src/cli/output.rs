@@ -31,6 +31,12 @@ impl Answer {
         Answer::new(value, text)
     }
 
+    /// With another JSON than the table was made of.
+    pub fn saying(mut self, value: Value) -> Answer {
+        self.value = value;
+        self
+    }
+
     pub fn exits(mut self, exit: u8) -> Answer {
         self.exit = exit;
         self
@@ -63,7 +69,7 @@ pub fn lines<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
 fn table(rows: &[Value], columns: &[&str]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(columns.iter().map(|it| it.to_uppercase().replace('_', " ").replace('.', " ")));
+    table.set_header(columns.iter().map(|it| it.to_uppercase().replace(['_', '.'], " ")));
     for row in rows {
         table.add_row(columns.iter().map(|it| inside(row, it).map(cell).unwrap_or_default()));
     }

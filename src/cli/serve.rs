@@ -1,8 +1,11 @@
 //! `coffer serve`: the server, until it is told to stop.
 
-use std::{future::Future, io::IsTerminal as _};
+use std::{
+    future::Future,
+    io::{IsTerminal as _, Write as _},
+};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -13,6 +16,7 @@ use super::{
     exit::{FAULT, Failure},
     local::Backend,
     operator,
+    output::Answer,
 };
 use crate::{
     app::{App, StartError},
@@ -24,25 +28,41 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     let config = context.config()?;
     super::log(&config.log);
     let app = App::open(config.clone(), true, Clock::System)?;
-    let listener = bind(&config).await?;
-    let address = listener.address().map_err(Failure::fault)?;
+    let listeners = Listeners::bind(&app).await?;
+    let address = listeners.address.clone();
     if !is_claimed(&app) {
         claim_from(&config, &app).await?;
     }
     tracing::info!(address, data = %config.storage.path.display(), "Serving {} on {address}", config.storage.path.display());
+    if context.json {
+        Answer::new(json!({ "url": public_url(&config, &address), "pid": std::process::id() }), "")
+            .print(true);
+    }
     if !is_claimed(&app) {
         invite(&app, &public_url(&config, &address)).await?;
     }
-    until_stopped(app, listener, std::future::pending()).await
+    until_stopped(app, listeners, std::future::pending()).await
 }
 
-pub async fn bind(config: &Config) -> Result<Listener, Failure> {
-    let listen = &config.server.listen;
-    let bound = Listener::bind(listen).await;
-    bound.map_err(|error| StartError::Listen(listen.to_string(), error).into())
+/// Where a server is reached, bound before anybody is told that it is ready.
+pub struct Listeners {
+    http: Listener,
+    /// Of the command line.
+    local: Option<Listener>,
+    /// With the port that was really bound.
+    pub address: String,
 }
 
-/// The address people type, with the port that was really bound.
+impl Listeners {
+    pub async fn bind(app: &App) -> Result<Listeners, Failure> {
+        let listen = &app.kernel().config.server.listen;
+        let http = Listener::bind(listen).await;
+        let http = http.map_err(|error| StartError::Listen(listen.to_string(), error))?;
+        Ok(Listeners { address: http.address().map_err(Failure::fault)?, http, local: app.bind_local()? })
+    }
+}
+
+/// The address people type. `address` has the port that was really bound.
 pub fn public_url(config: &Config, address: &str) -> String {
     match (&config.server.public_url, &config.server.listen) {
         (Some(url), _) => url.trim_end_matches('/').to_owned(),
@@ -59,16 +79,16 @@ pub fn public_url(config: &Config, address: &str) -> String {
 /// ends the process at once.
 pub async fn until_stopped(
     mut app: App,
-    listener: Listener,
+    listeners: Listeners,
     enough: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
     let store = app.kernel().store.clone();
     let failure = {
-        let mut serving = std::pin::pin!(app.serve(listener, stopped));
+        let mut serving = std::pin::pin!(app.serve(listeners.http, listeners.local, stopped));
         let failure = tokio::select! {
-            ended = &mut serving => return Ok(ended?),
+            () = &mut serving => return Ok(()),
             name = signals.next() => {
                 tracing::info!("Stopping: {name}");
                 None
@@ -78,7 +98,7 @@ pub async fn until_stopped(
         };
         let _ = stop.send(true);
         tokio::select! {
-            ended = &mut serving => ended?,
+            () = &mut serving => {}
             _ = signals.next() => std::process::exit(130),
         }
         failure
@@ -140,9 +160,8 @@ async fn invite(app: &App, url: &str) -> Result<(), Failure> {
         tracing::warn!("Nobody has claimed this installation: run `coffer setup-link`");
         return Ok(());
     }
-    let (link, _) = operator::make_setup_link(&Backend::of(app.kernel()), url).await?;
-    println!(
-        "\nThis installation is new. Open this link within 30 minutes to become its operator:\n\n  {link}\n"
-    );
+    let link = operator::make_setup_link(&Backend::of(app.kernel()), url).await?;
+    let advice = "This installation is new. Open this link within 30 minutes to become its operator:";
+    let _ = writeln!(std::io::stdout(), "\n{advice}\n\n  {link}\n");
     Ok(())
 }

@@ -114,7 +114,7 @@ async fn renew(backend: &Backend) -> Result<Sown, Failure> {
     let make = async |kind: &str, scopes: &[&str]| -> Result<String, Failure> {
         let body = json!({ "name": format!("renewed {kind}"), "kind": kind, "scopes": scopes });
         let key = backend.post("/api-keys", body).client(Some(&client_id)).send().await?;
-        Ok(key["token"].as_str().unwrap_or_default().to_owned())
+        Ok(key[format!("{kind}_key")].as_str().unwrap_or_default().to_owned())
     };
     let secret_key = make("secret", &["*:read", "*:write", "*:approve"]).await?;
     let publishable_key = make("publishable", &[]).await?;

@@ -96,6 +96,12 @@ pub trait Id: Copy + fmt::Display {
     fn bytes(&self) -> [u8; 16];
 }
 
+/// When an id was made, in milliseconds since 1970.
+pub fn millis(id: &impl Id) -> i64 {
+    let bits = u128::from_be_bytes(id.bytes());
+    (bits >> 80) as i64 // 48 bits
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of this type")]
 pub struct NotAnId;

@@ -176,8 +176,13 @@ async fn an_account_is_locked_known_or_not_and_the_lock_ends() {
 async fn guesses_sent_at_once_get_no_further_than_guesses_in_a_row() {
     let coffer = Instance::start().await;
     coffer.publishable().post("/auth/register", ann()).await.expect(201);
-    let guesses = (0..20).map(|_| login(&coffer, "ann@example.com", "a wrong password"));
-    let answers = futures_util::future::join_all(guesses).await;
+    let mut guesses = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let publishable = coffer.publishable();
+        let body = json!({ "email": "ann@example.com", "password": "a wrong password" });
+        guesses.spawn(async move { publishable.post("/auth/login", body).await });
+    }
+    let answers = guesses.join_all().await;
     let with = |status| answers.iter().filter(|it| it.status == status).count();
     assert_eq!((with(401), with(429)), (5, 15));
 }
@@ -298,17 +303,21 @@ async fn what_is_done_to_a_user_holds_from_the_next_request_on() {
 #[tokio::test]
 async fn a_frozen_member_of_staff_decides_nothing() {
     let coffer = Instance::start().await;
-    let staff = json!({
-        "email": "staff@example.com", "password": PASSWORD, "first_name": "S", "last_name": "T",
-        "roles": ["moderator"],
-    });
     let inside = coffer.operator().inside(&coffer.credentials().client_id);
-    let staff = inside.post("/users", staff).await.expect(201);
+    let admin = |email| {
+        json!({
+            "email": email, "password": PASSWORD, "first_name": "S", "last_name": "T", "roles": ["admin"],
+        })
+    };
+    inside.post("/users", admin("other@example.com")).await.expect(201);
+    let staff = inside.post("/users", admin("staff@example.com")).await.expect(201);
     let signed_in = session(&coffer, &login(&coffer, "staff@example.com", PASSWORD).await.expect(200));
     let held = |answer: Answer| answer.body["permissions"].as_array().unwrap().clone();
     let before = held(signed_in.get("/auth/me").await.expect(200));
     inside.post(&format!("/users/{}/freeze", staff.id()), json!({ "reason": "test" })).await.expect(200);
     signed_in.get("/users").await.expect(200);
+    let new = json!({ "email": "new@example.com", "first_name": "N", "last_name": "W" });
+    signed_in.post("/users", new).await.refused(403, "forbidden");
     let after = held(signed_in.get("/auth/me").await.expect(200));
     assert!(after.len() < before.len());
     for permission in after {

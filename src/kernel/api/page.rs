@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::input::{Field, Flaw, Flaws};
 use crate::kernel::{
     clock::Time,
-    error::{Result, fault},
+    error::{Error, Result, fault},
     store::{Key, ReadTx, Row, Scan, Table},
 };
 
@@ -100,6 +100,11 @@ impl Paging {
     pub fn new(limit: Limit, cursor: &Option<Cursor>, filters: impl std::fmt::Debug) -> Paging {
         let filters = crc32fast::hash(format!("{filters:?}").as_bytes()).to_be_bytes();
         Paging { limit: limit.0, cursor: cursor.clone(), filters }
+    }
+
+    /// What to say of a cursor that no list gave out.
+    pub fn bad_cursor() -> Error {
+        Flaw::new("cursor", "invalid_format", "must be a next_cursor of this list").into()
     }
 
     /// The key to go on behind; refuses a cursor of another list.

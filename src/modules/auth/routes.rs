@@ -52,11 +52,11 @@ pub struct RefreshIn {
 input!(RefreshIn { refresh_token });
 
 #[derive(utoipa::ToSchema)]
-pub struct PasswordIn {
+pub struct PasswordChangeIn {
     pub current_password: String,
     pub new_password: String,
 }
-input!(PasswordIn { current_password, new_password });
+input!(PasswordChangeIn { current_password, new_password });
 
 /// What a session is used with. Shown once.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -102,7 +102,7 @@ struct SessionOut {
 
 /// A session that has ended.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct EndedOut {
+struct SessionEndedOut {
     id: SessionId,
     #[schema(value_type = String)]
     object: &'static str,
@@ -194,7 +194,7 @@ pub fn endpoints(sign_in: &Arc<SignIn>) -> Vec<Endpoint> {
                 },
                 {
                     let sign_in = sign_in.clone();
-                    move |tx, call: &Call<(), PasswordIn>, rehashed| {
+                    move |tx, call: &Call<(), PasswordChangeIn>, rehashed| {
                         let user = sign_in.change_password(tx, &call.caller, rehashed)?;
                         sign_in.users.show(tx, call.caller.client()?, user)
                     }
@@ -258,6 +258,6 @@ fn session_out(id: SessionId, row: Session, current: SessionId) -> SessionOut {
     }
 }
 
-fn ended(id: SessionId) -> EndedOut {
-    EndedOut { id, object: "session", deleted: true }
+fn ended(id: SessionId) -> SessionEndedOut {
+    SessionEndedOut { id, object: "session", deleted: true }
 }

@@ -41,7 +41,7 @@ pub struct Sessions {
 
 /// What refreshing led to. A reuse is no error here: that the session ends has to be kept.
 pub enum Refreshed {
-    Renewed(TokensOut),
+    Renewed(Box<TokensOut>),
     Reused,
     Unknown,
 }
@@ -87,7 +87,7 @@ impl Sessions {
 
         let spent = Spent { user: key.1, session: key.2, expires_at: session.expires_at };
         tx.put(&SPENT, &(client, hash), &spent)?;
-        self.issue(tx, caller, key, Some(session), user).map(Refreshed::Renewed)
+        self.issue(tx, caller, key, Some(session), user).map(|it| Refreshed::Renewed(Box::new(it)))
     }
 
     /// Ends one session of whoever asks.
@@ -156,7 +156,7 @@ impl Refreshed {
     /// As an answer, once it is kept.
     pub fn answer(self) -> Result<TokensOut> {
         match self {
-            Refreshed::Renewed(tokens) => Ok(tokens),
+            Refreshed::Renewed(tokens) => Ok(*tokens),
             Refreshed::Reused => Err(AuthRefusal::RefreshReused.into()),
             Refreshed::Unknown => Err(ApiRefusal::Unauthenticated.into()),
         }

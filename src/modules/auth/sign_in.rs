@@ -9,7 +9,7 @@ use super::{
     contract::AuthRefusal,
     events::PasswordChanged,
     lock::{Account, Lock},
-    routes::{LoginIn, PasswordIn, RegisterIn, TokensOut},
+    routes::{LoginIn, PasswordChangeIn, RegisterIn, TokensOut},
     sessions::{Sessions, own_session},
 };
 use crate::{
@@ -113,7 +113,7 @@ impl SignIn {
     pub async fn rehash(
         self: Arc<Self>,
         kernel: Arc<Kernel>,
-        call: Arc<Call<(), PasswordIn>>,
+        call: Arc<Call<(), PasswordChangeIn>>,
     ) -> Result<Rehashed> {
         let (client, user, _) = own_session(&call.caller)?;
         let input = &call.input;

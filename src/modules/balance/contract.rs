@@ -3,14 +3,16 @@
 use std::{fmt, str::FromStr};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::kernel::{
     api::{
-        input::text_enum,
+        call::found,
+        input::{Field, Flaws, parse_text, text_enum},
         principal::{ClientId, UserId},
     },
     clock::Time,
-    error::{Result, refusals},
+    error::{Result, fault, refusals},
     id::id,
     money::{Amount, Currency, CurrencyCode},
     store::{
@@ -18,6 +20,7 @@ use crate::kernel::{
         codec::{Decode, Encode},
     },
 };
+use crate::modules::user::contract::UserContract;
 
 id!(/** An account of the ledger. */ AccountId, "acc");
 id!(/** A journal entry. */ EntryId, "ent");
@@ -133,6 +136,87 @@ impl FromStr for HouseAccount {
     }
 }
 
+/// An account as requests name it: `usr_…` for the user's available account, `acc_…` for any one, or `house:<kind>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountRef {
+    User(UserId),
+    Id(AccountId),
+    House(HouseAccount),
+}
+
+impl AccountRef {
+    /// The account it names, which must be of `currency`. Refuses `not_found` (unknown ones and other clients', the
+    /// same), then `currency_mismatch`, then `account_reserved` for money that only its own module moves.
+    pub fn resolve(
+        self,
+        balances: &dyn BalanceContract,
+        users: &dyn UserContract,
+        tx: &ReadTx,
+        client: ClientId,
+        currency: Currency,
+    ) -> Result<Account> {
+        let account = match self {
+            AccountRef::Id(id) => found(balances.account_by_id(tx, client, id)?)?.account,
+            AccountRef::User(user) => {
+                let account = Account::user(user, UserAccount::Available, currency);
+                // Users are never deleted, so whoever has an account exists.
+                if balances.account(tx, client, account)?.is_none() {
+                    users.get(tx, client, user)?;
+                }
+                account
+            }
+            AccountRef::House(kind) => {
+                let account = Account::house(kind, currency);
+                // Which gateways there are is not known here: one that never moved money is as good as none.
+                if matches!(kind, HouseAccount::Clearing(_) | HouseAccount::PayoutClearing(_)) {
+                    found(balances.account(tx, client, account)?)?;
+                }
+                account
+            }
+        };
+        if account.currency != currency {
+            let (found, wanted) = (account.currency.code, currency.code);
+            return Err(BalanceRefusal::CurrencyMismatch { found, wanted }.into());
+        }
+        match account.owner {
+            AccountOwner::User(_, kind @ (UserAccount::Held | UserAccount::Invested)) => {
+                Err(BalanceRefusal::AccountReserved { kind }.into())
+            }
+            _ => Ok(account),
+        }
+    }
+}
+
+impl FromStr for AccountRef {
+    type Err = ();
+    fn from_str(text: &str) -> Result<AccountRef, ()> {
+        match text.split_once(':') {
+            Some(("house", kind)) => kind.parse().map(AccountRef::House),
+            Some(_) => Err(()),
+            None if text.starts_with("acc_") => text.parse().map(AccountRef::Id).map_err(|_| ()),
+            None => text.parse().map(AccountRef::User).map_err(|_| ()),
+        }
+    }
+}
+
+impl Field for AccountRef {
+    fn parse(value: Value) -> Result<Self, Flaws> {
+        parse_text(value, "`usr_…`, `acc_…` or `house:<kind>`")
+    }
+}
+
+impl utoipa::PartialSchema for AccountRef {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{Object, Type};
+        Object::builder()
+            .schema_type(Type::String)
+            .description(Some("`usr_…` (its available account), `acc_…`, or `house:<kind>`"))
+            .pattern(Some("^(usr_|acc_|house:).+$"))
+            .into()
+    }
+}
+impl utoipa::ToSchema for AccountRef {}
+
 /// One line of an entry to be posted: a positive amount raises its account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {
@@ -157,7 +241,7 @@ pub struct NewEntry<'a> {
     /// The id of what caused it.
     pub cause: String,
     pub description: &'a str,
-    /// Per currency they sum to zero.
+    /// Per currency they sum to zero. Several of one account count as their sum; zeros are left out.
     pub lines: &'a [Line],
     /// The entry this one takes back.
     pub reverses: Option<EntryId>,
@@ -181,6 +265,8 @@ pub struct AccountState {
     pub account: Account,
     /// Minor units; only house accounts go below zero.
     pub balance: i128,
+    /// What the same user has set aside in the same currency; zero beside any account but an available one.
+    pub held: i128,
     /// How many postings it has had.
     pub version: u64,
 }
@@ -261,6 +347,18 @@ pub trait BalanceContract: Send + Sync {
 
     /// The lines of an entry: each account and what it was moved by. `None` when there is no such entry.
     fn lines_of(&self, tx: &ReadTx, client: ClientId, entry: EntryId) -> Result<Option<Vec<Line>>>;
+
+    /// At most `most` entries numbered above `number`, in order: how a module above compares what it keeps with the
+    /// journal. Doubles need not know.
+    fn entries_after(
+        &self,
+        _tx: &ReadTx,
+        _client: ClientId,
+        _number: u64,
+        _most: usize,
+    ) -> Result<Vec<(EntryId, u64, Vec<Line>)>> {
+        Err(fault!("this ledger does not list its entries"))
+    }
 }
 
 refusals! {
@@ -270,7 +368,20 @@ refusals! {
         /// this answer.
         InsufficientFunds { available: Amount, wanted: Amount, currency: CurrencyCode }: Unprocessable "insufficient_funds"
             => "{available} available, {wanted} wanted",
+        /// The account is of another currency than the command.
+        CurrencyMismatch { found: CurrencyCode, wanted: CurrencyCode }: Unprocessable "currency_mismatch"
+            => "the account is in {found}, the command in {wanted}",
+        /// What is held or invested moves only with what holds it: capture or release the hold, close the investment.
+        AccountReserved { kind: UserAccount }: Unprocessable "account_reserved"
+            => "{kind} money cannot be moved directly",
+        /// Another adjustment of the client has this external id.
+        AdjustmentExternalIdTaken { existing_id: AdjustmentId }: Conflict "adjustment_external_id_taken"
+            => "{existing_id} has this external id",
         /// Whoever asked for something may not decide over it.
         SelfApproval: Forbidden "self_approval" => "somebody else has to decide",
     }
 }
+
+/// The real ledger on stand-ins for what it calls, for use-case tests here and above.
+#[cfg(test)]
+pub mod doubles;

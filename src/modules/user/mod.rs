@@ -54,5 +54,6 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.endpoints(routes::endpoints(&users));
     let checked = users.clone();
     boot.check("user.counts", move |tx| repository::check(tx, |tx, client| checked.admin(tx, client)));
+    boot.service::<dyn UserContract>("user", users.clone());
     boot.provide::<dyn UserContract>(users)
 }

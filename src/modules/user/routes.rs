@@ -67,17 +67,17 @@ pub struct UpdateUserIn {
 input!(UpdateUserIn { email, first_name, last_name, phone, metadata });
 
 #[derive(utoipa::ToSchema)]
-pub struct ReasonIn {
+pub struct UserReasonIn {
     pub reason: Reason,
 }
-input!(ReasonIn { reason });
+input!(UserReasonIn { reason });
 
 #[derive(utoipa::ToSchema)]
-pub struct RolesIn {
+pub struct UserRolesIn {
     /// All the roles the user has from now on, by name.
     pub roles: Vec<String>,
 }
-input!(RolesIn { roles });
+input!(UserRolesIn { roles });
 
 pub struct UsersQuery {
     limit: Limit,
@@ -92,7 +92,7 @@ input!(UsersQuery { limit, cursor, q, status, created_from, created_to });
 
 /// How many users there are.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct StatisticsOut {
+pub struct UserStatisticsOut {
     #[schema(value_type = String)]
     pub object: &'static str,
     pub total: u64,
@@ -157,7 +157,7 @@ pub fn endpoints(users: &Arc<Users>) -> Vec<Endpoint> {
             .example(json!({ "roles": ["user", "moderator"] }))
             .writes({
                 let users = service();
-                move |tx, call: &Call<UserId, RolesIn>| users.set_roles(tx, call)
+                move |tx, call: &Call<UserId, UserRolesIn>| users.set_roles(tx, call)
             }),
     ];
     endpoints.extend(
@@ -184,7 +184,7 @@ pub fn endpoints(users: &Arc<Users>) -> Vec<Endpoint> {
                 .needs(permission)
                 .refuses(&["invalid_state_transition", "last_admin"])
                 .example(json!({ "reason": "asked for by the customer" }))
-                .writes(move |tx, call: &Call<UserId, ReasonIn>| users.change_status(tx, call, event))
+                .writes(move |tx, call: &Call<UserId, UserReasonIn>| users.change_status(tx, call, event))
         }),
     );
     endpoints

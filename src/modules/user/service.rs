@@ -10,7 +10,7 @@ use super::{
     repository::{
         BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, CREDENTIALS, Credentials, USERS, UserRow, counts, put,
     },
-    routes::{NewUserIn, ReasonIn, RolesIn, StatisticsOut, UpdateUserIn},
+    routes::{NewUserIn, UpdateUserIn, UserReasonIn, UserRolesIn, UserStatisticsOut},
 };
 use crate::{
     kernel::{
@@ -97,7 +97,7 @@ impl Users {
     pub fn change_status(
         &self,
         tx: &mut WriteTx,
-        call: &Call<UserId, ReasonIn>,
+        call: &Call<UserId, UserReasonIn>,
         event: UserEvent,
     ) -> Result<UserOut> {
         let (client, user_id) = (call.caller.client()?, call.path);
@@ -122,7 +122,7 @@ impl Users {
     }
 
     /// Replaces the roles of a user.
-    pub fn set_roles(&self, tx: &mut WriteTx, call: &Call<UserId, RolesIn>) -> Result<UserOut> {
+    pub fn set_roles(&self, tx: &mut WriteTx, call: &Call<UserId, UserRolesIn>) -> Result<UserOut> {
         let (client, user_id) = (call.caller.client()?, call.path);
         let before = self.row(tx, client, user_id)?;
         call.caller.check_version(before.version)?;
@@ -150,9 +150,9 @@ impl Users {
         self.out(tx, client, user_id, after, Reach::Any)
     }
 
-    pub fn statistics(&self, tx: &ReadTx, client: ClientId) -> Result<StatisticsOut> {
+    pub fn statistics(&self, tx: &ReadTx, client: ClientId) -> Result<UserStatisticsOut> {
         let counts = counts(tx, client)?;
-        Ok(StatisticsOut {
+        Ok(UserStatisticsOut {
             object: "user_statistics",
             total: counts.active + counts.frozen + counts.disabled,
             active: counts.active,

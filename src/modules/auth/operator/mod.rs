@@ -33,5 +33,6 @@ pub fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.authenticator(&["op_"], Arc::new(OperatorAuthenticator { operators: operators.clone() }));
     boot.endpoints(routes::endpoints(&Arc::new(OperatorSignIn { operators: operators.clone(), lock })));
     boot.claim(repository::is_claimed);
+    boot.service::<dyn OperatorContract>("operator", operators.clone());
     boot.provide::<dyn OperatorContract>(operators)
 }

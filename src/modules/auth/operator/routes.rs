@@ -28,7 +28,6 @@ use crate::{
 };
 
 #[derive(utoipa::ToSchema)]
-#[schema(as = ClaimIn)]
 pub struct ClaimIn {
     /// From the set-up link.
     pub setup_token: String,
@@ -38,12 +37,11 @@ pub struct ClaimIn {
 input!(ClaimIn { setup_token, email, password });
 
 #[derive(utoipa::ToSchema)]
-#[schema(as = OperatorLoginIn)]
-pub struct LoginIn {
+pub struct OperatorLoginIn {
     pub email: String,
     pub password: String,
 }
-input!(LoginIn { email, password });
+input!(OperatorLoginIn { email, password });
 
 #[derive(utoipa::ToSchema)]
 pub struct OperatorIn {
@@ -69,7 +67,7 @@ input!(ListQuery { limit, cursor });
 
 /// An operator that has signed in.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct SignedInOut {
+pub struct OperatorSignedInOut {
     #[schema(value_type = String)]
     pub object: &'static str,
     /// Send it as `Authorization: Bearer`. Shown once.
@@ -100,7 +98,7 @@ struct NewOperatorTokenOut {
 
 /// A sign-in that has ended.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct SignedOutOut {
+struct OperatorSignedOutOut {
     #[schema(value_type = String)]
     object: &'static str,
     deleted: bool,
@@ -137,7 +135,7 @@ pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
             .example(json!({ "email": "root@example.com", "password": "a quiet river stone" }))
             .runs({
                 let sign_in = sign_in.clone();
-                move |kernel, call: Call<(), LoginIn>| sign_in.clone().login(kernel, call)
+                move |kernel, call: Call<(), OperatorLoginIn>| sign_in.clone().login(kernel, call)
             }),
         post("/operator/logout")
             .about("End the sign-in that asks")
@@ -149,7 +147,7 @@ pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
                 let operators = operators.clone();
                 move |tx, call: &Call| {
                     operators.end(tx, own_token(&call.caller)?)?;
-                    Ok(SignedOutOut { object: "operator_token", deleted: true })
+                    Ok(OperatorSignedOutOut { object: "operator_token", deleted: true })
                 }
             }),
         post("/operator/setup-link")

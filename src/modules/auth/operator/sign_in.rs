@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    routes::{ClaimIn, LoginIn, OperatorIn, SignedInOut},
+    routes::{ClaimIn, OperatorIn, OperatorLoginIn, OperatorSignedInOut},
     service::{Operators, operator_out},
 };
 use crate::{
@@ -41,7 +41,12 @@ impl OperatorSignIn {
         hash(kernel, email.as_str(), password).await
     }
 
-    pub fn claim(&self, tx: &mut WriteTx, call: &Call<(), ClaimIn>, hashed: Hashed) -> Result<SignedInOut> {
+    pub fn claim(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<(), ClaimIn>,
+        hashed: Hashed,
+    ) -> Result<OperatorSignedInOut> {
         let ClaimIn { setup_token, email, .. } = &call.input;
         let operator = self.operators.claim(tx, setup_token, email.as_str(), hashed.hash)?;
         self.lock.forget_tries(tx, Account::new(&self.operators.secrets, None, email.as_str()))?;
@@ -78,7 +83,11 @@ impl OperatorSignIn {
         Ok(operator)
     }
 
-    pub async fn login(self: Arc<Self>, kernel: Arc<Kernel>, call: Call<(), LoginIn>) -> Result<SignedInOut> {
+    pub async fn login(
+        self: Arc<Self>,
+        kernel: Arc<Kernel>,
+        call: Call<(), OperatorLoginIn>,
+    ) -> Result<OperatorSignedInOut> {
         let Call { caller, input, .. } = call;
         let email = input.email.trim().to_lowercase();
         let account = Account::new(&kernel.secrets, None, &email);
@@ -107,9 +116,15 @@ impl OperatorSignIn {
         kernel.store.write(begin).await
     }
 
-    fn signed_in(&self, tx: &mut WriteTx, operator: OperatorOut) -> Result<SignedInOut> {
+    fn signed_in(&self, tx: &mut WriteTx, operator: OperatorOut) -> Result<OperatorSignedInOut> {
         let (token, expires_at) = self.operators.begin(tx, operator.id)?;
-        Ok(SignedInOut { object: "operator_token", token, token_type: "bearer", expires_at, operator })
+        Ok(OperatorSignedInOut {
+            object: "operator_token",
+            token,
+            token_type: "bearer",
+            expires_at,
+            operator,
+        })
     }
 }
 

@@ -261,15 +261,6 @@ impl ClientContract for World {
     fn all(&self, _: &ReadTx) -> Result<Vec<ClientId>> {
         Ok(vec![id(1)])
     }
-    fn list(&self, _: &ReadTx) -> Result<Vec<Client>> {
-        unreachable!("{UNASKED}")
-    }
-    fn create(&self, _: &mut WriteTx, _: &Caller, _: NewClient) -> Result<CreatedClient> {
-        unreachable!("{UNASKED}")
-    }
-    fn create_key(&self, _: &mut WriteTx, _: &Caller, _: ClientId, _: NewKey) -> Result<CreatedKey> {
-        unreachable!("{UNASKED}")
-    }
 }
 
 impl UserContract for World {

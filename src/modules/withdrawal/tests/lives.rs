@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{doubles::*, *};
+use super::*;
 use crate::{
     kernel::api::input::Named,
     modules::withdrawal::{

@@ -146,7 +146,8 @@ fn a_late_answer_counts_unless_a_person_was_faster() {
 fn people_find_out_what_became_of_it() {
     // (the gateway says; then staff; status, available)
     type Step = fn(&Desk, &str) -> Result<Value, String>;
-    let table: Vec<(PayoutOutcome, Vec<Step>, Result<&str, &str>, i128)> = vec![
+    type Row = (PayoutOutcome, Vec<Step>, Result<&'static str, &'static str>, i128);
+    let table: Vec<Row> = vec![
         (sent(), vec![|d, w| d.complete(staff(7), w, "R")], Ok("completed"), 1_799_00),
         (sent(), vec![|d, w| d.fail(staff(7), w)], Ok("failed"), 2_000_00),
         (sent(), vec![|d, w| d.reconcile(staff(7), w, "completed")], Err(TOO_LATE), 1_799_00),

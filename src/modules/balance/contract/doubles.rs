@@ -1,0 +1,135 @@
+//! A real ledger for use-case tests, on stand-ins for the currencies and the users.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use super::BalanceContract;
+use crate::{
+    kernel::{
+        api::{
+            call::Caller,
+            principal::{ClientId, UserId},
+            problem::ApiRefusal,
+        },
+        clock::Time,
+        error::Result,
+        id::Id as _,
+        money::{Amount, Currency, CurrencyCode},
+        store::{ReadTx, WriteTx},
+    },
+    modules::{
+        balance::service::Ledger,
+        currency::contract::{CurrencyContract, CurrencyRefusal},
+        user::contract::{NewUser, User, UserContract, UserRefusal, UserStatus},
+    },
+};
+
+pub fn client() -> ClientId {
+    ClientId::from_bytes([1; 16])
+}
+
+pub fn usd() -> Currency {
+    Currency { code: "USD".parse().unwrap(), decimals: 2 }
+}
+
+pub fn btc() -> Currency {
+    Currency { code: "BTC".parse().unwrap(), decimals: 8 }
+}
+
+pub fn amount(minor: i128) -> Amount {
+    Amount::new(minor, usd()).unwrap()
+}
+
+/// A user of [`Users`]: 1 to 9 are active.
+pub fn user(number: u8) -> UserId {
+    UserId::from_bytes([number; 16])
+}
+
+pub fn ledger() -> Arc<dyn BalanceContract> {
+    Arc::new(ledger_with(Arc::default()))
+}
+
+pub fn ledger_with(users: Arc<Users>) -> Ledger {
+    Ledger { currencies: Arc::new(Currencies), users }
+}
+
+/// USD and BTC are active, EUR is known.
+pub struct Currencies;
+
+impl CurrencyContract for Currencies {
+    fn active(&self, _: &ReadTx, _: ClientId, code: CurrencyCode) -> Result<Currency> {
+        let found = [usd(), btc()].into_iter().find(|it| it.code == code);
+        found.ok_or_else(|| CurrencyRefusal::CurrencyInactive { currency: code }.into())
+    }
+    fn known(&self, _: &ReadTx, code: CurrencyCode) -> Result<Option<Currency>> {
+        let eur = Currency { code: "EUR".parse().unwrap(), decimals: 2 };
+        Ok([usd(), btc(), eur].into_iter().find(|it| it.code == code))
+    }
+    fn default_of(&self, _: &ReadTx, _: ClientId) -> Result<Currency> {
+        Ok(usd())
+    }
+    fn use_currency(&self, _: &mut WriteTx, _: CurrencyCode) -> Result<()> {
+        Ok(())
+    }
+    fn set_up_client(&self, _: &mut WriteTx, _: ClientId, _: CurrencyCode) -> Result<()> {
+        Ok(())
+    }
+    fn activate(&self, _: &mut WriteTx, _: ClientId, _: CurrencyCode) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The users 1 to 9 of [`client`]; active unless said otherwise.
+#[derive(Default)]
+pub struct Users {
+    pub status: Mutex<BTreeMap<UserId, UserStatus>>,
+}
+
+impl UserContract for Users {
+    fn find(&self, _: &ReadTx, client: ClientId, id: UserId) -> Result<Option<User>> {
+        let exists = client == self::client() && (1..=9).any(|number| user(number) == id);
+        let status = self.status.lock().unwrap().get(&id).copied().unwrap_or(UserStatus::Active);
+        Ok(exists.then(|| User {
+            id,
+            email: "user@example.com".into(),
+            first_name: "Ann".into(),
+            last_name: "Example".into(),
+            phone: None,
+            status,
+            roles: vec![],
+            referral_code: "R".into(),
+            referred_by: None,
+            external_id: None,
+            metadata: Default::default(),
+            created_at: Time::ZERO,
+            updated_at: Time::ZERO,
+            version: 1,
+        }))
+    }
+    fn get(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
+        self.find(tx, client, user)?.ok_or_else(|| ApiRefusal::NotFound.into())
+    }
+    fn check_may_pay(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
+        match self.get(tx, client, user)? {
+            user if user.status == UserStatus::Active => Ok(user),
+            User { status, .. } => Err(UserRefusal::UserNotActive { status }.into()),
+        }
+    }
+    fn find_by_email(&self, _: &ReadTx, _: ClientId, _: &str) -> Result<Option<User>> {
+        unreachable!()
+    }
+    fn create(&self, _: &mut WriteTx, _: &Caller, _: ClientId, _: NewUser) -> Result<User> {
+        unreachable!()
+    }
+    fn password_hash(&self, _: &ReadTx, _: ClientId, _: UserId) -> Result<Option<String>> {
+        unreachable!()
+    }
+    fn set_password_hash(&self, _: &mut WriteTx, _: ClientId, _: UserId, _: String) -> Result<()> {
+        unreachable!()
+    }
+    fn show(&self, _: &ReadTx, _: ClientId, _: User) -> Result<crate::modules::user::contract::UserOut> {
+        unreachable!()
+    }
+}

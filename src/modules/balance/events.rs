@@ -1,0 +1,36 @@
+//! What Balance announces.
+
+use serde::{Deserialize, Serialize};
+
+use super::contract::{AdjustmentId, EntryId};
+use crate::kernel::{
+    api::{input::text_enum, principal::UserId},
+    events::event::event,
+    money::CurrencyCode,
+};
+
+text_enum! {
+    /// Which way an adjustment goes, for its account.
+    pub enum Direction { Credit = "credit", Debit = "debit" }
+}
+
+impl<'de> Deserialize<'de> for Direction {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|()| serde::de::Error::custom("not a direction"))
+    }
+}
+
+/// A correction by hand was approved and posted.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BalanceAdjusted {
+    pub adjustment_id: AdjustmentId,
+    /// Whose account it was; absent for the house.
+    pub user_id: Option<UserId>,
+    pub direction: Direction,
+    pub amount: String,
+    pub currency: CurrencyCode,
+    pub reason: String,
+    pub entry_id: EntryId,
+}
+event!(BalanceAdjusted, "balance.adjusted", adjustment_id);

@@ -1,0 +1,193 @@
+//! What a user has, had, and how it came about.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::kernel::{
+    api::{
+        call::{Call, Caller, found},
+        endpoint::{Endpoint, get},
+        input::input,
+        page::{Cursor, Limit, Page, Paging},
+        principal::{ClientId, UserId},
+    },
+    clock::Time,
+    error::Result,
+    money::CurrencyCode,
+    store::ReadTx,
+};
+use crate::modules::balance::{
+    contract::{Account, AccountId, EntryId, UserAccount},
+    model::entry::entry_id,
+    repository::Placed,
+    service::{BalancesAt, Ledger, StatementCursor, StatementQuery},
+};
+
+/// What a user has in one currency.
+#[derive(Serialize, utoipa::ToSchema)]
+struct BalanceOut {
+    #[schema(value_type = String)]
+    object: &'static str,
+    currency: CurrencyCode,
+    /// Available, held and invested together.
+    total: String,
+    available: String,
+    held: String,
+    invested: String,
+    /// Earned by referring others, besides the total.
+    commission: String,
+    /// The account of `available`, once it was used.
+    account_id: Option<AccountId>,
+    commission_account_id: Option<AccountId>,
+    as_of: Time,
+}
+
+struct BalancesQuery {
+    user_id: Option<UserId>,
+    as_of: Option<Time>,
+}
+input!(BalancesQuery { user_id, as_of });
+
+struct StatementIn {
+    limit: Limit,
+    cursor: Option<Cursor>,
+    currency: CurrencyCode,
+    account: Option<UserAccount>,
+    from: Option<Time>,
+    to: Option<Time>,
+    user_id: Option<UserId>,
+}
+input!(StatementIn { limit, cursor, currency, account, from, to, user_id });
+
+/// The history of one account: opening + what all lines sum to = closing. Each page shows the same two ends.
+#[derive(Serialize, utoipa::ToSchema)]
+struct StatementOut {
+    #[schema(value_type = String)]
+    object: &'static str,
+    user_id: UserId,
+    account: UserAccount,
+    currency: CurrencyCode,
+    from: Option<Time>,
+    to: Option<Time>,
+    /// What it held before the first line.
+    opening: String,
+    /// What it held after the last.
+    closing: String,
+    /// Newest first.
+    data: Vec<StatementLine>,
+    has_more: bool,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct StatementLine {
+    at: Time,
+    entry_id: EntryId,
+    description: String,
+    /// The id of what caused it.
+    cause: String,
+    /// Below zero for what left the account.
+    amount: String,
+    /// What it held afterwards.
+    balance: String,
+    currency: CurrencyCode,
+}
+
+pub fn endpoints(ledger: &Arc<Ledger>) -> Vec<Endpoint> {
+    let balances = {
+        let ledger = ledger.clone();
+        move |tx: &ReadTx, call: &Call<(), BalancesQuery>| {
+            let (client, user) = ledger.whose(tx, &call.caller, call.input.user_id)?;
+            let balances = ledger.all_balances(tx, client, user, call.input.as_of)?;
+            Ok(Page::whole(balances.iter().map(balance_out).collect()))
+        }
+    };
+    let balance = {
+        let ledger = ledger.clone();
+        move |tx: &ReadTx, call: &Call<CurrencyCode, BalancesQuery>| {
+            let (client, user) = ledger.whose(tx, &call.caller, call.input.user_id)?;
+            let currency = found(ledger.currencies.known(tx, call.path)?)?;
+            let balances = ledger.balances_in(tx, client, user, currency, call.input.as_of)?;
+            Ok(balance_out(&balances))
+        }
+    };
+    let ledger = ledger.clone();
+    vec![
+        get("/balances").about("Show what a user has, by currency").own("balances.view").lists(balances),
+        get("/balances/statement")
+            .about("Show the history of one account of a user")
+            .own("balances.view")
+            .as_csv()
+            .reads(move |tx, call: &Call<(), StatementIn>| statement(&ledger, tx, call)),
+        get("/balances/{currency}")
+            .about("Show what a user has in one currency")
+            .own("balances.view")
+            .reads(balance),
+    ]
+}
+
+fn statement(ledger: &Ledger, tx: &ReadTx, call: &Call<(), StatementIn>) -> Result<StatementOut> {
+    let StatementIn { limit, cursor, currency, account, from, to, user_id } = &call.input;
+    let (client, user) = ledger.whose(tx, &call.caller, *user_id)?;
+    let currency = found(ledger.currencies.known(tx, *currency)?)?;
+    let kind = account.unwrap_or(UserAccount::Available);
+    let paging = Paging::new(*limit, cursor, (user, kind, currency, from, to));
+    let query = StatementQuery { account: Account::user(user, kind, currency), from: *from, to: *to };
+    let behind = match paging.behind()? {
+        Some(bytes) => Some(StatementCursor::from_bytes(bytes).ok_or_else(Paging::bad_cursor)?),
+        None => None,
+    };
+    let statement = ledger.statement(tx, client, &query, behind, paging.limit())?;
+    let line = |it: &Placed| StatementLine {
+        at: it.entry.at,
+        entry_id: entry_id(client, it.number, it.entry.at),
+        description: it.entry.description.clone(),
+        cause: it.entry.cause.clone(),
+        amount: currency.show(it.posting.delta),
+        balance: currency.show(it.posting.balance_after),
+        currency: currency.code,
+    };
+    let next_cursor = statement.next.map(|it| paging.cursor_at(&it.to_bytes()));
+    Ok(StatementOut {
+        object: "statement",
+        user_id: user,
+        account: kind,
+        currency: currency.code,
+        from: *from,
+        to: *to,
+        opening: currency.show(statement.opening),
+        closing: currency.show(statement.closing),
+        data: statement.lines.iter().map(line).collect(),
+        has_more: next_cursor.is_some(),
+        next_cursor,
+    })
+}
+
+impl Ledger {
+    /// The user asked about, who exists.
+    fn whose(&self, tx: &ReadTx, caller: &Caller, named: Option<UserId>) -> Result<(ClientId, UserId)> {
+        let (client, user) = (caller.client()?, caller.acting_for(named)?);
+        if named.is_some() {
+            self.users.get(tx, client, user)?;
+        }
+        Ok((client, user))
+    }
+}
+
+fn balance_out(it: &BalancesAt) -> BalanceOut {
+    let show = |minor| it.currency.show(minor);
+    let (account_id, commission_account_id) = it.accounts();
+    BalanceOut {
+        object: "balance",
+        currency: it.currency.code,
+        total: show(it.total()),
+        available: show(it.of(UserAccount::Available)),
+        held: show(it.of(UserAccount::Held)),
+        invested: show(it.of(UserAccount::Invested)),
+        commission: show(it.of(UserAccount::Commission)),
+        account_id,
+        commission_account_id,
+        as_of: it.as_of,
+    }
+}

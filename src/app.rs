@@ -7,13 +7,13 @@ use tokio::sync::watch;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::{
-    config::{Commit, Config},
+    config::{Commit, Config, ConfigError},
     kernel::{
         api::{audit, dispatch, idempotency, meta, server, testing},
-        boot::{Boot, BootError, Kernel},
+        boot::{Boot, BootError, FinishError, Kernel},
         clock::{Clock, Time},
         error::Error,
-        events::outbox::{DELIVERIES, EVENTS, highest_event},
+        events::{self, outbox::highest_event},
         secret::Secrets,
         store::{
             CommitMode, OpenError, Store, StoreOptions, Table, WriteTx,
@@ -40,12 +40,23 @@ pub enum StartError {
     Migrate(#[from] MigrateError),
     #[error(transparent)]
     Boot(#[from] BootError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error("{0:#}")]
     Key(anyhow::Error),
     #[error("cannot listen on {0}: {1}; is another server running there?")]
     Listen(String, std::io::Error),
     #[error("{0}")]
     Store(#[from] Error),
+}
+
+impl From<FinishError> for StartError {
+    fn from(error: FinishError) -> StartError {
+        match error {
+            FinishError::Config(error) => error.into(),
+            FinishError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl StartError {
@@ -55,6 +66,7 @@ impl StartError {
             StartError::Open(error) => error.exit_code(),
             StartError::Migrate(error) => error.exit_code(),
             StartError::Boot(_) | StartError::Store(_) => 70,
+            StartError::Config(_) => 78,
             StartError::Key(_) => 77,
             StartError::Listen(..) => 71,
         }
@@ -110,6 +122,7 @@ impl App {
             store.ids_after(last);
         }
         let kernel = Arc::new(register(store, secrets, config, is_ephemeral)?.finish(epoch)?);
+        kernel.worker.recover()?;
         let worker = kernel.worker.clone();
         let worker = std::thread::Builder::new().name("worker".into()).spawn(move || worker.run());
         let worker = worker.map_err(|error| StartError::Key(error.into()))?;
@@ -242,19 +255,16 @@ fn register(store: Store, secrets: Secrets, config: Config, is_ephemeral: bool) 
     if is_ephemeral {
         boot.endpoints(testing::endpoints());
     }
-    boot.alias("evt", "event");
-    boot.alias("dlv", "delivery");
     boot.alias("aud", "audit row");
     boot.alias("req", "request");
     boot.job(idempotency::sweeper(keep));
     boot.tables(vec![
-        EVENTS.info(),
-        DELIVERIES.info(),
         audit::AUDIT.info(),
         idempotency::RECORDS.info(),
         MIGRATIONS.info(),
         INCARNATION.info(),
     ]);
+    events::register(&mut boot);
     for module in MODULES {
         boot.register(module)?;
     }

@@ -3,6 +3,7 @@
 //! An `Instance` checks every invariant of its books when it is dropped.
 
 mod auth;
+mod beneficiary;
 mod category;
 mod cli;
 mod client;
@@ -13,4 +14,6 @@ mod operator;
 mod permissions;
 mod questions;
 mod role;
+mod story;
 mod user;
+mod withdrawal;

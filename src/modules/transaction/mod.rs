@@ -66,9 +66,11 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.machine(TRANSFER.table());
     boot.endpoints(routes::endpoints(&service));
     let (hearing, checking) = (service.clone(), service.clone());
-    boot.listen::<BalanceAdjusted>("transaction.record_adjustment", Mode::Sync, move |tx, envelope, event| {
-        listeners::adjusted(&hearing, tx, envelope, &event)
-    });
+    boot.listen::<BalanceAdjusted>(
+        "transaction.record_adjustment",
+        Mode::Sync,
+        move |tx, envelope, event| listeners::adjusted(&hearing, tx, envelope, &event),
+    );
     boot.job(service.expiry());
     boot.check("transactions", move |tx| checking.check(tx));
     let contract: Arc<dyn TransactionContract> = service;

@@ -20,8 +20,8 @@ row!(Transaction);
 pub const BY_USER: &str = "transaction.transactions_by_user";
 
 /// (client, transfer) → transfer. Those of one user are found through its records: each has one by then.
-pub const TRANSFERS: Table<(ClientId, TransferId), Transfer> =
-    Table::new("transaction.transfers").with_indexes(&[
+pub const TRANSFERS: Table<(ClientId, TransferId), Transfer> = Table::new("transaction.transfers")
+    .with_indexes(&[
         Index::lookup(BY_EXTERNAL_ID, |(client, _), row| {
             row.external_id.iter().map(|it| (*client, it.clone()).to_key()).collect()
         }),

@@ -68,7 +68,15 @@ struct TransactionsQuery {
     created_to: Option<Time>,
 }
 input!(TransactionsQuery {
-    limit, cursor, user_id, status, category, entry_type, currency, created_from, created_to
+    limit,
+    cursor,
+    user_id,
+    status,
+    category,
+    entry_type,
+    currency,
+    created_from,
+    created_to
 });
 
 pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {

@@ -94,9 +94,7 @@ struct TransfersQuery {
     created_from: Option<Time>,
     created_to: Option<Time>,
 }
-input!(TransfersQuery {
-    limit, cursor, user_id, status, currency, external_id, created_from, created_to
-});
+input!(TransfersQuery { limit, cursor, user_id, status, currency, external_id, created_from, created_to });
 
 /// What the balances may refuse, on top of what is said of each operation.
 const CREATING: &[&str] = &[
@@ -172,7 +170,12 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
             .about("Take back a transfer, or a part of it")
             .needs("transfers.reverse_any")
             .money()
-            .refuses(&["invalid_state_transition", "reverse_too_large", "user_not_active", "insufficient_funds"])
+            .refuses(&[
+                "invalid_state_transition",
+                "reverse_too_large",
+                "user_not_active",
+                "insufficient_funds",
+            ])
             .example(json!({ "amount": "5.00", "reason": "sent twice" }))
             .writes(move |tx, call: &Call<TransferId, ReverseIn>| {
                 let reversed = reverse.reverse(tx, &call.caller, call.path, &call.input);
@@ -185,8 +188,11 @@ fn list(tx: &ReadTx, call: &Call<(), TransfersQuery>) -> Result<Page<TransferOut
     let query = &call.input;
     let (client, user) = (call.caller.client()?, call.caller.limited_to(query.user_id)?);
     let TransfersQuery { status, currency, external_id, created_from, created_to, .. } = query;
-    let paging =
-        Paging::new(query.limit, &query.cursor, (user, status, currency, external_id, created_from, created_to));
+    let paging = Paging::new(
+        query.limit,
+        &query.cursor,
+        (user, status, currency, external_id, created_from, created_to),
+    );
     let keep = |it: &Transfer| {
         status.is_none_or(|status| it.status() == status)
             && currency.is_none_or(|currency| it.amount.currency().code == currency)
@@ -195,9 +201,7 @@ fn list(tx: &ReadTx, call: &Call<(), TransfersQuery>) -> Result<Page<TransferOut
     };
     match user {
         Some(user) => of_user(tx, client, user, &paging, keep),
-        None => {
-            page(tx, &TRANSFERS, &client, &paging, keep)?.try_map(|((_, id), row)| out(id, row))
-        }
+        None => page(tx, &TRANSFERS, &client, &paging, keep)?.try_map(|((_, id), row)| out(id, row)),
     }
 }
 
@@ -228,7 +232,11 @@ fn of_user(
 }
 
 /// The transfer whose first record for this user this is.
-fn transfer_at(tx: &ReadTx, client: ClientId, record: &Transaction) -> Result<Option<(TransferId, Transfer)>> {
+fn transfer_at(
+    tx: &ReadTx,
+    client: ClientId,
+    record: &Transaction,
+) -> Result<Option<(TransferId, Transfer)>> {
     let Ok(id) = record.cause.parse::<TransferId>() else { return Ok(None) };
     let Some(transfer) = tx.get(&TRANSFERS, &(client, id))? else { return Ok(None) };
     let is_payer = transfer.from.user_id() == Some(record.user);

@@ -10,9 +10,14 @@ use super::{
     Moved, Transactions,
     create::{Known, TransferIn},
 };
+use crate::modules::balance::contract::EntryId;
 use crate::{
     kernel::{
-        api::{call::Caller, input::{Flaw, input}, problem::status},
+        api::{
+            call::Caller,
+            input::{Flaw, input},
+            problem::status,
+        },
         error::{Error, Kind, Refusal, Result},
         store::WriteTx,
     },
@@ -22,7 +27,6 @@ use crate::{
         routes::{BalanceLine, balance_lines},
     },
 };
-use crate::modules::balance::contract::EntryId;
 
 pub const MOST_ITEMS: usize = 10_000;
 

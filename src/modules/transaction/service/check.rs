@@ -16,10 +16,7 @@ use crate::{
     },
     modules::{
         balance::contract::{AccountOwner, EntryId, Line, UserAccount},
-        transaction::{
-            contract::TransactionStatus,
-            repository::TRANSACTIONS,
-        },
+        transaction::{contract::TransactionStatus, repository::TRANSACTIONS},
     },
 };
 
@@ -45,7 +42,10 @@ impl Transactions {
                     return Ok(Some(format!("{} names {entry}, which does not exist", row.id)));
                 };
                 if !lines.iter().any(|it| it.account.user_id() == Some(row.user)) {
-                    return Ok(Some(format!("{} names {entry}, which did not move its user's money", row.id)));
+                    return Ok(Some(format!(
+                        "{} names {entry}, which did not move its user's money",
+                        row.id
+                    )));
                 }
                 if matches!(row.status, TransactionStatus::Completed | TransactionStatus::Reversed) {
                     recorded.insert(movement(entry, row.user));

@@ -210,7 +210,13 @@ impl Transactions {
     }
 
     /// A user pays others only when the client lets it; between its own accounts always.
-    fn check_between_users(&self, tx: &WriteTx, caller: &Caller, client: ClientId, to: &Account) -> Result<()> {
+    fn check_between_users(
+        &self,
+        tx: &WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        to: &Account,
+    ) -> Result<()> {
         match caller.reach {
             Reach::Own(user) if to.user_id() != Some(user) => {
                 if self.clients.get(tx, client)?.settings.transfer.between_users {

@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use super::{Moved, Transactions, record::{Side, shrink}};
+use super::{
+    Moved, Transactions,
+    record::{Side, shrink},
+};
 use crate::kernel::{
     api::{
         call::{Caller, found},
@@ -58,7 +61,13 @@ const BATCH: usize = 100;
 impl Transactions {
     /// Moves what is held, or a part of it. Refuses `not_found`, `invalid_state_transition`, the flaws of amounts,
     /// `capture_too_large`, `user_not_active`.
-    pub fn capture(&self, tx: &mut WriteTx, caller: &Caller, id: TransferId, input: &CaptureIn) -> Result<Moved> {
+    pub fn capture(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        id: TransferId,
+        input: &CaptureIn,
+    ) -> Result<Moved> {
         let client = caller.client()?;
         let mut transfer = found(tx.get(&TRANSFERS, &(client, id))?)?;
         let hold = held(&transfer, TransferEvent::Capture, tx.now())?;
@@ -91,7 +100,8 @@ impl Transactions {
         if is_all {
             self.follow(tx, client, pending, TransactionStatus::Completed, posted.id)?;
         } else {
-            let debit = self.record_side(tx, caller, client, &posted, side(transfer.from, EntryType::Debit))?;
+            let debit =
+                self.record_side(tx, caller, client, &posted, side(transfer.from, EntryType::Debit))?;
             transfer.records_of_payer.extend(debit);
             shrink(tx, client, pending, amount)?;
             if is_final {
@@ -218,7 +228,10 @@ fn held(transfer: &Transfer, event: TransferEvent, now: Time) -> Result<HoldId> 
 }
 
 /// The payer's record of what is set aside. Only a user's money is held, so there is one.
-fn pending_record(transfer: &Transfer, id: TransferId) -> Result<crate::modules::transaction::contract::TransactionId> {
+fn pending_record(
+    transfer: &Transfer,
+    id: TransferId,
+) -> Result<crate::modules::transaction::contract::TransactionId> {
     transfer.records_of_payer.first().copied().ok_or_else(|| fault!("{id} has no pending record"))
 }
 

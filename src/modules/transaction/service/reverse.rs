@@ -36,7 +36,13 @@ input!(ReverseIn { amount, reason });
 impl Transactions {
     /// Takes back what moved, or a part of it, from who has it now. Refuses `not_found`, `invalid_state_transition`,
     /// the flaws of amounts, `reverse_too_large`, `user_not_active`, `insufficient_funds`.
-    pub fn reverse(&self, tx: &mut WriteTx, caller: &Caller, id: TransferId, input: &ReverseIn) -> Result<Moved> {
+    pub fn reverse(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        id: TransferId,
+        input: &ReverseIn,
+    ) -> Result<Moved> {
         let client = caller.client()?;
         let mut transfer = found(tx.get(&TRANSFERS, &(client, id))?)?;
         TRANSFER.next(transfer.status(), TransferEvent::Reverse)?;

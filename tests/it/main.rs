@@ -3,10 +3,17 @@
 //! An `Instance` checks every invariant of its books when it is dropped.
 
 mod auth;
+mod beneficiary;
+mod category;
 mod cli;
+mod client;
+mod currency;
 mod gateway_routes;
 mod golden;
 mod operator;
 mod permissions;
 mod questions;
+mod role;
+mod story;
 mod user;
+mod withdrawal;

@@ -4,9 +4,12 @@
 
 mod auth;
 mod cli;
+mod funding;
+mod gateway;
 mod gateway_routes;
 mod golden;
 mod operator;
+mod payment;
 mod permissions;
 mod questions;
 mod user;

@@ -3,7 +3,11 @@
 //! An `Instance` checks every invariant of its books when it is dropped.
 
 mod auth;
+mod beneficiary;
+mod category;
 mod cli;
+mod client;
+mod currency;
 mod funding;
 mod gateway;
 mod gateway_routes;
@@ -12,4 +16,7 @@ mod operator;
 mod payment;
 mod permissions;
 mod questions;
+mod role;
+mod story;
 mod user;
+mod withdrawal;

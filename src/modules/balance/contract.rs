@@ -137,7 +137,7 @@ impl FromStr for HouseAccount {
 }
 
 /// An account as requests name it: `usr_…` for the user's available account, `acc_…` for any one, or `house:<kind>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AccountRef {
     User(UserId),
     Id(AccountId),
@@ -265,6 +265,8 @@ pub struct AccountState {
     pub account: Account,
     /// Minor units; only house accounts go below zero.
     pub balance: i128,
+    /// What the same user has set aside in the same currency; zero beside any account but an available one.
+    pub held: i128,
     /// How many postings it has had.
     pub version: u64,
 }

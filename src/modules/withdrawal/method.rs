@@ -19,6 +19,7 @@ use crate::kernel::{
 /// Where to pay to.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schema(as = WithdrawalMethod)]
 pub enum Method {
     /// An account, by IBAN, or by account number and routing number.
     Bank {

@@ -25,13 +25,18 @@ pub const WITHDRAWALS: Table<(ClientId, WithdrawalId), Withdrawal> = Table::new(
         }),
         // deadline → what is overdue then
         Index::listing("withdrawal.by_deadline", |_, row| row.due_at.iter().map(Time::to_key).collect()),
-        // client → what is approved and waits to be processed
-        Index::listing("withdrawal.approved", |key, row| match row.status() {
-            WithdrawalStatus::Approved => vec![key.0.to_key()],
-            _ => vec![],
+        // (client, status) → what is not at its end yet: few among many
+        Index::listing(OPEN_BY_STATUS, |key, row| {
+            row.status().holds_money().then(|| open_key(key.0, row.status()).to_key()).into_iter().collect()
         }),
     ]);
 pub const BY_USER: &str = "withdrawal.by_user";
+pub const OPEN_BY_STATUS: &str = "withdrawal.open_by_status";
+
+/// What [`OPEN_BY_STATUS`] lists by.
+pub fn open_key(client: ClientId, status: WithdrawalStatus) -> (ClientId, u8) {
+    (client, status as u8)
+}
 
 /// (client, beneficiary) → beneficiary
 pub const BENEFICIARIES: Table<(ClientId, BeneficiaryId), Beneficiary> =

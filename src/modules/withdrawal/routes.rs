@@ -9,7 +9,7 @@ use super::{
     contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus, WithdrawalType},
     method::{Line, Method},
     model::{Beneficiary, Policy, Purpose, Vote, WITHDRAWAL, Withdrawal},
-    repository::{BENEFICIARIES, BENEFICIARIES_BY_USER, BY_USER, WITHDRAWALS},
+    repository::{BENEFICIARIES, BENEFICIARIES_BY_USER, BY_USER, OPEN_BY_STATUS, WITHDRAWALS, open_key},
     service::Withdrawals,
 };
 use crate::kernel::{
@@ -73,42 +73,42 @@ impl WithdrawalIn {
 
 /// A vote.
 #[derive(Debug, utoipa::ToSchema)]
-pub struct ApproveIn {
+pub struct WithdrawalApproveIn {
     /// The `revision` of the withdrawal that was looked at.
     pub revision: u32,
     #[schema(value_type = Option<String>, max_length = 500)]
     pub note: Option<Line<500>>,
 }
-input!(ApproveIn { revision, note });
+input!(WithdrawalApproveIn { revision, note });
 
 #[derive(Debug, utoipa::ToSchema)]
-pub struct ReasonIn {
+pub struct WithdrawalReasonIn {
     #[schema(value_type = String, max_length = 500)]
     pub reason: Line<500>,
 }
-input!(ReasonIn { reason });
+input!(WithdrawalReasonIn { reason });
 
 #[derive(Debug, utoipa::ToSchema)]
-pub struct CancelIn {
+pub struct WithdrawalCancelIn {
     #[schema(value_type = Option<String>, max_length = 500)]
     pub reason: Option<Line<500>>,
 }
-input!(CancelIn { reason });
+input!(WithdrawalCancelIn { reason });
 
 #[derive(Debug, utoipa::ToSchema)]
-pub struct ProcessIn {
+pub struct WithdrawalProcessIn {
     /// The first active one that takes the amount, unless said.
     pub gateway_id: Option<GatewayId>,
 }
-input!(ProcessIn { gateway_id });
+input!(WithdrawalProcessIn { gateway_id });
 
 #[derive(Debug, utoipa::ToSchema)]
-pub struct CompleteIn {
+pub struct WithdrawalCompleteIn {
     /// Of the gateway or the bank.
     #[schema(value_type = String, max_length = 255)]
     pub reference: Line<255>,
 }
-input!(CompleteIn { reference });
+input!(WithdrawalCompleteIn { reference });
 
 text_enum! {
     /// What became of a payout.
@@ -116,7 +116,7 @@ text_enum! {
 }
 
 #[derive(Debug, utoipa::ToSchema)]
-pub struct ReconcileIn {
+pub struct WithdrawalReconcileIn {
     pub outcome: ReconcileOutcome,
     #[schema(value_type = Option<String>, max_length = 255)]
     pub reference: Option<Line<255>>,
@@ -124,7 +124,7 @@ pub struct ReconcileIn {
     #[schema(value_type = String, max_length = 500)]
     pub reason: Line<500>,
 }
-input!(ReconcileIn { outcome, reference, reason });
+input!(WithdrawalReconcileIn { outcome, reference, reason });
 
 #[derive(Debug)]
 pub struct WithdrawalQuery {
@@ -192,7 +192,7 @@ pub struct WithdrawalOut {
     /// What a vote names. Grows when the client's rules for approving change: earlier votes are void then.
     pub revision: u32,
     pub approvals_needed: u32,
-    pub votes: Vec<VoteOut>,
+    pub votes: Vec<WithdrawalVoteOut>,
     /// When what it waits for is overdue.
     pub due_at: Option<Time>,
     pub transaction_ids: Vec<TransactionId>,
@@ -208,7 +208,7 @@ pub struct WithdrawalOut {
 
 /// Somebody's approval.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct VoteOut {
+pub struct WithdrawalVoteOut {
     pub actor: Actor,
     pub at: Time,
     pub note: Option<String>,
@@ -222,7 +222,7 @@ impl WithdrawalOut {
     pub fn of(withdrawal: &Withdrawal, policy: &Policy) -> WithdrawalOut {
         let revision = withdrawal.revision_under(policy);
         let in_force = if revision == withdrawal.revision { &withdrawal.policy } else { policy };
-        let vote = |it: &Vote| VoteOut {
+        let vote = |it: &Vote| WithdrawalVoteOut {
             actor: it.actor,
             at: it.at,
             note: it.note.clone(),
@@ -461,9 +461,13 @@ fn list(service: &Withdrawals, tx: &ReadTx, call: &Call<(), WithdrawalQuery>) ->
             && query.currency.is_none_or(|code| it.amount.currency().code == code)
             && created_within(it.created_at, query.created_from, query.created_to)
     };
-    let page = match user {
-        Some(user) => page_by(tx, &WITHDRAWALS, BY_USER, &(client, user), &paging, keep)?,
-        None => page(tx, &WITHDRAWALS, &client, &paging, keep)?,
+    let open = query.status.filter(|it| it.holds_money());
+    let page = match (user, open) {
+        (Some(user), _) => page_by(tx, &WITHDRAWALS, BY_USER, &(client, user), &paging, keep)?,
+        (None, Some(status)) => {
+            page_by(tx, &WITHDRAWALS, OPEN_BY_STATUS, &open_key(client, status), &paging, keep)?
+        }
+        (None, None) => page(tx, &WITHDRAWALS, &client, &paging, keep)?,
     };
     let policy = service.policy(tx, client)?;
     Ok(page.map(|(_, it)| WithdrawalOut::of(&it, &policy)))

@@ -10,13 +10,17 @@ use crate::modules::withdrawal::{
     contract::{WithdrawalId, WithdrawalStatus},
     model::{Ballot, WithdrawalEvent},
     repository,
-    routes::{ApproveIn, CancelIn, ReasonIn, WithdrawalOut},
+    routes::{WithdrawalApproveIn, WithdrawalCancelIn, WithdrawalOut, WithdrawalReasonIn},
 };
 
 impl Withdrawals {
     /// One vote. The last one needed approves. Refuses `self_approval`, `invalid_state_transition`, `revision_stale`,
     /// `already_voted`.
-    pub fn approve(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ApproveIn>) -> Result<WithdrawalOut> {
+    pub fn approve(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WithdrawalId, WithdrawalApproveIn>,
+    ) -> Result<WithdrawalOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let mut withdrawal = repository::get(tx, client, call.path)?;
         let policy = self.policy(tx, client)?;
@@ -39,12 +43,20 @@ impl Withdrawals {
         Ok(WithdrawalOut::of(&withdrawal, &policy))
     }
 
-    pub fn reject(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ReasonIn>) -> Result<WithdrawalOut> {
+    pub fn reject(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WithdrawalId, WithdrawalReasonIn>,
+    ) -> Result<WithdrawalOut> {
         self.decide(tx, call, WithdrawalEvent::Reject, Some(&call.input.reason.0))
     }
 
     /// By its user, or by staff. From processing on it is too late.
-    pub fn cancel(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, CancelIn>) -> Result<WithdrawalOut> {
+    pub fn cancel(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WithdrawalId, WithdrawalCancelIn>,
+    ) -> Result<WithdrawalOut> {
         let reason = call.input.reason.as_ref().map(|it| it.0.as_str());
         self.decide(tx, call, WithdrawalEvent::Cancel, reason)
     }

@@ -22,7 +22,10 @@ use crate::modules::{
         contract::{WithdrawalId, WithdrawalStatus},
         model::{Purpose, WITHDRAWAL, Withdrawal, WithdrawalEvent},
         repository,
-        routes::{CompleteIn, ProcessIn, ReasonIn, ReconcileIn, ReconcileOutcome, WithdrawalOut},
+        routes::{
+            ReconcileOutcome, WithdrawalCompleteIn, WithdrawalOut, WithdrawalProcessIn, WithdrawalReasonIn,
+            WithdrawalReconcileIn,
+        },
     },
 };
 
@@ -43,7 +46,7 @@ impl Withdrawals {
     pub fn claim(
         &self,
         tx: &mut WriteTx,
-        call: &Call<WithdrawalId, ProcessIn>,
+        call: &Call<WithdrawalId, WithdrawalProcessIn>,
     ) -> Result<Claim<Payout, WithdrawalOut>> {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let mut withdrawal = repository::get(tx, client, call.path)?;
@@ -83,7 +86,7 @@ impl Withdrawals {
     pub fn settle(
         &self,
         tx: &mut WriteTx,
-        call: &Call<WithdrawalId, ProcessIn>,
+        call: &Call<WithdrawalId, WithdrawalProcessIn>,
         outcome: PayoutOutcome,
     ) -> Result<WithdrawalOut> {
         let client = call.caller.client()?;
@@ -118,13 +121,21 @@ impl Withdrawals {
     }
 
     /// A person knows that it has arrived.
-    pub fn complete(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, CompleteIn>) -> Result<WithdrawalOut> {
+    pub fn complete(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WithdrawalId, WithdrawalCompleteIn>,
+    ) -> Result<WithdrawalOut> {
         let reference = Some(&call.input.reference.0);
         self.find_out(tx, call, WithdrawalEvent::Complete, reference, None)
     }
 
     /// A person knows that it was not paid out.
-    pub fn fail(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ReasonIn>) -> Result<WithdrawalOut> {
+    pub fn fail(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WithdrawalId, WithdrawalReasonIn>,
+    ) -> Result<WithdrawalOut> {
         self.decide(tx, call, WithdrawalEvent::Fail, Some(&call.input.reason.0))
     }
 
@@ -132,7 +143,7 @@ impl Withdrawals {
     pub fn reconcile(
         &self,
         tx: &mut WriteTx,
-        call: &Call<WithdrawalId, ReconcileIn>,
+        call: &Call<WithdrawalId, WithdrawalReconcileIn>,
     ) -> Result<WithdrawalOut> {
         let event = match call.input.outcome {
             ReconcileOutcome::Sent => WithdrawalEvent::Send,
@@ -148,7 +159,11 @@ impl Withdrawals {
     }
 
     /// What was completed came back.
-    pub fn take_in(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ReasonIn>) -> Result<WithdrawalOut> {
+    pub fn take_in(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WithdrawalId, WithdrawalReasonIn>,
+    ) -> Result<WithdrawalOut> {
         self.decide(tx, call, WithdrawalEvent::Return, Some(&call.input.reason.0))
     }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     contract::{BeneficiaryId, WithdrawalId},
     method::Method,
-    routes::ProcessIn,
+    routes::WithdrawalProcessIn,
     service::Withdrawals,
 };
 use crate::kernel::{
@@ -166,7 +166,7 @@ impl Desk {
         body: Value,
     ) -> Result<Claim<PayoutOutcome, Value>, String> {
         let service = self.service.clone();
-        let call: Call<WithdrawalId, ProcessIn> = request(who, withdrawal, body).map_err(code)?;
+        let call: Call<WithdrawalId, WithdrawalProcessIn> = request(who, withdrawal, body).map_err(code)?;
         let claimed = self.store.write_blocking(move |tx| service.claim(tx, &call)).map_err(code)?;
         Ok(match claimed {
             Claim::Done(out) => Claim::Done(serde_json::to_value(out).unwrap()),
@@ -179,7 +179,8 @@ impl Desk {
 
     fn settle(&self, who: Caller, withdrawal: &str, outcome: PayoutOutcome) -> Result<Value, String> {
         let service = self.service.clone();
-        let call: Call<WithdrawalId, ProcessIn> = request(who, withdrawal, json!({})).map_err(code)?;
+        let call: Call<WithdrawalId, WithdrawalProcessIn> =
+            request(who, withdrawal, json!({})).map_err(code)?;
         let settled = self.store.write_blocking(move |tx| service.settle(tx, &call, outcome));
         settled.map(|it| serde_json::to_value(it).unwrap()).map_err(code)
     }

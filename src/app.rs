@@ -7,13 +7,13 @@ use tokio::sync::watch;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::{
-    config::{Commit, Config},
+    config::{Commit, Config, ConfigError},
     kernel::{
         api::{audit, dispatch, idempotency, meta, server, testing},
-        boot::{Boot, BootError, Kernel},
+        boot::{Boot, BootError, FinishError, Kernel},
         clock::{Clock, Time},
         error::Error,
-        events::outbox::{DELIVERIES, EVENTS, highest_event},
+        events::{self, outbox::highest_event},
         secret::Secrets,
         store::{
             CommitMode, OpenError, Store, StoreOptions, Table, WriteTx,
@@ -40,12 +40,23 @@ pub enum StartError {
     Migrate(#[from] MigrateError),
     #[error(transparent)]
     Boot(#[from] BootError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error("{0:#}")]
     Key(anyhow::Error),
     #[error("cannot listen on {0}: {1}; is another server running there?")]
     Listen(String, std::io::Error),
     #[error("{0}")]
     Store(#[from] Error),
+}
+
+impl From<FinishError> for StartError {
+    fn from(error: FinishError) -> StartError {
+        match error {
+            FinishError::Config(error) => error.into(),
+            FinishError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl StartError {
@@ -55,6 +66,7 @@ impl StartError {
             StartError::Open(error) => error.exit_code(),
             StartError::Migrate(error) => error.exit_code(),
             StartError::Boot(_) | StartError::Store(_) => 70,
+            StartError::Config(_) => 78,
             StartError::Key(_) => 77,
             StartError::Listen(..) => 71,
         }
@@ -110,6 +122,7 @@ impl App {
             store.ids_after(last);
         }
         let kernel = Arc::new(register(store, secrets, config, is_ephemeral)?.finish(epoch)?);
+        kernel.worker.recover()?;
         let worker = kernel.worker.clone();
         let worker = std::thread::Builder::new().name("worker".into()).spawn(move || worker.run());
         let worker = worker.map_err(|error| StartError::Key(error.into()))?;
@@ -133,24 +146,31 @@ impl App {
         router(&self.kernel)
     }
 
-    /// Listens as configured until `stop` turns true, and on the local socket of the command line beside it.
+    /// The local socket of the command line, bound; none where the data is in memory.
+    pub fn bind_local(&self) -> Result<Option<server::Listener>, StartError> {
+        if self.kernel.is_ephemeral {
+            return Ok(None);
+        }
+        let path = self.kernel.config.socket_path();
+        let bound = server::Listener::bind_local(&path);
+        bound.map(Some).map_err(|error| StartError::Listen(path.display().to_string(), error))
+    }
+
+    /// Answers at both listeners until `stop` turns true.
     pub async fn serve(
         &self,
         listener: server::Listener,
+        local: Option<server::Listener>,
         stop: watch::Receiver<bool>,
-    ) -> Result<(), StartError> {
-        let config = &self.kernel.config;
-        let serving = server::serve(listener, self.router(), config.server.clone(), false, stop.clone());
-        if self.kernel.is_ephemeral {
-            serving.await;
-            return Ok(());
+    ) {
+        let config = &self.kernel.config.server;
+        let serve = |listener, is_admin| {
+            server::serve(listener, self.router(), config.clone(), is_admin, stop.clone())
+        };
+        match local {
+            None => serve(listener, false).await,
+            Some(local) => drop(tokio::join!(serve(listener, false), serve(local, true))),
         }
-        let path = config.socket_path();
-        let local = server::Listener::bind_local(&path);
-        let local = local.map_err(|error| StartError::Listen(path.display().to_string(), error))?;
-        let admin = server::serve(local, self.router(), config.server.clone(), true, stop);
-        tokio::join!(serving, admin);
-        Ok(())
     }
 
     /// Stops the worker and closes the database. Also when dropped.
@@ -235,19 +255,16 @@ fn register(store: Store, secrets: Secrets, config: Config, is_ephemeral: bool) 
     if is_ephemeral {
         boot.endpoints(testing::endpoints());
     }
-    boot.alias("evt", "event");
-    boot.alias("dlv", "delivery");
     boot.alias("aud", "audit row");
     boot.alias("req", "request");
     boot.job(idempotency::sweeper(keep));
     boot.tables(vec![
-        EVENTS.info(),
-        DELIVERIES.info(),
         audit::AUDIT.info(),
         idempotency::RECORDS.info(),
         MIGRATIONS.info(),
         INCARNATION.info(),
     ]);
+    events::register(&mut boot);
     for module in MODULES {
         boot.register(module)?;
     }

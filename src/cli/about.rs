@@ -46,9 +46,9 @@ impl Version {
     }
 }
 
-/// The OpenAPI document: the same text with and without `--json`.
+/// The OpenAPI document: indented for people, on one line with `--json`.
 pub fn openapi() -> Result<Answer, Failure> {
-    let document = openapi::document(&*compiled_in()?);
+    let document = openapi::document(compiled_in()?.kernel());
     let text = serde_json::to_string_pretty(&document).map_err(Failure::fault)?;
     Ok(Answer::new(document, text))
 }

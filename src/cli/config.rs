@@ -56,8 +56,8 @@ impl Show {
     fn run(&self, context: &Context) -> Result<Answer, Failure> {
         let settings = context.load(&[])?.show();
         let text = lines(settings.iter().map(|it| match self.origin {
-            true => (it.key, format!("{}  ({})", it.value, it.origin)),
-            false => (it.key, it.value.to_string()),
+            true => (&*it.key, format!("{}  ({})", it.value, it.origin)),
+            false => (&*it.key, it.value.to_string()),
         }));
         let data = settings.iter().map(|it| match self.origin {
             true => json!({ "key": it.key, "value": it.value, "origin": it.origin }),

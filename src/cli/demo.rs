@@ -15,7 +15,7 @@ use super::{
     exit::Failure,
     local::Backend,
     operator::random_password,
-    serve::{bind, public_url, until_stopped},
+    serve::{Listeners, public_url, until_stopped},
     sown::{SignIn, Sown, sow_once},
 };
 use crate::{
@@ -45,20 +45,20 @@ impl Demo {
         }
         let config = context.load(&beneath)?.config;
         super::log(&config.log);
-        let listener = bind(&config).await?;
         if !config.storage.path.exists() {
             eprintln!("Living through {DAYS} days, once …");
         }
         let begin = Clock::System.now().before(DAY * DAYS as u32);
         let (app, sown) = sow_once(&config, Clock::manual(begin), async |app| live(app, begin).await).await?;
-        let url = public_url(&config, &listener.address().map_err(Failure::fault)?);
+        let listeners = Listeners::bind(&app).await?;
+        let url = public_url(&config, &listeners.address);
         if context.json {
             print_line(&url, &sown);
         } else {
             let data = config.storage.path.display().to_string();
             welcome(&url, &data, &sown, "/withdrawals?status=pending_review");
         }
-        until_stopped(app, listener, std::future::pending()).await
+        until_stopped(app, listeners, std::future::pending()).await
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     Context,
     exit::Failure,
     output::lines,
-    serve::{bind, public_url, until_stopped},
+    serve::{Listeners, public_url, until_stopped},
     sown::{SignIn, Sown, sow_once},
 };
 use crate::{
@@ -37,12 +37,10 @@ pub struct Dev {
 
 impl Dev {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut beneath = vec![("storage.path", "data/dev.redb".to_owned())];
+        let mut beneath =
+            vec![("storage.path", "data/dev.redb".to_owned()), ("log.level", "warn".to_owned())];
         if let Some(port) = self.port {
             beneath.push(("server.listen", format!("127.0.0.1:{port}")));
-        }
-        if self.print_json {
-            beneath.push(("log.level", "warn".to_owned()));
         }
         let config = context.load(&beneath)?.config;
         super::log(&config.log);
@@ -63,8 +61,8 @@ impl Dev {
             })
             .await?
         };
-        let listener = bind(&config).await?;
-        let url = public_url(&config, &listener.address().map_err(Failure::fault)?);
+        let listeners = Listeners::bind(&app).await?;
+        let url = public_url(&config, &listeners.address);
         if self.print_json || context.json {
             print_line(&url, &sown);
         } else {
@@ -74,7 +72,7 @@ impl Dev {
         let stops_with_stdin = self.print_json;
         let enough =
             async move { if stops_with_stdin { stdin_closed().await } else { std::future::pending().await } };
-        until_stopped(app, listener, enough).await
+        until_stopped(app, listeners, enough).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! `coffer ledger`: the books of one client.
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use super::{
     Context,
@@ -42,15 +43,14 @@ impl Ledger {
                 let client = backend.client_id(&accounts.of.client).await?;
                 let list = backend.list("/ledger/accounts", Some(&client), accounts.limit as usize).await?;
                 let has_more = list["has_more"] == true;
-                let columns = ["id", "owner", "kind", "currency", "balance", "version"];
+                let columns = ["id", "user_id", "kind", "currency", "balance", "version"];
                 let answer = Answer::list(list, &columns, "No accounts yet: nothing was posted.");
                 Ok(if has_more { answer.followed_by("There are more: raise --limit.") } else { answer })
             }
             Ledger::TrialBalance(of) => {
                 let client = backend.client_id(&of.client).await?;
                 let balance = backend.get("/ledger/trial-balance").client(Some(&client)).send().await?;
-                let columns = ["currency", "kind", "account", "balance", "users", "house", "sum"];
-                Ok(Answer::list(balance, &columns, "Nothing was posted yet."))
+                Ok(sums(balance))
             }
             Ledger::Verify(of) => {
                 let client = backend.client_id(&of.client).await?;
@@ -60,4 +60,24 @@ impl Ledger {
             }
         }
     }
+}
+
+/// A line for each kind of account and one for each currency, which has to balance.
+fn sums(balance: Value) -> Answer {
+    let items = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
+    let mut rows = vec![];
+    for currency in items(&balance, "currencies") {
+        let code = currency["currency"].clone();
+        for mut kind in items(&currency, "kinds") {
+            kind["currency"] = code.clone();
+            rows.push(kind);
+        }
+        rows.push(json!({
+            "currency": code, "kind": "together", "debit": currency["debit"], "credit": currency["credit"],
+        }));
+    }
+    let columns = ["currency", "kind", "accounts", "debit", "credit"];
+    let shown = Answer::list(json!({ "data": rows }), &columns, "Nothing was posted yet.");
+    let balanced = balance["balanced"] == true;
+    shown.saying(balance).exits(if balanced { 0 } else { PROBLEMS_FOUND })
 }

@@ -64,8 +64,10 @@ impl Backend {
         if let Some(socket) = running(&config).await? {
             return Ok(socket);
         }
-        let app = App::open(config, create, Clock::System)?;
-        Ok(Backend::Here { router: app.router(), _app: Some(Box::new(app)) })
+        match App::open(config.clone(), create, Clock::System) {
+            Ok(app) => Ok(Backend::Here { router: app.router(), _app: Some(Box::new(app)) }),
+            Err(error) => started_meanwhile(&config, error.into()).await,
+        }
     }
 
     /// For commands that only look: without a server the file is opened for reading, and nothing in it changes. After
@@ -74,8 +76,10 @@ impl Backend {
         if let Some(socket) = running(&config).await? {
             return Ok(socket);
         }
-        let kernel = Arc::new(inspect(config, recover)?);
-        Ok(Backend::Here { router: router(&kernel), _app: None })
+        match inspect(config.clone(), recover) {
+            Ok(kernel) => Ok(Backend::of(&Arc::new(kernel))),
+            Err(failure) => started_meanwhile(&config, failure).await,
+        }
     }
 
     /// To the server in this process.
@@ -251,6 +255,14 @@ async fn running(config: &Config) -> Result<Option<Backend>, Failure> {
         Ok(_) => Ok(Some(Backend::Socket(path))),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
         Err(error) => Err(unreachable(path.display(), &error)),
+    }
+}
+
+/// A server that has the file open but was not heard a moment ago was just starting.
+async fn started_meanwhile(config: &Config, failure: Failure) -> Result<Backend, Failure> {
+    match running(config).await? {
+        Some(socket) if failure.exit == UNAVAILABLE => Ok(socket),
+        _ => Err(failure),
     }
 }
 

@@ -1,7 +1,5 @@
 //! `coffer module`: what the binary consists of, and how its parts do.
 
-use std::sync::Arc;
-
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -11,7 +9,7 @@ use super::{
     local::Backend,
     output::Answer,
 };
-use crate::{app::App, config::Config, kernel::boot::Kernel, kernel::clock::Clock};
+use crate::{app::App, config::Config, kernel::clock::Clock};
 
 #[derive(Subcommand)]
 pub enum Module {
@@ -41,7 +39,8 @@ impl Module {
     pub async fn run(self, context: &Context) -> Result<Answer, Failure> {
         match self {
             Module::List(List { health: false }) => {
-                let modules = Backend::of(&compiled_in()?).get("/api/gateway/modules").send().await?;
+                let app = compiled_in()?;
+                let modules = Backend::of(app.kernel()).get("/api/gateway/modules").send().await?;
                 let data = modules["data"].as_array().map(Vec::as_slice).unwrap_or_default();
                 let named = data.iter().map(|it| json!({ "name": it["name"], "about": it["about"] }));
                 Ok(list(named.collect(), &["name", "about"]))
@@ -61,15 +60,16 @@ impl Module {
                 Ok(Answer::object(module, &fields))
             }
             Module::Services => {
-                let kernel = compiled_in()?;
-                let services = kernel.services.values().map(|(info, _)| {
+                let app = compiled_in()?;
+                let services = app.kernel().services.values().map(|(info, _)| {
                     json!({ "name": info.name, "contract": info.contract, "module": info.module })
                 });
                 Ok(list(services.collect(), &["name", "module", "contract"]))
             }
             Module::Aliases => {
-                let kernel = compiled_in()?;
-                let aliases = kernel
+                let app = compiled_in()?;
+                let aliases = app
+                    .kernel()
                     .aliases
                     .iter()
                     .map(|it| json!({ "prefix": it.prefix, "entity": it.entity, "module": it.module }));
@@ -83,7 +83,7 @@ fn list(data: Vec<Value>, columns: &[&str]) -> Answer {
     Answer::list(json!({ "object": "list", "data": data }), columns, "There are none.")
 }
 
-/// The kernel of an empty server in memory: what does not depend on any data.
-pub fn compiled_in() -> Result<Arc<Kernel>, Failure> {
-    Ok(App::in_memory(Config::default(), Clock::System, None)?.kernel().clone())
+/// An empty server in memory: what does not depend on any data.
+pub fn compiled_in() -> Result<App, Failure> {
+    Ok(App::in_memory(Config::default(), Clock::System, None)?)
 }

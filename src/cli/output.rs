@@ -31,6 +31,12 @@ impl Answer {
         Answer::new(value, text)
     }
 
+    /// With another JSON than the table was made of.
+    pub fn saying(mut self, value: Value) -> Answer {
+        self.value = value;
+        self
+    }
+
     pub fn exits(mut self, exit: u8) -> Answer {
         self.exit = exit;
         self

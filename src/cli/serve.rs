@@ -28,8 +28,8 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     let config = context.config()?;
     super::log(&config.log);
     let app = App::open(config.clone(), true, Clock::System)?;
-    let listener = bind(&config).await?;
-    let address = listener.address().map_err(Failure::fault)?;
+    let listeners = Listeners::bind(&app).await?;
+    let address = listeners.address.clone();
     if !is_claimed(&app) {
         claim_from(&config, &app).await?;
     }
@@ -41,16 +41,28 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     if !is_claimed(&app) {
         invite(&app, &public_url(&config, &address)).await?;
     }
-    until_stopped(app, listener, std::future::pending()).await
+    until_stopped(app, listeners, std::future::pending()).await
 }
 
-pub async fn bind(config: &Config) -> Result<Listener, Failure> {
-    let listen = &config.server.listen;
-    let bound = Listener::bind(listen).await;
-    bound.map_err(|error| StartError::Listen(listen.to_string(), error).into())
+/// Where a server is reached, bound before anybody is told that it is ready.
+pub struct Listeners {
+    http: Listener,
+    /// Of the command line.
+    local: Option<Listener>,
+    /// With the port that was really bound.
+    pub address: String,
 }
 
-/// The address people type, with the port that was really bound.
+impl Listeners {
+    pub async fn bind(app: &App) -> Result<Listeners, Failure> {
+        let listen = &app.kernel().config.server.listen;
+        let http = Listener::bind(listen).await;
+        let http = http.map_err(|error| StartError::Listen(listen.to_string(), error))?;
+        Ok(Listeners { address: http.address().map_err(Failure::fault)?, http, local: app.bind_local()? })
+    }
+}
+
+/// The address people type. `address` has the port that was really bound.
 pub fn public_url(config: &Config, address: &str) -> String {
     match (&config.server.public_url, &config.server.listen) {
         (Some(url), _) => url.trim_end_matches('/').to_owned(),
@@ -67,16 +79,16 @@ pub fn public_url(config: &Config, address: &str) -> String {
 /// ends the process at once.
 pub async fn until_stopped(
     mut app: App,
-    listener: Listener,
+    listeners: Listeners,
     enough: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
     let store = app.kernel().store.clone();
     let failure = {
-        let mut serving = std::pin::pin!(app.serve(listener, stopped));
+        let mut serving = std::pin::pin!(app.serve(listeners.http, listeners.local, stopped));
         let failure = tokio::select! {
-            ended = &mut serving => return Ok(ended?),
+            () = &mut serving => return Ok(()),
             name = signals.next() => {
                 tracing::info!("Stopping: {name}");
                 None
@@ -86,7 +98,7 @@ pub async fn until_stopped(
         };
         let _ = stop.send(true);
         tokio::select! {
-            ended = &mut serving => ended?,
+            () = &mut serving => {}
             _ = signals.next() => std::process::exit(130),
         }
         failure

@@ -4,14 +4,15 @@
 //! environment, its documentation ([`CONFIG_KEYS`]) and the refusal of anything else. The text above a row is also
 //! the comment above the key in the shipped `config.toml`; a test keeps the two equal.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Serialize;
 use toml::Value;
 
 use super::read::{delays, flag, list, number, parsed, path, socket_path, some, text};
 use super::read::{is_email, is_filter, is_origin};
-use super::values::{Commit, Listen, LogFormat, Network};
+use super::rules::EventRule;
+use super::values::{Commit, EventMode, Listen, LogFormat, Network};
 
 /// One key as documentation sees it.
 pub struct KeyInfo {
@@ -45,6 +46,9 @@ macro_rules! sections {
         #[derive(Debug, Clone, Default, PartialEq, Serialize)]
         pub struct Config {
             $( $(#[doc = $section_about])+ pub $section: $Section, )+
+            /// `[events.<event>]`, by the event's name with `_` for `.`.
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            pub event_rules: BTreeMap<String, EventRule>,
         }
 
         $(
@@ -202,10 +206,25 @@ sections! {
         /// true or false. Switched off, events are still recorded and wait; they are delivered once it is on again.
         /// For a restored or suspect installation that must not act on its own.
         enabled: bool = true, flag;
+        /// "sync": in the transaction of the change, whose refusal refuses the command. "queue": right after the
+        /// commit. "scheduled": gathered, every five minutes unless an event's frequency says otherwise. Listeners
+        /// that reach out are never sync, those that the books depend on always are.
+        default_mode: EventMode = EventMode::Queue, parsed("\"sync\", \"queue\" or \"scheduled\"");
         /// How often a delivery is attempted before it is set aside as failed, 1 to 50.
         tries: u32 = 3, number(1..=50);
         /// Seconds to wait before the second, third, … try, each 0 to 604800; the last one repeats.
         /// Half a minute outlasts a restart of the other side; what is still down after two needs a person.
         backoff: Vec<u64> = vec![30, 60, 120], delays(0..=604_800);
+        /// Seconds an attempt may take, 1 to 3600; then it counts as failed.
+        /// For mail and HTTP a minute is long; a listener inside the database takes milliseconds.
+        timeout_s: u64 = 60, number(1..=3600);
+        /// Days a delivery is kept after it was sent, canceled, suppressed or expired, 1 to 3650.
+        /// Long enough to look up what somebody asks about; each takes a few hundred bytes.
+        retention_days: u64 = 7, number(1..=3650);
+        /// Days a failed delivery is kept, 1 to 3650. Longer, because somebody still has to decide about it.
+        retention_failed_days: u64 = 90, number(1..=3650);
+        /// Days an event is kept in the feed, 1 to 3650; never less than a delivery of it.
+        /// A reader of the feed that was away for longer misses events.
+        retention_events_days: u64 = 30, number(1..=3650);
     }
 }

@@ -11,27 +11,55 @@ use serde::de::IntoDeserializer;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value};
 
+use super::rules::RuleKey;
 use super::{CONFIG_KEYS, Config, KeyInfo, LoadOptions, Origin};
 
 /// One value that somebody set.
 pub(super) struct Setting {
-    pub info: &'static KeyInfo,
+    what: Known,
     pub origin: Origin,
     value: Value,
     /// The words as they came, outside of files: `2024` is a number, but can also be meant as the name of a file.
     words: Option<String>,
 }
 
+/// A key: one of the table, or one whose path holds the name of an event.
+enum Known {
+    Key(&'static KeyInfo),
+    Rule(RuleKey),
+}
+
+impl Known {
+    fn find(path: &str) -> Option<Known> {
+        find(path).map(Known::Key).or_else(|| RuleKey::parse(path).map(Known::Rule))
+    }
+
+    fn set(&self, config: &mut Config, value: &Value) -> Result<(), String> {
+        match self {
+            Known::Key(info) => (info.set)(config, value),
+            Known::Rule(key) => key.set(&mut config.event_rules, value),
+        }
+    }
+}
+
 impl Setting {
+    /// Its path.
+    pub fn key(&self) -> &str {
+        match &self.what {
+            Known::Key(info) => info.key,
+            Known::Rule(key) => &key.path,
+        }
+    }
+
     /// Puts the value into the configuration, or says what was found and what was wanted.
     pub fn apply(&self, config: &mut Config) -> Result<(), String> {
-        let Err(wanted) = (self.info.set)(config, &self.value) else { return Ok(()) };
+        let Err(wanted) = self.what.set(config, &self.value) else { return Ok(()) };
         if let Some(words) = &self.words
-            && (self.info.set)(config, &Value::String(words.clone())).is_ok()
+            && self.what.set(config, &Value::String(words.clone())).is_ok()
         {
             return Ok(());
         }
-        Err(format!("{}: {}: found {}, wanted {wanted}", self.origin, self.info.key, found(&self.value)))
+        Err(format!("{}: {}: found {}, wanted {wanted}", self.origin, self.key(), found(&self.value)))
     }
 }
 
@@ -81,8 +109,8 @@ pub(super) fn of_file(path: &Path, text: &str, problems: &mut Vec<String>) -> Ve
                 continue;
             }
         };
-        match find(&key) {
-            Some(info) => settings.push(Setting { info, origin, value, words: None }),
+        match Known::find(&key) {
+            Some(what) => settings.push(Setting { what, origin, value, words: None }),
             None if is_section(&key) && value.is_table() => {}
             None if is_section(&key) => {
                 problems
@@ -103,12 +131,12 @@ pub(super) fn of_env(env: &BTreeMap<String, String>, problems: &mut Vec<String>)
             continue;
         };
         let origin = Origin::Env(name.clone());
-        match CONFIG_KEYS.iter().find(|info| info.env_name() == *name) {
-            Some(info) => settings.push(spoken(info, origin, words)),
-            None => {
-                let key = format!("{section}.{rest}").replace("__", ".").to_lowercase();
-                problems.push(unknown(&origin, name, &key, KeyInfo::env_name));
-            }
+        let key = format!("{section}.{rest}").replace("__", ".").to_lowercase();
+        let info = CONFIG_KEYS.iter().find(|info| info.env_name() == *name).map(Known::Key);
+        let rule = || RuleKey::parse(&key).filter(|it| it.env_name() == *name).map(Known::Rule);
+        match info.or_else(rule) {
+            Some(what) => settings.push(spoken(what, origin, words)),
+            None => problems.push(unknown(&origin, name, &key, KeyInfo::env_name)),
         }
     }
     settings
@@ -118,8 +146,8 @@ pub(super) fn of_env(env: &BTreeMap<String, String>, problems: &mut Vec<String>)
 pub(super) fn of_overrides(overrides: &[(String, String)], problems: &mut Vec<String>) -> Vec<Setting> {
     let mut settings = Vec::new();
     for (key, words) in overrides {
-        match find(key) {
-            Some(info) => settings.push(spoken(info, Origin::Flag, words)),
+        match Known::find(key) {
+            Some(what) => settings.push(spoken(what, Origin::Flag, words)),
             None => problems.push(unknown(&Origin::Flag, key, key, |info| info.key.to_owned())),
         }
     }
@@ -127,9 +155,9 @@ pub(super) fn of_overrides(overrides: &[(String, String)], problems: &mut Vec<St
 }
 
 /// A setting from words outside of a file: a TOML value if they are one, otherwise the words themselves.
-fn spoken(info: &'static KeyInfo, origin: Origin, words: &str) -> Setting {
+fn spoken(what: Known, origin: Origin, words: &str) -> Setting {
     let value = words.parse().unwrap_or_else(|_| Value::String(words.to_owned()));
-    Setting { info, origin, value, words: Some(words.to_owned()) }
+    Setting { what, origin, value, words: Some(words.to_owned()) }
 }
 
 /// A value of a file with its key's path and place.

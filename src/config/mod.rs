@@ -16,9 +16,11 @@ mod keys;
 mod layers;
 mod memory;
 mod read;
+mod rules;
 mod secret_file;
 mod values;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,8 +30,10 @@ use serde::Serialize;
 pub use keys::{
     Auth, Bootstrap, CONFIG_KEYS, Config, Events, Idempotency, KeyInfo, Limits, Log, Server, Storage,
 };
+use rules::RuleKey;
+pub use rules::{EventRule, Rule};
 pub use secret_file::{open_secret_file, read_secret_file};
-pub use values::{Commit, Listen, LogFormat, Network};
+pub use values::{Commit, EventMode, Listen, LogFormat, Network};
 
 /// Where settings are looked for. The default is nowhere: tests and instances in memory see no file and no
 /// environment they did not ask for.
@@ -99,22 +103,27 @@ pub struct Loaded {
 /// A line of `coffer config show`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Shown {
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// `null` for an optional key that is not set. Its `Display` is JSON, which for these values is TOML too.
     pub value: serde_json::Value,
     pub origin: Origin,
 }
 
 impl Loaded {
-    /// Every key with its value and origin, in the order of the shipped file.
+    /// Every key with its value and origin, in the order of the shipped file; then what is said about single events.
     pub fn show(&self) -> Vec<Shown> {
-        let values = serde_json::to_value(&self.config).unwrap_or_default();
-        let shown = |info: &KeyInfo| {
-            let value = info.key.split('.').try_fold(&values, |value, name| value.get(name));
-            let origin = self.origins.get(info.key).cloned().unwrap_or(Origin::Default);
-            Shown { key: info.key, value: value.cloned().unwrap_or_default(), origin }
+        let mut values = serde_json::to_value(&self.config).unwrap_or_default();
+        let rules = values.as_object_mut().and_then(|it| it.remove("event_rules")).unwrap_or_default();
+        let shown = |key: Cow<'static, str>, value: Option<&serde_json::Value>| {
+            let origin = self.origins.get(&*key).cloned().unwrap_or(Origin::Default);
+            Shown { key, value: value.cloned().unwrap_or_default(), origin }
         };
-        CONFIG_KEYS.iter().map(shown).collect()
+        let find = |values, path: &str| path.split('.').try_fold(values, serde_json::Value::get);
+        let known = CONFIG_KEYS.iter().map(|it| shown(it.key.into(), find(&values, it.key)));
+        let of_rules = self.origins.keys().filter(|it| RuleKey::parse(it).is_some());
+        let said =
+            of_rules.map(|it| shown(it.clone().into(), find(&rules, it.trim_start_matches("events."))));
+        known.chain(said).collect()
     }
 }
 
@@ -136,7 +145,7 @@ impl Config {
             CONFIG_KEYS.iter().map(|info| (info.key.to_owned(), Origin::Default)).collect();
         for setting in settings {
             match setting.apply(&mut config) {
-                Ok(()) => drop(origins.insert(setting.info.key.to_owned(), setting.origin)),
+                Ok(()) => drop(origins.insert(setting.key().to_owned(), setting.origin)),
                 Err(problem) => problems.push(problem),
             }
         }

@@ -110,3 +110,35 @@ impl FromStr for LogFormat {
         }
     }
 }
+
+/// When listeners run; see `events.default_mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventMode {
+    Sync,
+    Queue,
+    Scheduled,
+}
+
+impl FromStr for EventMode {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "sync" => Ok(Self::Sync),
+            "queue" => Ok(Self::Queue),
+            "scheduled" => Ok(Self::Scheduled),
+            _ => Err(()),
+        }
+    }
+}
+
+impl fmt::Display for EventMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sync => "sync",
+            Self::Queue => "queue",
+            Self::Scheduled => "scheduled",
+        })
+    }
+}

@@ -6,24 +6,33 @@
 use std::{
     any::{Any, TypeId, type_name},
     collections::{BTreeMap, BTreeSet, HashMap},
+    future::Future,
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
 use serde_json::Value;
 
 use super::{
-    api::{endpoint::Endpoint, limits::Limits, principal::Authenticator},
+    api::{
+        endpoint::{Endpoint, Shape},
+        limits::Limits,
+        principal::Authenticator,
+    },
     clock::Clock,
-    error::{RefusalInfo, Result},
+    error::{Error, RefusalInfo, Result},
     events::{
-        event::{Envelope, Event, EventInfo, Listener, Mode},
-        outbox::{Bell, Bus},
-        worker::{Job, RetryPolicy, Worker},
+        bus::{Bell, Bus},
+        courier::{AnyCourier, Courier, Plainly, Report, Sending, Target, TargetPlan},
+        event::{Envelope, Event, EventInfo, Listener, Mode, Run},
+        frequency::{self, Frequency},
+        plan::Plans,
+        schedule::{Planned, Schedule},
+        worker::{Job, Worker},
     },
     secret::Secrets,
     store::{ReadTx, Store, TableInfo, WriteTx, migration::Migration},
 };
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 
 /// A module of the product.
 pub struct Module {
@@ -44,6 +53,17 @@ pub enum BootError {
     Twice { module: &'static str, contract: &'static str },
     #[error("two modules use the name `{name}` for a {what}, the second is `{module}`")]
     NameTaken { module: &'static str, what: &'static str, name: String },
+    #[error("schedule `{name}`: found \"{frequency}\", wanted {}", frequency::WANTED)]
+    Frequency { name: &'static str, frequency: String },
+}
+
+/// Why the kernel was not put together.
+#[derive(Debug, thiserror::Error)]
+pub enum FinishError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Store(#[from] Error),
 }
 
 /// A service that can be looked up by name (`user_balance`).
@@ -96,6 +116,9 @@ pub struct Kernel {
     pub authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     /// Every permission there is.
     pub permissions: Arc<BTreeSet<String>>,
+    /// The JSON forms of their payloads.
+    pub event_shapes: BTreeMap<&'static str, Shape>,
+    pub bus: Arc<Bus>,
     pub worker: Arc<Worker>,
     pub limits: Limits,
     /// Whether an operator has claimed the installation. Until then only the claim answers.
@@ -148,7 +171,10 @@ pub struct Boot {
     tables: Vec<TableInfo>,
     checks: Vec<(&'static str, Arc<Check>)>,
     authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
+    event_shapes: BTreeMap<&'static str, Shape>,
     listeners: Vec<Listener>,
+    targets: BTreeMap<&'static str, Target>,
+    schedules: Vec<Planned>,
     jobs: Vec<Job>,
     claim: Option<Box<Claim>>,
     catalogue: Catalogue,
@@ -174,7 +200,10 @@ impl Boot {
             tables: vec![],
             checks: vec![],
             authenticators: vec![],
+            event_shapes: BTreeMap::new(),
             listeners: vec![],
+            targets: BTreeMap::new(),
+            schedules: vec![],
             jobs: vec![],
             claim: None,
             catalogue: Catalogue::default(),
@@ -283,6 +312,7 @@ impl Boot {
     /// An event it announces.
     pub fn announces<E: Event>(&mut self) {
         self.events.insert(EventInfo { name: E::NAME, version: E::VERSION, module: self.module });
+        self.event_shapes.insert(E::NAME, Shape::of::<E>());
     }
 
     /// Runs `handle` for every event `E`. `name` is stored with deliveries: never renamed.
@@ -292,13 +322,51 @@ impl Boot {
         mode: Mode,
         handle: impl Fn(&mut WriteTx, &Envelope, E) -> Result<()> + Send + Sync + 'static,
     ) {
-        if self.listeners.iter().any(|it| it.name == name) {
-            self.taken("listener", name);
-        }
         let run = Arc::new(move |tx: &mut WriteTx, envelope: &Envelope| {
             handle(tx, envelope, envelope.read::<E>()?)
         });
-        self.listeners.push(Listener { name, event: E::NAME, mode, run });
+        self.listener::<E>(name, mode, Run::Inside(run));
+    }
+
+    /// Runs `handle` for every event `E`, outside of any transaction: it may reach out, and never sees the store.
+    pub fn listen_outside<E: Event, F, R, O>(&mut self, name: &'static str, plan: TargetPlan, handle: F)
+    where
+        F: Fn(Sending) -> R + Send + Sync + 'static,
+        R: Future<Output = O> + Send + 'static,
+        O: Into<Report> + 'static,
+    {
+        self.listener::<E>(name, Mode::Queue, Run::Outside);
+        self.target(name, plan, Plainly(handle));
+    }
+
+    /// Delivers to endpoints or channels of one kind whatever is enqueued for it. `kind` is stored: never renamed.
+    pub fn target(&mut self, kind: &'static str, plan: TargetPlan, courier: impl Courier) {
+        let courier: Arc<dyn AnyCourier> = Arc::new(courier);
+        if self.targets.insert(kind, Target { kind, module: self.module, plan, courier }).is_some() {
+            self.taken("target", kind);
+        }
+    }
+
+    /// Something to do regularly.
+    pub fn schedule(&mut self, schedule: Schedule) {
+        if self.schedules.iter().any(|it| it.schedule.name == schedule.name) {
+            self.taken("schedule", schedule.name);
+        }
+        match schedule.frequency.parse::<Frequency>() {
+            Ok(frequency) if !frequency.is_immediate() => {
+                self.schedules.push(Planned { schedule, frequency, module: self.module });
+            }
+            _ => {
+                self.errors.push(BootError::Frequency { name: schedule.name, frequency: schedule.frequency })
+            }
+        }
+    }
+
+    fn listener<E: Event>(&mut self, name: &'static str, mode: Mode, run: Run) {
+        if self.listeners.iter().any(|it| it.name == name) {
+            self.taken("listener", name);
+        }
+        self.listeners.push(Listener { name, event: E::NAME, module: self.module, mode, run });
     }
 
     /// Something to do when its time comes.
@@ -329,21 +397,19 @@ impl Boot {
         self.authenticators.push((prefixes, authenticator));
     }
 
-    /// Everything registered: hangs the event bus on the store and hands over the kernel.
-    pub fn finish(self, epoch: u64) -> Result<Kernel> {
+    /// Everything registered: hangs the event bus on the store and hands over the kernel. Refuses a configuration of
+    /// events and listeners that do not exist, or cannot run like that.
+    pub fn finish(self, epoch: u64) -> Result<Kernel, FinishError> {
         let claimed = self.claim.as_ref().map_or(Ok(false), |it| self.store.read(|tx| it(tx)))?;
+        let mut events: BTreeSet<&'static str> = self.events.iter().map(|it| it.name).collect();
+        events.extend(self.listeners.iter().map(|it| it.event));
+        let config = &self.config;
+        let plans = Plans::new(self.listeners, self.targets, &events, &config.events, &config.event_rules)
+            .map_err(|problems| ConfigError { problems })?;
         let bell = Arc::new(Bell::default());
-        self.store.extend(Bus::new(self.listeners, bell.clone()));
-        let retry =
-            RetryPolicy { tries: self.config.events.tries, backoff_s: self.config.events.backoff.clone() };
-        let worker = Worker {
-            store: self.store.clone(),
-            bell,
-            jobs: self.jobs,
-            retry,
-            delivers: self.config.events.enabled,
-            stopping: AtomicBool::new(false),
-        };
+        let bus = Arc::new(Bus::with(plans, bell.clone()));
+        self.store.extend_shared(bus.clone());
+        let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, self.schedules, config, epoch);
         let names = self.endpoints.iter().flat_map(|it| it.access.names()).collect();
         let permissions = self.catalogue.0.get_or_init(|| Arc::new(names)).clone();
         Ok(Kernel {
@@ -362,6 +428,8 @@ impl Boot {
             checks: self.checks,
             authenticators: self.authenticators,
             permissions,
+            event_shapes: self.event_shapes,
+            bus,
             worker: Arc::new(worker),
             claimed: AtomicBool::new(claimed),
             epoch,

@@ -492,24 +492,16 @@ fn a_file_somebody_else_has_open_is_locked() {
 }
 
 #[test]
-fn a_file_that_was_not_closed_is_recovered_when_asked() {
-    let place = Place::new();
-    let server = place.serve(&["--set", "storage.commit=fast"]);
-    place.json("operator token create a");
-    server.kill();
-    refused(&place, "not closed", "verify", (75, "data_needs_recovery"), "--recover");
-    assert_eq!(place.json("verify --recover --set storage.commit=fast")["ok"], true);
-    assert_eq!(place.json("verify")["ok"], true);
-}
-
-#[test]
-fn a_killed_server_in_safe_mode_leaves_a_file_that_can_be_read_at_once() {
-    let place = Place::new();
-    let server = place.serve(&[]);
-    place.json("operator token create a");
-    server.kill();
-    assert_eq!(place.json("verify")["ok"], true);
-    assert_eq!(place.json("operator token list")["data"].as_array().unwrap().len(), 1);
+fn a_file_whose_server_was_killed_is_read_again_when_recovered() {
+    for commit in ["storage.commit=safe", "storage.commit=fast"] {
+        let place = Place::new();
+        let server = place.serve(&["--set", commit]);
+        place.json("operator token create a");
+        server.kill();
+        refused(&place, commit, "verify", (75, "data_needs_recovery"), "--recover");
+        assert_eq!(place.json(&format!("verify --recover --set {commit}"))["ok"], true);
+        assert_eq!(place.json("operator token list")["data"].as_array().unwrap().len(), 1);
+    }
 }
 
 #[test]

@@ -4,12 +4,16 @@
 
 mod auth;
 mod beneficiary;
+mod category;
 mod cli;
+mod client;
+mod currency;
 mod gateway_routes;
 mod golden;
 mod operator;
 mod permissions;
 mod questions;
+mod role;
 mod story;
 mod user;
 mod withdrawal;

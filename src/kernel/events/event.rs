@@ -77,12 +77,13 @@ impl Envelope {
     }
 }
 
-/// When a listener runs.
+/// How a listener was written: what the configuration may make of it follows from this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Inside the causing transaction: its refusal refuses the command.
+    /// Inside the causing transaction: its refusal refuses the command. The books depend on it, so the configuration
+    /// cannot say otherwise: it is *pinned*.
     Sync,
-    /// After the commit, with an exactly-once effect.
+    /// After the commit, with an exactly-once effect; or as the configuration says.
     Queue,
 }
 
@@ -94,8 +95,23 @@ pub struct Listener {
     /// `funding.settle`: stored with deliveries, never renamed.
     pub name: &'static str,
     pub event: &'static str,
+    pub module: &'static str,
     pub mode: Mode,
-    pub run: Arc<Heard>,
+    pub run: Run,
+}
+
+#[derive(Clone)]
+pub enum Run {
+    /// Touches only our store.
+    Inside(Arc<Heard>),
+    /// Reaches out: the courier registered under the listener's name.
+    Outside,
+}
+
+impl Listener {
+    pub fn is_external(&self) -> bool {
+        matches!(self.run, Run::Outside)
+    }
 }
 
 /// Every event that exists, for the catalogue.

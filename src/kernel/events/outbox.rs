@@ -1,111 +1,31 @@
-//! The outbox: events and their deliveries, in the transaction that causes them.
+//! The outbox: events, stored with the change that caused them, and a delivery for each listener.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Condvar, Mutex, PoisonError},
-    time::Duration,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
 };
 
-use super::event::{Envelope, Event, EventId, Listener, MAX_DEPTH, MAX_PAYLOAD_BYTES, Mode};
+#[cfg(test)]
+pub use super::bus::Bell;
+pub use super::bus::Bus;
+use super::{
+    bus::bus,
+    delivery::{DELIVERIES, Delivery, DeliveryId, Lane, State},
+    enqueue::group_of,
+    event::{Envelope, Event, EventId, Listener, MAX_DEPTH, MAX_PAYLOAD_BYTES, Run},
+    plan::{Plan, When},
+};
 use crate::kernel::{
-    api::{call::Caller, input::text_enum, principal::ClientId},
+    api::{call::Caller, principal::ClientId},
     clock::Time,
     error::{Result, fault},
-    id::{Id, id},
-    store::{
-        Index, Key, ReadTx, Scan, Table, WriteTx,
-        codec::{Decode, Encode, row},
-    },
+    id::Id,
+    store::{Key, ReadTx, Scan, Table, WriteTx},
 };
-
-id!(/** One event on its way to one listener. */ DeliveryId, "dlv");
 
 /// (client, event) → envelope: a client's feed is one range, in commit order. Installation-wide events stand under
 /// the all-zero client.
 pub const EVENTS: Table<(ClientId, EventId), Envelope> = Table::new("events.events");
-
-/// delivery → its state. Every delivery that is not done is in exactly one of the two indexes, because both are
-/// computed from the row.
-pub const DELIVERIES: Table<DeliveryId, Delivery> = Table::new("events.deliveries").with_indexes(&[
-    // client → ready deliveries, oldest first
-    Index::listing("events.ready", |_, row| match row.status {
-        DeliveryStatus::Ready => vec![row.client.to_key()],
-        _ => vec![],
-    }),
-    // when → deliveries waiting for that instant
-    Index::listing("events.scheduled", |_, row| match row.status {
-        DeliveryStatus::Retry => vec![row.due_at.to_key()],
-        _ => vec![],
-    }),
-]);
-
-text_enum! {
-    /// Where a delivery stands.
-    pub enum DeliveryStatus {
-        Ready = "ready",
-        /// Failed before; runs again at `due_at`.
-        Retry = "retry",
-        Sent = "sent",
-        /// Out of tries, or its listener no longer exists. Never removed by itself.
-        Failed = "failed",
-    }
-}
-
-/// One event on its way to one listener.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub struct Delivery {
-    pub client: ClientId,
-    pub event: EventId,
-    pub listener: String,
-    pub status: DeliveryStatus,
-    pub tries_used: u32,
-    pub due_at: Time,
-    pub created_at: Time,
-    pub finished_at: Option<Time>,
-    pub error: Option<String>,
-}
-row!(Delivery);
-
-/// Who listens, and the bell that wakes the worker. Hangs on every transaction of the store.
-pub struct Bus {
-    listeners: HashMap<&'static str, Vec<Listener>>,
-    bell: Arc<Bell>,
-}
-
-/// Rung after a commit that left something to do.
-#[derive(Default)]
-pub struct Bell {
-    rung: Mutex<bool>,
-    wake: Condvar,
-}
-
-impl Bell {
-    pub fn ring(&self) {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.wake.notify_all();
-    }
-
-    /// Waits until rung, at most `timeout`.
-    pub fn wait(&self, timeout: Duration) {
-        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.wake.wait_timeout_while(rung, timeout, |rung| !*rung);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
-    }
-}
-
-impl Bus {
-    pub fn new(all: Vec<Listener>, bell: Arc<Bell>) -> Bus {
-        let mut listeners: HashMap<&'static str, Vec<Listener>> = HashMap::new();
-        for listener in all {
-            listeners.entry(listener.event).or_default().push(listener);
-        }
-        Bus { listeners, bell }
-    }
-
-    pub fn listener(&self, event: &str, name: &str) -> Option<&Listener> {
-        self.listeners.get(event)?.iter().find(|it| it.name == name)
-    }
-}
 
 /// What runs inside a listener: the event it hears, so that what it publishes knows its cause.
 #[derive(Clone, Copy)]
@@ -115,7 +35,7 @@ struct Cause {
 }
 
 impl WriteTx {
-    /// Announces `event` in this transaction: stores it, runs its sync listeners, leaves a delivery for each queued
+    /// Announces `event` in this transaction: stores it, runs its sync listeners, leaves a delivery for each other
     /// one. A sync listener's refusal refuses the command.
     pub fn publish<E: Event>(&mut self, caller: &Caller, event: &E) -> Result<EventId> {
         let cause = self.extension::<Cause>();
@@ -136,28 +56,16 @@ impl WriteTx {
         if envelope.depth > MAX_DEPTH || envelope.payload.len() > MAX_PAYLOAD_BYTES {
             return Err(fault!("{} is {} deep, {} bytes", E::NAME, envelope.depth, envelope.payload.len()));
         }
-        let client = client_key(envelope.client);
-        self.put(&EVENTS, &(client, envelope.id), &envelope)?;
-        let bus = self.extension::<Bus>().ok_or_else(|| fault!("no event bus"))?;
-        for listener in bus.listeners.get(E::NAME).into_iter().flatten() {
-            match listener.mode {
-                Mode::Sync => hear(self, listener, &envelope)?,
-                Mode::Queue => {
-                    let id = self.new_id();
-                    let delivery = Delivery {
-                        client,
-                        event: envelope.id,
-                        listener: listener.name.to_owned(),
-                        status: DeliveryStatus::Ready,
-                        tries_used: 0,
-                        due_at: self.now(),
-                        created_at: self.now(),
-                        finished_at: None,
-                        error: None,
-                    };
-                    self.put(&DELIVERIES, &id, &delivery)?;
-                    let bell = bus.bell.clone();
-                    self.on_commit(Box::new(move || bell.ring()));
+        self.put(&EVENTS, &(client_key(envelope.client), envelope.id), &envelope)?;
+        let bus = bus(self)?;
+        announce_after_commit(self, &bus);
+        for plan in bus.plans.of(E::NAME) {
+            match &plan.when {
+                When::Sync => hear(self, &plan.listener, &envelope)?,
+                When::Queue => deliver_later(self, plan, &envelope, None)?,
+                When::Scheduled(frequency) => {
+                    let at = frequency.next(self.now());
+                    deliver_later(self, plan, &envelope, at)?;
                 }
             }
         }
@@ -165,17 +73,88 @@ impl WriteTx {
     }
 }
 
-/// Runs a listener; what it publishes carries this event as its cause.
-pub fn hear(tx: &mut WriteTx, listener: &Listener, envelope: &Envelope) -> Result<()> {
-    let mark = tx.hang(Cause { event: envelope.id, depth: envelope.depth });
-    let heard = (listener.run)(tx, envelope);
-    tx.unhang(mark);
-    heard
+fn announce_after_commit(tx: &mut WriteTx, bus: &Arc<Bus>) {
+    let bus = bus.clone();
+    tx.on_commit(Box::new(move || {
+        bus.feed.send_modify(|commits| *commits += 1);
+        bus.bell.ring();
+    }));
 }
 
-/// The client part of an event's key.
+fn deliver_later(tx: &mut WriteTx, plan: &Plan, envelope: &Envelope, at: Option<Time>) -> Result<()> {
+    let client = client_key(envelope.client);
+    let now = tx.now();
+    let due_at = at.unwrap_or(now);
+    let delivery = Delivery {
+        event: Some(envelope.id),
+        event_name: envelope.name.clone(),
+        external: plan.listener.is_external(),
+        queue: plan.queue.clone(),
+        group: if plan.listener.is_external() {
+            group_of(client, plan.listener.name, "")
+        } else {
+            client.bytes()
+        },
+        state: if due_at > now { State::Scheduled } else { State::Ready },
+        due_at,
+        ..blank(plan.listener.name, "", plan.lane, now)
+    };
+    let id: DeliveryId = tx.new_id();
+    tx.put(&DELIVERIES, &(client, id), &delivery)
+}
+
+/// A delivery that has not begun.
+pub(super) fn blank(listener: &str, target: &str, lane: Lane, now: Time) -> Delivery {
+    Delivery {
+        event: None,
+        event_name: String::new(),
+        listener: listener.to_owned(),
+        target: target.to_owned(),
+        external: true,
+        queue: "default".to_owned(),
+        lane,
+        group: [0; 16],
+        state: State::Ready,
+        due_at: now,
+        deliver_before: None,
+        tries_used: 0,
+        tries_granted: 0,
+        attempts: 0,
+        crashes: 0,
+        epoch: 0,
+        interrupted: false,
+        cancel_requested: false,
+        retry: None,
+        dedupe: None,
+        secret: false,
+        created_at: now,
+        started_at: None,
+        finished_at: None,
+        error: None,
+        fingerprint: 0,
+    }
+}
+
+/// Runs an internal listener; what it publishes carries this event as its cause.
+pub fn hear(tx: &mut WriteTx, listener: &Listener, envelope: &Envelope) -> Result<()> {
+    let Run::Inside(run) = &listener.run else {
+        return Err(fault!("listener {} reaches out: it is not run in a transaction", listener.name));
+    };
+    let mark = tx.hang(Cause { event: envelope.id, depth: envelope.depth });
+    // What comes after a panic must not carry this event as its cause.
+    let heard = catch_unwind(AssertUnwindSafe(|| run(tx, envelope)));
+    tx.unhang(mark);
+    heard.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// The client part of an event's or a delivery's key.
 pub fn client_key(client: Option<ClientId>) -> ClientId {
     client.unwrap_or(ClientId::from_bytes([0; 16]))
+}
+
+/// The client of a key, the other way round.
+pub fn key_client(key: ClientId) -> Option<ClientId> {
+    Some(key).filter(|it| it.bytes() != [0; 16])
 }
 
 /// The highest event id of any client: ids go on from there, whatever the clock says after a restart.
@@ -202,38 +181,21 @@ mod tests {
     use crate::kernel::{api::principal::Actor, store::codec::golden};
 
     #[test]
-    fn the_stored_forms_stay_what_they_are() {
-        let client = ClientId::from_bytes([1; 16]);
-        let event = EventId::from_bytes([2; 16]);
-        let (at, error) = (Time::from_micros(1_795_342_000_000_000), Some("fault".to_owned()));
+    fn the_stored_form_stays_what_it_is() {
         golden(
             "events.events",
             &Envelope {
-                id: event,
+                id: EventId::from_bytes([2; 16]),
                 name: "withdrawal.requested".into(),
                 version: 1,
-                client: Some(client),
-                occurred_at: at,
+                client: Some(ClientId::from_bytes([1; 16])),
+                occurred_at: Time::from_micros(1_795_342_000_000_000),
                 actor: Actor::System,
                 entity: "wdr_1".into(),
                 correlation: "req_1".into(),
                 causation: None,
                 depth: 0,
                 payload: "{}".into(),
-            },
-        );
-        golden(
-            "events.deliveries",
-            &Delivery {
-                client,
-                event,
-                listener: "notification.tell".into(),
-                status: DeliveryStatus::Retry,
-                tries_used: 1,
-                due_at: at,
-                created_at: at,
-                finished_at: None,
-                error,
             },
         );
     }

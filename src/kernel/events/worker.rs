@@ -1,26 +1,42 @@
-//! What runs after commits: queued listeners, and the timers of modules.
+//! What runs after commits: queued listeners, schedules, and the timers of modules.
 //!
 //! One thread. It looks with a read, and opens a write only when there is something to do: an idle installation
-//! writes nothing. A delivery's effect and its "sent" are one transaction, on an overlay of its own, so that a
-//! listener that fails costs its neighbours nothing.
+//! writes nothing and looks once a second. A commit that leaves something to do rings its bell, and it knows the
+//! next instant at which something is due.
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use super::outbox::{Bell, Bus, DELIVERIES, Delivery, DeliveryId, DeliveryStatus, EVENTS, hear};
+use super::{
+    bus::Bus,
+    delivery::{DELIVERIES, State},
+    failpoint::{Failpoint, Failpoints},
+    inside,
+    outside::{self, Claim, Cut, recover},
+    queues::Paused,
+    schedule::{self, Planned},
+    sender::{Desk, SLOTS, Senders},
+    turns::{Ask, Turns},
+    verdict,
+};
+use crate::config::Config;
 use crate::kernel::{
     clock::Time,
-    error::{Error, Result},
+    error::Result,
     store::{Key, ReadTx, Scan, Store, WriteTx},
 };
 
-/// How many deliveries one transaction takes.
-const BATCH: usize = 100;
+/// How many internal deliveries one transaction takes: the fewest, and the most when they are quick.
+const BATCH: std::ops::RangeInclusive<usize> = 100..=500;
+/// A batch that has held the writer for this long leaves the rest to the next one.
+const HOLD: Duration = Duration::from_millis(10);
+/// How many deliveries become ready in one transaction because their time came.
+const PROMOTED: usize = 1000;
 
 /// Something a module must do when its time comes: expire a payment, release a hold.
 #[derive(Clone)]
@@ -32,148 +48,256 @@ pub struct Job {
     pub run: Arc<dyn Fn(&mut WriteTx) -> Result<()> + Send + Sync>,
 }
 
-/// How a delivery that failed is tried again.
-#[derive(Debug, Clone)]
-pub struct RetryPolicy {
-    /// How often at most; above zero.
-    pub tries: u32,
-    /// Seconds to wait after the first, second, … failure; the last is repeated.
-    pub backoff_s: Vec<u64>,
-}
-
-impl RetryPolicy {
-    fn delay(&self, failures: u32) -> Duration {
-        let place = (failures as usize).saturating_sub(1).min(self.backoff_s.len().saturating_sub(1));
-        Duration::from_secs(self.backoff_s.get(place).copied().unwrap_or(0))
-    }
-}
-
 pub struct Worker {
-    pub store: Store,
-    pub bell: Arc<Bell>,
-    pub jobs: Vec<Job>,
-    pub retry: RetryPolicy,
-    /// Off: deliveries are stored and wait.
-    pub delivers: bool,
-    pub stopping: AtomicBool,
+    desk: Desk,
+    jobs: Vec<Job>,
+    schedules: Arc<Vec<Planned>>,
+    /// Off: deliveries are stored and wait, schedules do not run.
+    delivers: bool,
+    /// How long a stop waits for attempts that run.
+    grace: Duration,
+    stopping: AtomicBool,
+    turns: Arc<Mutex<Turns>>,
+    batch: Arc<AtomicUsize>,
+    senders: Mutex<Senders>,
+    /// Held during a pass: of two at a time, neither would know what the other claimed.
+    passing: Mutex<()>,
 }
 
 impl Worker {
-    /// Runs until told to stop.
+    pub fn new(
+        store: Store,
+        bus: Arc<Bus>,
+        jobs: Vec<Job>,
+        schedules: Vec<Planned>,
+        config: &Config,
+        epoch: u64,
+    ) -> Worker {
+        Worker {
+            desk: Desk { store, bus, failpoints: Arc::default(), epoch },
+            jobs,
+            schedules: Arc::new(schedules),
+            delivers: config.events.enabled,
+            grace: Duration::from_secs(config.server.shutdown_grace_s),
+            stopping: AtomicBool::new(false),
+            turns: Arc::default(),
+            batch: Arc::new(AtomicUsize::new(*BATCH.start())),
+            senders: Mutex::default(),
+            passing: Mutex::default(),
+        }
+    }
+
+    pub fn failpoints(&self) -> &Failpoints {
+        &self.desk.failpoints
+    }
+
+    /// Gives back what incarnations before this one were sending when they ended. Once, before anything else runs.
+    pub fn recover(&self) -> Result<()> {
+        let Desk { store, bus, failpoints, epoch } = &self.desk;
+        let recovered = recover(store, bus, failpoints, epoch.saturating_sub(1), Cut::Crash)?;
+        if recovered > 0 {
+            tracing::warn!(
+                "{recovered} deliveries were being sent when the server ended; they are sent again"
+            );
+        }
+        Ok(())
+    }
+
+    /// Runs until told to stop, then waits for what is being sent.
     pub fn run(&self) {
-        while !self.stopping.load(Ordering::SeqCst) && self.store.is_alive() {
+        while !self.stopping.load(Ordering::SeqCst) && self.desk.store.is_alive() {
             match self.pass() {
                 Ok(true) => {}
-                Ok(false) => self.bell.wait(self.until_next_due()),
+                Ok(false) => self.desk.bus.bell.wait(self.until_next_due()),
                 Err(error) => {
                     tracing::error!(error = %error, "The worker failed and tries again in a second: {error}");
-                    self.bell.wait(Duration::from_secs(1));
+                    self.desk.bus.bell.wait(Duration::from_secs(1));
                 }
             }
         }
+        self.finish();
     }
 
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        self.bell.ring();
+        self.desk.bus.bell.ring();
     }
 
-    /// Does everything that is due, until nothing is. Used after a manual clock moved, and by tests.
+    /// Does everything that is due, until nothing is and nothing is being sent. Used after a manual clock moved, and
+    /// by tests.
     pub fn settle(&self) -> Result<()> {
-        while self.pass()? {}
-        Ok(())
+        loop {
+            while self.pass()? {}
+            let running = self.senders.lock().unwrap_or_else(PoisonError::into_inner).running().clone();
+            let count = running.count();
+            if count == 0 {
+                if self.pass()? {
+                    continue;
+                }
+                return Ok(());
+            }
+            running.wait_below(count, Duration::from_secs(1));
+        }
     }
 
-    /// One round: due jobs, retries that came due, ready deliveries. Whether anything was done.
+    /// One round of everything that may be due. Whether anything was done.
     pub fn pass(&self) -> Result<bool> {
-        let now = self.store.clock().now();
+        let _passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = &self.desk.store;
+        let now = store.clock().now();
         let mut busy = false;
         for job in &self.jobs {
-            let due = self.store.read(|tx| (job.due)(tx))?;
+            let due = store.read(|tx| (job.due)(tx))?;
             if due.is_some_and(|it| it <= now) {
                 let run = job.run.clone();
-                self.store.write_blocking(move |tx| run(tx))?;
+                store.write_blocking(move |tx| run(tx))?;
                 busy = true;
             }
         }
-        let waiting = self.delivers
-            && self.store.read(|tx| {
-                let retry = tx.scan_index(&DELIVERIES, "events.scheduled", Scan::all()).next().transpose()?;
-                let ready = tx.scan_index(&DELIVERIES, "events.ready", Scan::all()).next().transpose()?;
-                Ok(ready.is_some() || retry.is_some_and(|(_, it)| it.due_at <= now))
-            })?;
-        if waiting {
-            let retry = self.retry.clone();
-            self.store.write_blocking(move |tx| deliver(tx, &retry))?;
+        if !self.delivers {
+            return Ok(busy);
         }
-        Ok(busy || waiting)
+        if store.read(|tx| schedule::is_due(tx, &self.schedules))? {
+            let schedules = self.schedules.clone();
+            store.write_blocking(move |tx| schedule::run_due(tx, &schedules))?;
+            busy = true;
+        }
+        if store.read(|tx| Ok(next_due(tx)?.is_some_and(|it| it <= now)))? {
+            store.write_blocking(promote)?;
+            busy = true;
+        }
+        Ok(self.deliver_inside()? | self.send_outside()? | busy)
+    }
+
+    fn deliver_inside(&self) -> Result<bool> {
+        let turns = self.turns.clone();
+        let waiting = self.desk.store.read(|tx| pick_inside(tx, &turns, 1))?;
+        if waiting.is_empty() {
+            return Ok(false);
+        }
+        let (bus, batch, failpoints) =
+            (self.desk.bus.clone(), self.batch.clone(), self.desk.failpoints.clone());
+        self.desk.store.write_blocking(move |tx| {
+            let began = Instant::now();
+            let size = batch.load(Ordering::Relaxed);
+            let picked = pick_inside(tx, &turns, size)?;
+            let full = picked.len() == size;
+            for key in picked {
+                if began.elapsed() > HOLD {
+                    batch.store((size / 2).max(*BATCH.start()), Ordering::Relaxed);
+                    break;
+                }
+                inside::deliver(tx, &bus, &key)?;
+            }
+            if full && began.elapsed() < HOLD / 2 {
+                batch.store((size + 100).min(*BATCH.end()), Ordering::Relaxed);
+            }
+            failpoints.pass(Failpoint::AfterEffectBeforeCommit)
+        })?;
+        Ok(true)
+    }
+
+    fn send_outside(&self) -> Result<bool> {
+        let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = senders.running().clone();
+        let free = SLOTS.saturating_sub(running.count());
+        if free == 0 || self.stopping.load(Ordering::SeqCst) {
+            return Ok(false);
+        }
+        let (bus, turns) = (self.desk.bus.clone(), self.turns.clone());
+        let pick = move |tx: &ReadTx, limit: usize| {
+            let paused = Paused::read(tx)?;
+            let room = |tx: &ReadTx, group: &[u8; 16], key: &verdict::Key| {
+                Ok(outside::at_once(tx, &bus, key)?.saturating_sub(running.of(group)))
+            };
+            let ask = Ask { tx, external: true, paused: &paused, room: &room };
+            turns.lock().unwrap_or_else(PoisonError::into_inner).pick(&ask, limit)
+        };
+        if self.desk.store.read(|tx| pick(tx, 1))?.is_empty() {
+            return Ok(false);
+        }
+        let (bus, failpoints, epoch) = (self.desk.bus.clone(), self.desk.failpoints.clone(), self.desk.epoch);
+        let claims = self.desk.store.write_blocking(move |tx| {
+            let mut claims: Vec<Claim> = vec![];
+            for key in pick(tx, free)? {
+                claims.extend(outside::claim(tx, &bus, epoch, &key)?);
+            }
+            failpoints.pass(Failpoint::BeforeClaimCommit)?;
+            Ok(claims)
+        })?;
+        if self.desk.failpoints.pass(Failpoint::AfterClaimCommit).is_ok() {
+            senders.send(&self.desk, claims);
+        }
+        Ok(true)
     }
 
     /// How long until something is due, at most a second: a clock may be stepped meanwhile.
     fn until_next_due(&self) -> Duration {
         let second = Duration::from_secs(1);
-        let due = self.store.read(|tx| {
-            let mut due = tx
-                .scan_index(&DELIVERIES, "events.scheduled", Scan::all())
-                .next()
-                .transpose()?
-                .map(|it| it.1.due_at);
+        let due = self.desk.store.read(|tx| {
+            let mut due = if self.delivers { next_due(tx)? } else { None };
+            if self.delivers {
+                due = [due, schedule::next_due(tx, &self.schedules)?].into_iter().flatten().min();
+            }
             for job in &self.jobs {
                 due = [due, (job.due)(tx)?].into_iter().flatten().min();
             }
             Ok(due)
         });
         match due {
-            Ok(Some(at)) => at.since(self.store.clock().now()).min(second),
+            Ok(Some(at)) => at.since(self.desk.store.clock().now()).min(second),
             _ => second,
         }
     }
+
+    /// Waits for attempts that run, drops those that take too long, and gives back what they had claimed.
+    fn finish(&self) {
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        senders.running().wait_below(1, self.grace);
+        senders.shut_down();
+        let Desk { store, bus, failpoints, epoch } = &self.desk;
+        let claimed = |tx: &ReadTx| {
+            tx.scan_index(&DELIVERIES, "events.claimed", Scan::prefix(epoch)).next().transpose()
+        };
+        if store.is_alive()
+            && let Ok(Some(_)) = store.read(claimed)
+            && let Err(error) = recover(store, bus, failpoints, *epoch, Cut::Stop)
+        {
+            tracing::error!(error = %error, "What was being sent could not be given back: {error}");
+        }
+    }
 }
 
-fn deliver(tx: &mut WriteTx, retry: &RetryPolicy) -> Result<()> {
+fn pick_inside(tx: &ReadTx, turns: &Mutex<Turns>, limit: usize) -> Result<Vec<verdict::Key>> {
+    let paused = Paused::read(tx)?;
+    let ask = Ask { tx, external: false, paused: &paused, room: &|_, _, _| Ok(usize::MAX) };
+    turns.lock().unwrap_or_else(PoisonError::into_inner).pick(&ask, limit)
+}
+
+/// The next instant at which a delivery becomes ready, or expires.
+fn next_due(tx: &ReadTx) -> Result<Option<Time>> {
+    let due = tx.scan_index(&DELIVERIES, "events.due", Scan::all()).next().transpose()?;
+    let expiring = tx.scan_index(&DELIVERIES, "events.expiring", Scan::all()).next().transpose()?;
+    let expires_at = expiring.and_then(|it| it.1.deliver_before);
+    Ok([due.map(|it| it.1.due_at), expires_at].into_iter().flatten().min())
+}
+
+/// Makes ready what is due, and ends what lost its point.
+fn promote(tx: &mut WriteTx) -> Result<()> {
     let now = tx.now();
-    let end = Time::from_micros(now.micros() + 1).to_key();
-    let mut taken: Vec<(DeliveryId, Delivery)> = tx
-        .scan_index(&DELIVERIES, "events.scheduled", Scan::all().until(end))
-        .take(BATCH)
-        .collect::<Result<_>>()?;
-    let room = BATCH - taken.len();
-    taken.extend(
-        tx.scan_index(&DELIVERIES, "events.ready", Scan::all()).take(room).collect::<Result<Vec<_>>>()?,
-    );
-    for (id, mut delivery) in taken {
-        let outcome = tx.attempt(|tx| run_one(tx, &delivery));
-        delivery.tries_used += 1;
-        match outcome {
-            Ok(()) => {
-                delivery.status = DeliveryStatus::Sent;
-                delivery.finished_at = Some(now);
-                delivery.error = None;
-            }
-            Err(error) => {
-                tracing::warn!(delivery.id = %id, listener = delivery.listener, error = %error, "A listener failed: {error}");
-                delivery.error = Some(error.to_string());
-                if delivery.tries_used < retry.tries {
-                    delivery.status = DeliveryStatus::Retry;
-                    delivery.due_at = now.after(retry.delay(delivery.tries_used));
-                } else {
-                    delivery.status = DeliveryStatus::Failed;
-                    delivery.finished_at = Some(now);
-                }
-            }
-        }
-        tx.put(&DELIVERIES, &id, &delivery)?;
+    let end = Time::from_micros(now.micros().saturating_add(1)).to_key();
+    let until = |index: &'static str| {
+        let rows = tx.scan_index(&DELIVERIES, index, Scan::all().until(end.clone())).take(PROMOTED);
+        rows.collect::<Result<Vec<_>>>()
+    };
+    let (due, expired) = (until("events.due")?, until("events.expiring")?);
+    for (key, mut row) in due {
+        row.state = State::Ready;
+        tx.put(&DELIVERIES, &key, &row)?;
+    }
+    for (key, mut row) in expired {
+        row.end(State::Expired, now);
+        verdict::keep(tx, &key, &row)?;
     }
     Ok(())
-}
-
-fn run_one(tx: &mut WriteTx, delivery: &Delivery) -> Result<()> {
-    let gone = |what: &str| Error::Fault(anyhow::anyhow!("{what} {} no longer exists", delivery.listener));
-    let envelope =
-        tx.get(&EVENTS, &(delivery.client, delivery.event))?.ok_or_else(|| gone("the event of"))?;
-    let bus = tx.extension::<Bus>().ok_or_else(|| gone("the bus of"))?;
-    let listener = bus.listener(&envelope.name, &delivery.listener).ok_or_else(|| gone("listener"))?.clone();
-    // A panicking listener is a failed try, not the end of the batch.
-    let heard = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hear(tx, &listener, &envelope)));
-    heard.unwrap_or_else(|_| Err(Error::Fault(anyhow::anyhow!("listener {} panicked", delivery.listener))))
 }

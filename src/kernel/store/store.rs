@@ -165,7 +165,12 @@ impl Store {
 
     /// Hangs something on every later write transaction, where `tx.extension()` finds it.
     pub fn extend(&self, extension: impl Any + Send + Sync) {
-        self.0.shared.extensions.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(extension));
+        self.extend_shared(Arc::new(extension));
+    }
+
+    /// The same for what others hold too.
+    pub fn extend_shared(&self, extension: Arc<dyn Any + Send + Sync>) {
+        self.0.shared.extensions.write().unwrap_or_else(PoisonError::into_inner).push(extension);
     }
 
     /// Makes every later id greater than `id`, whatever the clock says: ids go on in order after a restart.

@@ -71,7 +71,7 @@ impl Lock {
         let now = tx.now();
         let before = tx.get(&TRIES, &key)?.filter(|it| it.expires_at > now);
         if let Some(Tries { expires_at, .. }) = before.as_ref().filter(|it| it.count >= self.tries) {
-            let retry_after_s = expires_at.since(now).as_secs() + 1;
+            let retry_after_s = expires_at.since(now).as_millis().div_ceil(1000) as u64;
             return Err(AuthRefusal::AccountLocked { retry_after_s }.into());
         }
 
@@ -107,14 +107,14 @@ mod tests {
         let locked =
             |seconds| Err(format!("account_locked: too many wrong passwords; try again in {seconds} s"));
         assert_eq!([try_as(ann), try_as(ann)], [Ok(()), Ok(())]);
-        assert_eq!(try_as(ann), locked(61));
+        assert_eq!(try_as(ann), locked(60));
         assert_eq!(try_as(bob), Ok(()));
         clock.advance(Duration::from_secs(59));
-        assert_eq!(try_as(ann), locked(2));
+        assert_eq!(try_as(ann), locked(1));
         clock.advance(Duration::from_secs(1));
         assert_eq!(try_as(ann), Ok(()), "the lock has ended");
         store.write_blocking(move |tx| lock.forget_tries(tx, ann)).unwrap();
-        assert_eq!([try_as(ann), try_as(ann), try_as(ann)], [Ok(()), Ok(()), locked(61)]);
+        assert_eq!([try_as(ann), try_as(ann), try_as(ann)], [Ok(()), Ok(()), locked(60)]);
     }
 
     #[test]

@@ -265,6 +265,8 @@ pub struct AccountState {
     pub account: Account,
     /// Minor units; only house accounts go below zero.
     pub balance: i128,
+    /// What the same user has set aside in the same currency; zero beside any account but an available one.
+    pub held: i128,
     /// How many postings it has had.
     pub version: u64,
 }

@@ -31,3 +31,27 @@ pub fn by_external_id(tx: &ReadTx, client: ClientId, external_id: &str) -> Resul
     let key = (client, external_id.to_owned());
     Ok(tx.find(&CATEGORIES, "category.by_external_id", &key)?.map(|it| it.1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{api::input::Metadata, clock::Time, id::Id as _, store::codec::golden};
+
+    #[test]
+    fn the_stored_form_stays_what_it_is() {
+        let at = Time::from_micros(1_795_342_000_000_000);
+        let row = Category {
+            id: CategoryId::from_bytes([1; 16]),
+            key: "rent".into(),
+            name: "Rent".into(),
+            is_active: true,
+            is_in_use: false,
+            external_id: None,
+            metadata: Metadata::default(),
+            created_at: at,
+            updated_at: at,
+            version: 1,
+        };
+        golden("category.categories", &row);
+    }
+}

@@ -61,3 +61,46 @@ pub fn key_by_external_id(tx: &ReadTx, client: ClientId, external_id: &str) -> R
     let key = (client, external_id.to_owned());
     Ok(tx.find(&KEYS, "client.keys_by_external_id", &key)?.map(|it| it.1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        kernel::{
+            api::{input::Metadata, principal::Actor},
+            clock::Time,
+            id::Id as _,
+            money::Currency,
+            store::codec::golden,
+        },
+        modules::client::{
+            contract::{ClientMode, Settings},
+            model::key::{Previous, tests::key},
+        },
+    };
+
+    #[test]
+    fn the_stored_forms_stay_what_they_are() {
+        let at = Time::from_micros(1_795_342_000_000_000);
+        let usd = Currency { code: "USD".parse().unwrap(), decimals: 2 };
+        let client = Client {
+            id: ClientId::from_bytes([1; 16]),
+            name: "Northwind".into(),
+            slug: "northwind".into(),
+            mode: ClientMode::Live,
+            is_active: true,
+            settings: Settings::for_new_client(ClientMode::Live, usd).unwrap(),
+            created_at: at,
+            updated_at: at,
+            version: 1,
+        };
+        let metadata = Metadata([("tier".to_owned(), "gold".to_owned())].into());
+        golden("client.clients", &ClientRow { client, external_id: Some("n-1".into()), metadata });
+        let previous = Some(Previous { hash: [2; 32], valid_until: at });
+        let ip_allow_list = vec!["10.1.0.0/16".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        golden("client.keys", &ApiKey { previous, ip_allow_list, expires_at: Some(at), ..key() });
+        golden("client.keys_used", &LastUse { at });
+        let (sealed, set_by) = (vec![1, 2, 3], Actor::Key(KeyId::from_bytes([3; 16])));
+        golden("client.secrets", &SecretRow { sealed, set_by, created_at: at, updated_at: at, version: 2 });
+    }
+}

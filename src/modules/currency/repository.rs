@@ -46,3 +46,33 @@ pub fn wrong_defaults(tx: &ReadTx) -> Result<Vec<String>> {
     }
     Ok(wrong)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        kernel::{api::input::Metadata, clock::Time, id::Id as _, store::codec::golden},
+        modules::currency::{contract::CurrencyId, model::CurrencyKind},
+    };
+
+    #[test]
+    fn the_stored_forms_stay_what_they_are() {
+        let at = Time::from_micros(1_795_342_000_000_000);
+        let row = CatalogueRow {
+            id: CurrencyId::from_bytes([1; 16]),
+            code: "USDT".parse().unwrap(),
+            name: "Tether".into(),
+            symbol: "₮".into(),
+            kind: CurrencyKind::Crypto,
+            decimals: 6,
+            is_in_use: true,
+            external_id: None,
+            metadata: Metadata::default(),
+            created_at: at,
+            updated_at: at,
+            version: 1,
+        };
+        golden("currency.catalogue", &row);
+        golden("currency.clients", &ClientCurrencies::new(row.currency()));
+    }
+}

@@ -1,9 +1,60 @@
-//! funding
+//! Funding: money that becomes a user's: deposits, and credits by staff.
+//!
+//! Owns fundings. Calls Payment (a deposit is paid through one), Client for fees and limits, User, Currency, Balance
+//! and Transaction. Announces `funding.requested`, `completed`, `failed`, `canceled`, `expired`, `conflicted` and
+//! `reversed`. Hears what becomes of its payments, in their own transactions.
+//!
+//! ```text
+//! POST fundings ─▶ pending ── payment.initiated ─▶ processing ── payment.settled ─▶ completed ── reverse ─▶ reversed
+//!                    │                               │  └─ payment.conflicted ─▶ conflicted ─▶ completed | failed
+//!                    └── payment.canceled, expired ──┴─▶ canceled, expired, failed
+//! ```
+//!
+//! Always true: a deposit is completed exactly when its payment settled, in one transaction; what the user got and the
+//! fee are together what came; a reversal takes back the whole entry.
 
+pub mod contract;
+pub mod events;
+mod listeners;
+mod model;
+mod repository;
+mod routes;
+mod service;
+
+use std::sync::Arc;
+
+use self::{contract::FundingRefusal, repository::FUNDINGS, service::Fundings};
 use crate::kernel::boot::{Boot, BootError, Module};
 
-pub const MODULE: Module = Module { name: "funding", about: "", register, migrations: &[] };
+pub const MODULE: Module = Module {
+    name: "funding",
+    about: "Deposits, and credits by staff: profit, commission, transfer",
+    register,
+    migrations: &[],
+};
 
-fn register(_boot: &mut Boot) -> Result<(), BootError> {
+fn register(boot: &mut Boot) -> Result<(), BootError> {
+    let service = Arc::new(Fundings {
+        clients: boot.require()?,
+        users: boot.require()?,
+        currencies: boot.require()?,
+        balance: boot.require()?,
+        transactions: boot.require()?,
+        payments: boot.require()?,
+    });
+    boot.tables(vec![FUNDINGS.info()]);
+    boot.refusals(FundingRefusal::CATALOGUE.iter().copied());
+    boot.alias("fnd", "funding");
+    boot.machine(model::FUNDING.table());
+    boot.announces::<events::FundingRequested>();
+    boot.announces::<events::FundingCompleted>();
+    boot.announces::<events::FundingFailed>();
+    boot.announces::<events::FundingCanceled>();
+    boot.announces::<events::FundingExpired>();
+    boot.announces::<events::FundingConflicted>();
+    boot.announces::<events::FundingReversed>();
+    boot.endpoints(routes::endpoints(&service));
+    listeners::register(boot, &service);
+    boot.check("what a funding credited is what it says", move |tx| service.verify(tx));
     Ok(())
 }

@@ -21,6 +21,7 @@ use crate::kernel::{
 id!(/** A payment: money on its way in. */ PaymentId, "pay");
 id!(/** One try at a payment, through one gateway. */ AttemptId, "att");
 id!(/** A way in or out for money. */ GatewayId, "gtw");
+id!(/** Money that came. */ SettlementId, "stl");
 
 text_enum! {
     pub enum PaymentStatus {
@@ -152,10 +153,16 @@ pub trait PaymentContract: Send + Sync {
 refusals! {
     /// What Payment refuses.
     pub enum PaymentRefusal {
-        /// No active gateway takes this currency and amount, or the one named does not.
-        GatewayUnavailable { reason: String }: Unprocessable "gateway_unavailable" => "{reason}",
+        /// No active gateway takes this currency and amount, or the one named does not: `reason` is `inactive`,
+        /// `currency`, `min` or `max`.
+        GatewayUnavailable { reason: String }: Unprocessable "gateway_unavailable" => "no gateway takes this: {reason}",
         /// An active gateway of this client has this slug.
         GatewayTaken { slug: String }: Conflict "gateway_taken" => "a gateway {slug} exists already",
+        /// The sandbox moves no money: it is active in test clients only.
+        SandboxInLive: Unprocessable "sandbox_in_live" => "a sandbox is never active in a live client",
+        /// Another gateway of the client has this external id.
+        GatewayExternalIdTaken { existing_id: GatewayId }: Conflict "gateway_external_id_taken"
+            => "{existing_id} has this external id",
         /// What came is of another currency than what was asked.
         PaymentCurrencyMismatch { found: CurrencyCode, wanted: CurrencyCode }: Unprocessable "payment_currency_mismatch"
             => "{found} came, {wanted} was asked",

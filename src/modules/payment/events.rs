@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::contract::{AttemptId, GatewayId, PaymentId};
+use super::{
+    contract::{AttemptId, GatewayId, PaymentId},
+    model::Payment,
+};
 use crate::kernel::{api::principal::UserId, events::event::event, money::CurrencyCode};
 
 macro_rules! payment_events {
@@ -21,13 +24,29 @@ macro_rules! payment_events {
             pub reason: Option<String>,
         }
         event!($name, $text, payment_id);
+
+        impl $name {
+            pub(super) fn of(id: PaymentId, payment: &Payment, reason: Option<String>) -> $name {
+                let currency = payment.amount.currency();
+                $name {
+                    payment_id: id,
+                    user_id: payment.user,
+                    payable: payment.payable.clone(),
+                    amount: currency.show(payment.amount.minor()),
+                    currency: currency.code,
+                    gateway_id: payment.gateway,
+                    attempt_id: payment.attempt,
+                    reason,
+                }
+            }
+        }
     )* };
 }
 
 payment_events! {
     /// A payment was made.
     PaymentCreated = "payment.created",
-    /// A gateway was chosen and told.
+    /// A gateway was chosen, and is being told.
     PaymentInitiated = "payment.initiated",
     /// It will not come: declined for good, or marked so.
     PaymentFailed = "payment.failed",
@@ -37,6 +56,8 @@ payment_events! {
     PaymentExpired = "payment.expired",
     /// What the gateway says does not fit what was asked: a person has to decide.
     PaymentConflicted = "payment.conflicted",
+    /// Money came that the payment has no use for any more: it is in suspense.
+    PaymentLate = "payment.late",
 }
 
 /// The money came. What it was for is completed in the same transaction, by a pinned sync listener.

@@ -34,3 +34,31 @@ pub fn built_in_with_list(tx: &ReadTx) -> Result<Vec<String>> {
     }
     Ok(wrong)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        kernel::{api::input::Metadata, clock::Time, id::Id as _, store::codec::golden},
+        modules::role::model::BuiltIn,
+    };
+
+    #[test]
+    fn the_stored_form_stays_what_it_is() {
+        let at = Time::from_micros(1_795_342_000_000_000);
+        let row = Role {
+            id: RoleId::from_bytes([1; 16]),
+            name: "moderator".into(),
+            description: "Decides".into(),
+            built_in: Some(BuiltIn::Moderator),
+            permissions: vec!["users.view_any".into()],
+            is_in_use: true,
+            external_id: None,
+            metadata: Metadata::default(),
+            created_at: at,
+            updated_at: at,
+            version: 1,
+        };
+        golden("role.roles", &row);
+    }
+}

@@ -52,8 +52,11 @@ pub struct Transaction {
     pub narration: String,
     /// The id of what caused it.
     pub cause: String,
-    /// The entry that moved the money (for a pending one: the entry that set it aside).
+    /// The entry that moved the money; of a pending one the entry that set it aside, of a failed one the entry that
+    /// gave it back.
     pub entry: EntryId,
+    /// The entry that took it back, of a reversed one.
+    pub reversed_by: Option<EntryId>,
     pub metadata: Metadata,
     pub created_at: Time,
     pub updated_at: Time,
@@ -85,7 +88,7 @@ pub trait TransactionContract: Send + Sync {
         new: NewTransaction<'_>,
     ) -> Result<TransactionId>;
 
-    /// Follows its cause to `status`; `entry` is the entry that did it.
+    /// Follows its cause to `status`; `entry` is the entry that did it. A fault once it has failed or was reversed.
     fn follow(
         &self,
         tx: &mut WriteTx,

@@ -202,29 +202,59 @@ pub fn check(tx: &ReadTx, admin: impl Fn(&ReadTx, ClientId) -> Result<RoleId>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{api::call::Caller, id::Id as _, store::codec::golden};
+    use crate::kernel::{
+        api::call::Caller,
+        id::Id as _,
+        store::{Store, StoreOptions, codec::golden},
+    };
+
+    fn ann(at: Time) -> UserRow {
+        UserRow {
+            email: "ann@example.com".into(),
+            first_name: "Ann".into(),
+            last_name: "Smith".into(),
+            phone: Some("+43 660 1234567".into()),
+            history: History::begin(UserStatus::Active, &Caller::system(None), at),
+            roles: vec![RoleId::from_bytes([1; 16])],
+            referral_code: "11J23FTT".into(),
+            referred_by: Some(UserId::from_bytes([2; 16])),
+            external_id: None,
+            metadata: Metadata([("tier".to_owned(), "gold".to_owned())].into()),
+            created_at: at,
+            updated_at: at,
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn counters_that_drift_and_references_to_nobody_are_found() {
+        let store = Store::in_memory(StoreOptions::default());
+        let problems = store.write_blocking(|tx| {
+            let (client, user) = (ClientId::from_bytes([1; 16]), UserId::from_bytes([2; 16]));
+            let admin = RoleId::from_bytes([1; 16]);
+            let itself = |_: &ReadTx, _| Ok(admin);
+            let row = ann(tx.now());
+            put(tx, (client, user), admin, None, &row)?;
+            assert_eq!(counts(tx, client)?, Counts { active: 1, active_admins: 1, ..Counts::default() });
+            let none = check(tx, itself)?;
+
+            let lost = UserRow { referred_by: Some(UserId::from_bytes([9; 16])), ..row.clone() };
+            put(tx, (client, user), admin, Some(&row), &lost)?;
+            tx.put(&COUNTS, &client, &Counts::default())?;
+            tx.put(&COUNTS, &ClientId::from_bytes([3; 16]), &Counts { frozen: 1, ..Counts::default() })?;
+            let credentials = Credentials { password_hash: String::new(), changed_at: tx.now() };
+            tx.put(&CREDENTIALS, &(client, UserId::from_bytes([4; 16])), &credentials)?;
+            Ok((none, check(tx, itself)?))
+        });
+        let (none, four) = problems.unwrap();
+        assert_eq!(none, [""; 0]);
+        assert_eq!(four.len(), 4, "{four:#?}");
+    }
 
     #[test]
     fn the_stored_forms_stay_what_they_are() {
         let at = Time::from_micros(1_795_342_000_000_000);
-        golden(
-            "user.users",
-            &UserRow {
-                email: "ann@example.com".into(),
-                first_name: "Ann".into(),
-                last_name: "Smith".into(),
-                phone: Some("+43 660 1234567".into()),
-                history: History::begin(UserStatus::Active, &Caller::system(None), at),
-                roles: vec![RoleId::from_bytes([1; 16])],
-                referral_code: "11J23FTT".into(),
-                referred_by: Some(UserId::from_bytes([2; 16])),
-                external_id: None,
-                metadata: Metadata([("tier".to_owned(), "gold".to_owned())].into()),
-                created_at: at,
-                updated_at: at,
-                version: 1,
-            },
-        );
+        golden("user.users", &ann(at));
         golden("user.credentials", &Credentials { password_hash: "$argon2id$".into(), changed_at: at });
         golden("user.counts", &Counts { active: 3, frozen: 2, disabled: 1, active_admins: 1 });
     }

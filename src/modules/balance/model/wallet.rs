@@ -87,7 +87,13 @@ impl Wallet {
 
     pub fn state(&self, account: &Account) -> Option<AccountState> {
         let row = self.row(account)?;
-        Some(AccountState { id: row.id, account: *account, balance: row.balance, version: row.version })
+        let held = match account.owner {
+            AccountOwner::User(user, UserAccount::Available) => {
+                self.balance(&Account::user(user, UserAccount::Held, account.currency))
+            }
+            _ => 0,
+        };
+        Some(AccountState { id: row.id, account: *account, balance: row.balance, held, version: row.version })
     }
 
     /// The accounts there are, with their rows.

@@ -27,7 +27,7 @@ use crate::{
         },
         boot::Catalogue,
         error::Result,
-        money::Amount,
+        money::{Amount, Currency},
         secret::Secrets,
         store::{ReadTx, WriteTx},
     },
@@ -55,7 +55,7 @@ impl ClientService {
         ClientService { secrets, currencies, roles, catalogue, last_used: LastUsed::default() }
     }
 
-    pub fn default_currency(&self, tx: &ReadTx, client: ClientId) -> Result<crate::kernel::money::Currency> {
+    pub fn default_currency(&self, tx: &ReadTx, client: ClientId) -> Result<Currency> {
         self.currencies.default_of(tx, client)
     }
 

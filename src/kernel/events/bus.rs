@@ -1,0 +1,62 @@
+//! What hangs on every write transaction of the store: who listens, and the bells that ring after a commit.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{event::Listener, plan::Plans};
+use crate::config::Config;
+use crate::kernel::{
+    error::{Result, fault},
+    store::WriteTx,
+};
+
+pub struct Bus {
+    pub plans: Plans,
+    pub bell: Arc<Bell>,
+    /// How many commits announced something; streams of events wait for it to change.
+    pub feed: watch::Sender<u64>,
+}
+
+impl Bus {
+    /// With nothing configured: for tests of one module.
+    pub fn new(listeners: Vec<Listener>, bell: Arc<Bell>) -> Bus {
+        let config = Config::default();
+        let (targets, events, rules) = Default::default();
+        let plans = Plans::new(listeners, targets, &events, &config.events, &rules);
+        Bus::with(plans.unwrap_or_else(|problems| panic!("{problems:?}")), bell)
+    }
+
+    pub fn with(plans: Plans, bell: Arc<Bell>) -> Bus {
+        Bus { plans, bell, feed: watch::Sender::new(0) }
+    }
+}
+
+/// The bus of this store.
+pub(super) fn bus(tx: &WriteTx) -> Result<Arc<Bus>> {
+    tx.extension::<Bus>().ok_or_else(|| fault!("no event bus hangs on this store"))
+}
+
+/// Rung after a commit that left something to do.
+#[derive(Default)]
+pub struct Bell {
+    rung: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Bell {
+    pub fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wake.notify_all();
+    }
+
+    /// Waits until rung, at most `timeout`.
+    pub fn wait(&self, timeout: Duration) {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.wake.wait_timeout_while(rung, timeout, |rung| !*rung);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+}

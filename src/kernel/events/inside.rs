@@ -1,0 +1,119 @@
+//! Internal listeners: effect, follow-up events and "sent" in one transaction, so that the effect happens once.
+//!
+//! A batch of deliveries shares a transaction; each runs on an overlay of its own, so that one that fails costs its
+//! neighbours nothing.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    bus::Bus,
+    courier::Outcome,
+    delivery::{Attempt, DELIVERIES, Delivery, Ended, State},
+    outbox::{EVENTS, hear},
+    verdict::{self, Key},
+};
+use crate::kernel::{
+    error::{Error, Result, fault},
+    store::WriteTx,
+};
+
+/// A listener that takes longer than this holds up everybody's commands, and is named in the log.
+const BUDGET: Duration = Duration::from_millis(50);
+
+/// Runs one delivery that is ready. Nothing when it no longer is.
+pub(super) fn deliver(tx: &mut WriteTx, bus: &Arc<Bus>, key: &Key) -> Result<()> {
+    let Some(mut row) = tx.get(&DELIVERIES, key)?.filter(|it| it.state == State::Ready && !it.external)
+    else {
+        return Ok(());
+    };
+    let now = tx.now();
+    if row.deliver_before.is_some_and(|it| it <= now) {
+        row.end(State::Expired, now);
+        return verdict::keep(tx, key, &row);
+    }
+    row.started_at = Some(now);
+    let began = Instant::now();
+    let heard = run(tx, bus, key, &row);
+    let took = began.elapsed();
+    if took > BUDGET {
+        let ms = took.as_millis();
+        tracing::warn!(
+            listener = row.listener,
+            ms,
+            "Listener {} held up everybody for {ms} ms",
+            row.listener
+        );
+    }
+    let (ended, outcome) = match heard {
+        Heard::Ok => (Ended::Ok, Outcome::Ok),
+        Heard::Gone(what) => {
+            verdict::note_error(&mut row, &what);
+            row.end(State::UnknownTarget, now);
+            return verdict::keep(tx, key, &row);
+        }
+        Heard::Unreadable(error) => (Ended::Rejected, Outcome::Reject(error.to_string())),
+        Heard::Failed(error) => (Ended::Failed, Outcome::Retry(error.to_string())),
+        Heard::Late(allowed) => {
+            (Ended::TimedOut, Outcome::Retry(format!("took longer than the {} s allowed", allowed.as_secs())))
+        }
+        Heard::Panicked => (Ended::Panicked, Outcome::Retry(format!("listener {} panicked", row.listener))),
+    };
+    let error = match &outcome {
+        Outcome::Retry(error) | Outcome::Reject(error) => Some(error.clone()),
+        _ => None,
+    };
+    if let Some(error) = &error {
+        tracing::warn!(delivery.id = %key.1, listener = row.listener, error, "A listener failed: {error}");
+    }
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let attempt =
+        Attempt { started_at: now, duration_ms, outcome: ended, error, http_status: None, response: None };
+    verdict::log(tx, key, &mut row, attempt)?;
+    verdict::conclude(tx, &bus.plans, key, &mut row, &outcome)
+}
+
+enum Heard {
+    Ok,
+    Failed(Error),
+    /// Its effect was dropped.
+    Late(Duration),
+    Panicked,
+    Gone(String),
+    Unreadable(Error),
+}
+
+fn run(tx: &mut WriteTx, bus: &Arc<Bus>, key: &Key, row: &Delivery) -> Heard {
+    let Some(plan) =
+        bus.plans.listener(&row.event_name, &row.listener).filter(|it| !it.listener.is_external())
+    else {
+        return Heard::Gone(format!("listener {} no longer exists", row.listener));
+    };
+    let envelope = row.event.map(|event| tx.get(&EVENTS, &(key.0, event)));
+    let envelope = match envelope {
+        Some(Ok(Some(envelope))) => envelope,
+        Some(Err(error)) => return Heard::Unreadable(error),
+        None | Some(Ok(None)) => return Heard::Gone("its event no longer exists".to_owned()),
+    };
+    let began = Instant::now();
+    let (mut late, mut panicked) = (false, false);
+    let heard = tx.attempt(|tx| {
+        // A panicking listener is a failed try, not the end of the batch.
+        let heard = catch_unwind(AssertUnwindSafe(|| hear(tx, &plan.listener, &envelope)));
+        panicked = heard.is_err();
+        late = began.elapsed() > plan.timeout;
+        match heard {
+            Ok(Ok(())) if late => Err(fault!("too late")),
+            heard => heard.unwrap_or_else(|_| Err(fault!("it panicked"))),
+        }
+    });
+    match heard {
+        Ok(()) => Heard::Ok,
+        Err(_) if panicked => Heard::Panicked,
+        Err(_) if late => Heard::Late(plan.timeout),
+        Err(error) => Heard::Failed(error),
+    }
+}

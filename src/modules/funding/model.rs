@@ -1,0 +1,174 @@
+//! The rules of fundings: states, the row, and who gets how much. No transaction in here.
+
+use super::contract::{FundingStatus, FundingType};
+use crate::{
+    kernel::{
+        api::{
+            input::{Metadata, text_enum},
+            principal::UserId,
+        },
+        clock::Time,
+        error::Result,
+        machine::{History, Machine},
+        money::Amount,
+        store::codec::{Decode, Encode, row},
+    },
+    modules::{
+        balance::contract::{EntryId, UserAccount},
+        category::contract::built_in,
+        payment::contract::PaymentId,
+        transaction::contract::TransactionId,
+    },
+};
+
+text_enum! {
+    pub enum FundingEvent {
+        Process = "process",
+        Complete = "complete",
+        Fail = "fail",
+        Conflict = "conflict",
+        Cancel = "cancel",
+        Expire = "expire",
+        Reverse = "reverse",
+    }
+}
+
+use FundingEvent as On;
+use FundingStatus as Is;
+
+pub const FUNDING: Machine<FundingStatus, FundingEvent> = Machine {
+    name: "funding",
+    initial: &[Is::Pending],
+    moves: &[
+        (Is::Pending, On::Process, Is::Processing),
+        (Is::Pending, On::Cancel, Is::Canceled),
+        (Is::Pending, On::Expire, Is::Expired),
+        (Is::Processing, On::Complete, Is::Completed),
+        (Is::Processing, On::Fail, Is::Failed),
+        (Is::Processing, On::Conflict, Is::Conflicted),
+        // An attempt was begun and nobody paid: the payment is canceled or expires, and the funding with it.
+        (Is::Processing, On::Cancel, Is::Canceled),
+        (Is::Processing, On::Expire, Is::Expired),
+        (Is::Conflicted, On::Complete, Is::Completed),
+        (Is::Conflicted, On::Fail, Is::Failed),
+        (Is::Completed, On::Reverse, Is::Reversed),
+    ],
+};
+
+/// A deposit, or a credit by staff.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Funding {
+    pub user: UserId,
+    pub kind: FundingType,
+    /// What was asked for.
+    pub amount: Amount,
+    /// What the user gets; once completed, what it got.
+    pub credit: Amount,
+    /// What the house keeps of what comes. Invariant once completed: credit + fee is what came.
+    pub fee: Amount,
+    pub fee_included: bool,
+    /// Of a transfer: whose money it was.
+    pub from_user: Option<UserId>,
+    pub reason: Option<String>,
+    /// Of a deposit: how it is paid.
+    pub payment: Option<PaymentId>,
+    /// Invariant: there once completed.
+    pub entry: Option<EntryId>,
+    /// Invariant: there once reversed.
+    pub reversal: Option<EntryId>,
+    pub transactions: Vec<TransactionId>,
+    pub history: History<FundingStatus>,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+row!(Funding);
+
+impl Funding {
+    pub fn status(&self) -> FundingStatus {
+        self.history.status()
+    }
+}
+
+/// What is paid, credited and kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Terms {
+    pub to_pay: Amount,
+    pub credit: Amount,
+    pub fee: Amount,
+}
+
+/// The fee is paid on top of the amount, unless it is included in it; then it must leave something: `None` otherwise.
+pub fn terms(amount: Amount, fee: Amount, fee_included: bool) -> Result<Option<Terms>> {
+    if !fee_included {
+        return Ok(Some(Terms { to_pay: amount.plus(fee)?, credit: amount, fee }));
+    }
+    if fee.minor() >= amount.minor() {
+        return Ok(None);
+    }
+    Ok(Some(Terms { to_pay: amount, credit: amount.minus(fee)?, fee }))
+}
+
+/// What came, split: the fee first, as far as it goes, the rest is credited.
+pub fn split(received: Amount, fee: Amount) -> Result<(Amount, Amount)> {
+    let fee = if fee.minor() < received.minor() { fee } else { received };
+    Ok((received.minus(fee)?, fee))
+}
+
+/// The account a funding of this type credits, and the category of its records.
+pub fn credited(kind: FundingType) -> (UserAccount, &'static str) {
+    match kind {
+        FundingType::Deposit => (UserAccount::Available, built_in::DEPOSIT),
+        FundingType::Profit => (UserAccount::Available, built_in::PROFIT),
+        FundingType::Commission => (UserAccount::Commission, built_in::COMMISSION),
+        FundingType::Transfer => (UserAccount::Available, built_in::TRANSFER),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::money::Currency;
+
+    fn usd(minor: i128) -> Amount {
+        Amount::new(minor, Currency { code: "USD".parse().unwrap(), decimals: 2 }).unwrap()
+    }
+
+    #[test]
+    fn the_table_is_sound() {
+        assert_eq!(FUNDING.flaws(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_fee_is_paid_on_top_unless_it_is_included() {
+        for (amount, fee, included, wanted) in [
+            (1000, 0, false, Some((1000, 1000))),
+            (1000, 15, false, Some((1015, 1000))),
+            (1000, 15, true, Some((1000, 985))),
+            (15, 15, true, None),
+            (10, 15, true, None),
+            (10, 15, false, Some((25, 10))),
+        ] {
+            let terms = terms(usd(amount), usd(fee), included).unwrap();
+            let found = terms.map(|it| (it.to_pay.minor(), it.credit.minor()));
+            assert_eq!(found, wanted, "{amount} with a fee of {fee}, included: {included}");
+        }
+    }
+
+    #[test]
+    fn of_what_came_the_fee_is_kept_first() {
+        for (received, fee, wanted) in [
+            (1015, 15, (1000, 15)),
+            (500, 15, (485, 15)),
+            (15, 15, (0, 15)),
+            (10, 15, (0, 10)),
+            (7, 0, (7, 0)),
+        ] {
+            let (credit, fee) = split(usd(received), usd(fee)).unwrap();
+            assert_eq!((credit.minor(), fee.minor()), wanted, "of {received}");
+            assert_eq!(credit.minor() + fee.minor(), received);
+        }
+    }
+}

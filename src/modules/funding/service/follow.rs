@@ -1,0 +1,83 @@
+//! A deposit follows its payment.
+
+use super::{Fundings, load, store};
+use crate::{
+    kernel::{
+        api::call::Caller,
+        error::{Result, fault},
+        events::event::Envelope,
+        money::{Amount, AmountText},
+        store::WriteTx,
+    },
+    modules::{
+        funding::{
+            contract::{FundingId, FundingStatus},
+            events::{FundingCanceled, FundingConflicted, FundingExpired, FundingFailed},
+            model::{FUNDING, FundingEvent},
+        },
+        payment::events::PaymentSettled,
+    },
+};
+
+impl Fundings {
+    /// The payment settled: the deposit completes in the same transaction, or neither does.
+    pub fn settled(&self, tx: &mut WriteTx, envelope: &Envelope, event: PaymentSettled) -> Result<()> {
+        let Some(id) = funding_of(event.payable.as_deref()) else { return Ok(()) };
+        let caller = caller_of(envelope);
+        let client = caller.client()?;
+        let mut funding = load(tx, client, id)?;
+        let currency = funding.amount.currency();
+        if currency.code != event.currency {
+            return Err(fault!("{id} is in {}, {} came", currency.code, event.currency));
+        }
+        let text: AmountText =
+            event.received.parse().map_err(|()| fault!("{} is no amount", event.received))?;
+        let received: Amount = text.positive("received", currency)?;
+        if funding.status() == FundingStatus::Pending {
+            funding.history.step(&FUNDING, FundingEvent::Process, &caller, None, tx.now())?;
+        }
+        self.complete_deposit(tx, &caller, client, (id, &mut funding), event.gateway_id, received)
+    }
+
+    /// Something else happened to the payment. What a deposit that is over hears changes nothing.
+    pub fn moved(
+        &self,
+        tx: &mut WriteTx,
+        envelope: &Envelope,
+        payable: Option<String>,
+        event: FundingEvent,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        let Some(id) = funding_of(payable.as_deref()) else { return Ok(()) };
+        let caller = caller_of(envelope);
+        let client = caller.client()?;
+        let mut funding = load(tx, client, id)?;
+        if FUNDING.next(funding.status(), event).is_err() {
+            return Ok(());
+        }
+
+        funding.history.step(&FUNDING, event, &caller, reason, tx.now())?;
+        store(tx, client, id, &mut funding)?;
+        match event {
+            FundingEvent::Fail => tx.publish(&caller, &FundingFailed::of(id, &funding, reason))?,
+            FundingEvent::Cancel => tx.publish(&caller, &FundingCanceled::of(id, &funding, reason))?,
+            FundingEvent::Expire => tx.publish(&caller, &FundingExpired::of(id, &funding, reason))?,
+            FundingEvent::Conflict => tx.publish(&caller, &FundingConflicted::of(id, &funding, reason))?,
+            FundingEvent::Process | FundingEvent::Complete | FundingEvent::Reverse => return Ok(()),
+        };
+        Ok(())
+    }
+}
+
+/// The funding a payment is for, when it is for one.
+fn funding_of(payable: Option<&str>) -> Option<FundingId> {
+    payable?.parse().ok()
+}
+
+/// Whoever caused the event does what follows from it.
+fn caller_of(envelope: &Envelope) -> Caller {
+    let mut caller = Caller::system(envelope.client);
+    caller.principal.actor = envelope.actor;
+    caller.request_id = envelope.correlation.clone();
+    caller
+}

@@ -1,0 +1,72 @@
+//! What can be done with fundings, by use case.
+
+mod complete;
+mod follow;
+mod request;
+mod reverse;
+mod verify;
+
+use std::sync::Arc;
+
+use super::{
+    contract::FundingId,
+    events::FundingCanceled,
+    model::{FUNDING, Funding, FundingEvent},
+    repository::FUNDINGS,
+};
+use crate::{
+    kernel::{
+        api::{
+            call::{Call, found},
+            principal::ClientId,
+        },
+        error::{Result, fault},
+        machine::Step,
+        store::{ReadTx, WriteTx},
+    },
+    modules::{
+        balance::contract::BalanceContract, client::contract::ClientContract,
+        currency::contract::CurrencyContract, payment::contract::PaymentContract,
+        transaction::contract::TransactionContract, user::contract::UserContract,
+    },
+};
+
+pub struct Fundings {
+    pub clients: Arc<dyn ClientContract>,
+    pub users: Arc<dyn UserContract>,
+    pub currencies: Arc<dyn CurrencyContract>,
+    pub balance: Arc<dyn BalanceContract>,
+    pub transactions: Arc<dyn TransactionContract>,
+    pub payments: Arc<dyn PaymentContract>,
+}
+
+impl Fundings {
+    /// Withdraws a deposit and its payment before anything came. Refuses `invalid_state_transition`,
+    /// `payment_expired`.
+    pub fn cancel(&self, tx: &mut WriteTx, call: &Call<FundingId>) -> Result<Funding> {
+        let (caller, client) = (&call.caller, call.caller.client()?);
+        let mut funding = load(tx, client, call.path)?;
+        caller.may_reach(Some(funding.user))?;
+        if funding.history.step(&FUNDING, FundingEvent::Cancel, caller, None, tx.now())? == Step::Repeated {
+            return Ok(funding);
+        }
+        let payment = funding.payment.ok_or_else(|| fault!("{} has no payment to cancel", call.path))?;
+
+        // Stored first, so that what the canceled payment announces finds it done.
+        store(tx, client, call.path, &mut funding)?;
+        self.payments.cancel(tx, caller, client, payment)?;
+        tx.publish(caller, &FundingCanceled::of(call.path, &funding, None))?;
+        Ok(funding)
+    }
+}
+
+/// Refuses `not_found`, for another client's too.
+pub fn load(tx: &ReadTx, client: ClientId, id: FundingId) -> Result<Funding> {
+    found(tx.get(&FUNDINGS, &(client, id))?)
+}
+
+fn store(tx: &mut WriteTx, client: ClientId, id: FundingId, funding: &mut Funding) -> Result<()> {
+    funding.updated_at = tx.now();
+    funding.version += 1;
+    tx.put(&FUNDINGS, &(client, id), funding)
+}

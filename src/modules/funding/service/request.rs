@@ -1,0 +1,170 @@
+//! Asking for a deposit; and staff credits, which complete at once.
+
+use super::Fundings;
+use crate::{
+    kernel::{
+        api::{
+            call::{Call, Reach},
+            input::{Flaw, check_length},
+            principal::{Actor, ClientId, UserId},
+        },
+        error::Result,
+        machine::History,
+        money::Amount,
+        store::{ReadTx, WriteTx},
+    },
+    modules::{
+        balance::contract::BalanceRefusal,
+        client::contract::FeeOperation,
+        funding::{
+            contract::{FundingId, FundingRefusal, FundingStatus, FundingType},
+            events::FundingRequested,
+            model::{FUNDING, Funding, FundingEvent, Terms, terms},
+            repository::FUNDINGS,
+            routes::FundingIn,
+        },
+        payment::contract::NewPayment,
+        transaction::contract::TransactionRefusal,
+        user::contract::{UserRefusal, UserStatus},
+    },
+};
+
+impl Fundings {
+    /// A deposit waits for its payment; a staff credit is completed at once.
+    ///
+    /// Refuses, in this order: `currency_inactive`, what is wrong with the amount and with fields that do not belong to
+    /// the type, `not_found` and `user_not_active` of the user, `self_approval`, `reason_required`, `same_account`,
+    /// `funding_external_id_taken`, `above_maximum`, `fee_above_amount`; then what the payment, or the books, refuse.
+    pub fn request(&self, tx: &mut WriteTx, call: &Call<(), FundingIn>) -> Result<(FundingId, Funding)> {
+        let (caller, input) = (&call.caller, &call.input);
+        let client = caller.client()?;
+        let currency = self.currencies.active(tx, client, input.currency)?;
+        let amount = input.amount.positive("amount", currency)?;
+        let user = caller.acting_for(input.user_id)?;
+        let kind = input.r#type.unwrap_or(FundingType::Deposit);
+        check_fields(call, kind)?;
+        let status = self.users.get(tx, client, user)?.status;
+        if status == UserStatus::Disabled {
+            return Err(UserRefusal::UserNotActive { status }.into());
+        }
+        if kind != FundingType::Deposit {
+            self.check_staff_credit(tx, call, client, user)?;
+        }
+        if let Some(external_id) = &input.external_id {
+            check_length("external_id", external_id, 100)?;
+            let key = (client, external_id.clone());
+            if let Some(((_, existing_id), _)) = tx.find(&FUNDINGS, "funding.by_external_id", &key)? {
+                return Err(FundingRefusal::FundingExternalIdTaken { existing_id }.into());
+            }
+        }
+        let fee_included = input.fee_included.unwrap_or(false);
+        let terms = match kind {
+            FundingType::Deposit => self.deposit_terms(tx, client, amount, fee_included)?,
+            _ => Terms { to_pay: amount, credit: amount, fee: Amount::zero(currency) },
+        };
+
+        let id: FundingId = tx.new_id();
+        let mut funding = Funding {
+            user,
+            kind,
+            amount,
+            credit: terms.credit,
+            fee: terms.fee,
+            fee_included,
+            from_user: input.from_user_id,
+            reason: input.reason.clone(),
+            payment: None,
+            entry: None,
+            reversal: None,
+            transactions: vec![],
+            history: History::begin(FundingStatus::Pending, caller, tx.now()),
+            external_id: input.external_id.clone(),
+            metadata: input.metadata.clone(),
+            created_at: tx.now(),
+            updated_at: tx.now(),
+            version: 1,
+        };
+        if kind == FundingType::Deposit {
+            let payment = NewPayment {
+                user: Some(user),
+                amount: terms.to_pay,
+                payable: Some(id.to_string()),
+                gateway: input.gateway_id,
+                expires_in_s: None,
+                external_id: None,
+                metadata: Default::default(),
+            };
+            funding.payment = Some(self.payments.create(tx, caller, client, payment)?.id);
+            tx.insert(&FUNDINGS, &(client, id), &funding)?;
+            tx.publish(caller, &FundingRequested::of(id, &funding, input.reason.as_deref()))?;
+        } else {
+            tx.publish(caller, &FundingRequested::of(id, &funding, input.reason.as_deref()))?;
+            funding.history.step(&FUNDING, FundingEvent::Process, caller, None, tx.now())?;
+            self.complete_credit(tx, caller, client, id, &mut funding)?;
+        }
+        Ok((id, funding))
+    }
+
+    /// Refuses `above_maximum`, `fee_above_amount`.
+    fn deposit_terms(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        amount: Amount,
+        fee_included: bool,
+    ) -> Result<Terms> {
+        // The limit is in the default currency and holds for it only: other currencies do not compare.
+        if let Some(maximum) = self.clients.get(tx, client)?.settings.funding.maximum
+            && amount > maximum
+        {
+            return Err(FundingRefusal::AboveMaximum { maximum }.into());
+        }
+        let fee = self.clients.fee(tx, client, FeeOperation::Funding, amount)?;
+        terms(amount, fee, fee_included)?.ok_or_else(|| FundingRefusal::FeeAboveAmount { fee }.into())
+    }
+
+    /// Nobody credits themselves; a credit says why; a transfer's sender may pay.
+    fn check_staff_credit(
+        &self,
+        tx: &ReadTx,
+        call: &Call<(), FundingIn>,
+        client: ClientId,
+        user: UserId,
+    ) -> Result<()> {
+        if call.caller.actor() == Actor::User(user) {
+            return Err(BalanceRefusal::SelfApproval.into());
+        }
+        if call.input.reason.is_none() {
+            return Err(TransactionRefusal::ReasonRequired.into());
+        }
+        let Some(sender) = call.input.from_user_id else { return Ok(()) };
+        if sender == user {
+            return Err(TransactionRefusal::SameAccount.into());
+        }
+        self.users.check_may_pay(tx, client, sender).map(drop)
+    }
+}
+
+/// Which fields belong to which type, and to whom.
+fn check_fields(call: &Call<(), FundingIn>, kind: FundingType) -> Result<()> {
+    let input = &call.input;
+    if let Some(reason) = &input.reason {
+        check_length("reason", reason, 500)?;
+    }
+    let not_allowed = |param: &str, why: String| Err(Flaw::new(param, "not_allowed", why).into());
+    let is_deposit = kind == FundingType::Deposit;
+    if !is_deposit && call.caller.reach != Reach::Any {
+        return not_allowed("type", "a user makes deposits only".to_owned());
+    }
+    if !is_deposit && input.gateway_id.is_some() {
+        return not_allowed("gateway_id", format!("a {kind} is not paid through a gateway"));
+    }
+    if !is_deposit && input.fee_included.is_some() {
+        return not_allowed("fee_included", format!("a {kind} costs no fee"));
+    }
+    match (kind, input.from_user_id) {
+        (FundingType::Transfer, None) => Err(Flaw::new("from_user_id", "required", "is required").into()),
+        (FundingType::Transfer, Some(_)) | (_, None) => Ok(()),
+        (_, Some(_)) => not_allowed("from_user_id", format!("a {kind} comes from no user")),
+    }
+}

@@ -1,0 +1,56 @@
+//! Taking a credit back.
+
+use super::{Fundings, load, store};
+use crate::{
+    kernel::{
+        api::{call::Call, input::check_length},
+        error::{Result, fault},
+        machine::Step,
+        store::WriteTx,
+    },
+    modules::{
+        balance::contract::{Line, NewEntry},
+        funding::{
+            contract::FundingId,
+            events::FundingReversed,
+            model::{FUNDING, Funding, FundingEvent},
+            routes::ReverseIn,
+        },
+        transaction::contract::TransactionStatus,
+    },
+};
+
+impl Fundings {
+    /// A new entry takes back what the first one did. Refuses `invalid_state_transition`, and `insufficient_funds`
+    /// when the user has spent it.
+    pub fn reverse(&self, tx: &mut WriteTx, call: &Call<FundingId, ReverseIn>) -> Result<Funding> {
+        let (caller, client) = (&call.caller, call.caller.client()?);
+        let reason = call.input.reason.as_str();
+        check_length("reason", reason, 500)?;
+        let mut funding = load(tx, client, call.path)?;
+        let step = funding.history.step(&FUNDING, FundingEvent::Reverse, caller, Some(reason), tx.now())?;
+        if step == Step::Repeated {
+            return Ok(funding);
+        }
+        let missing = || fault!("{} is completed without an entry", call.path);
+        let entry = funding.entry.ok_or_else(missing)?;
+        let lines = self.balance.lines_of(tx, client, entry)?.ok_or_else(missing)?;
+        let lines: Vec<Line> =
+            lines.iter().map(|it| Line { account: it.account, delta: -it.delta }).collect();
+
+        let back = NewEntry {
+            cause: call.path.to_string(),
+            description: "Reversal",
+            lines: &lines,
+            reverses: Some(entry),
+        };
+        let posted = self.balance.post(tx, client, back)?;
+        funding.reversal = Some(posted.id);
+        for transaction in &funding.transactions {
+            self.transactions.follow(tx, client, *transaction, TransactionStatus::Reversed, posted.id)?;
+        }
+        store(tx, client, call.path, &mut funding)?;
+        tx.publish(caller, &FundingReversed::of(call.path, &funding, Some(reason)))?;
+        Ok(funding)
+    }
+}

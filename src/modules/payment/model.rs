@@ -1,0 +1,508 @@
+//! The rules of payments: states, rows, and what follows from a row alone. No transaction in here.
+//!
+//! ```text
+//!                    ┌───────────── decline ─────────────┐
+//!                    ▼                                   │
+//! create ──▶ requires_method ── initiate ──▶ processing ─┤ await_payer ──▶ requires_action
+//!                    │                        ▲   ▲  │   │ authorize ────▶ requires_capture
+//!                    │                        │   │  │   └ settle ───────▶ settled
+//!                    └──────── detect ────────┘   └──┴──── detect, capture ────┘
+//! ```
+//!
+//! Money or a word of it that a person must look at makes a payment `processing`: from there it neither expires nor can
+//! be canceled. `review` says what the person is to do, `paid_state` how what came compares with what was asked.
+
+use std::time::Duration;
+
+use super::contract::{
+    AttemptId, GatewayId, GatewayKind, PaidState, PaymentId, PaymentRefusal, PaymentStatus, Review,
+};
+use crate::{
+    kernel::{
+        api::{
+            input::{Metadata, text_enum},
+            principal::{Actor, UserId},
+        },
+        clock::Time,
+        error::{Result, fault},
+        machine::{History, Machine},
+        money::{Amount, AmountText, Currency},
+        store::codec::{Decode, Encode, row},
+    },
+    modules::balance::contract::EntryId,
+};
+
+text_enum! {
+    pub enum PaymentEvent {
+        Initiate = "initiate",
+        AwaitPayer = "await_payer",
+        /// Money was seen, or is said to have come, and a person or the gateway has to confirm it.
+        Detect = "detect",
+        Authorize = "authorize",
+        Capture = "capture",
+        Settle = "settle",
+        Decline = "decline",
+        Fail = "fail",
+        Cancel = "cancel",
+        Expire = "expire",
+    }
+}
+
+use PaymentEvent as On;
+use PaymentStatus as Is;
+
+pub const PAYMENT: Machine<PaymentStatus, PaymentEvent> = Machine {
+    name: "payment",
+    initial: &[Is::RequiresMethod],
+    moves: &[
+        (Is::RequiresMethod, On::Initiate, Is::Processing),
+        (Is::RequiresMethod, On::Detect, Is::Processing),
+        // The attempt was given up, and its money came all the same.
+        (Is::RequiresMethod, On::Settle, Is::Settled),
+        (Is::RequiresMethod, On::Fail, Is::Failed),
+        (Is::RequiresMethod, On::Cancel, Is::Canceled),
+        (Is::RequiresMethod, On::Expire, Is::Expired),
+        (Is::RequiresAction, On::Detect, Is::Processing),
+        (Is::RequiresAction, On::Authorize, Is::RequiresCapture),
+        (Is::RequiresAction, On::Settle, Is::Settled),
+        (Is::RequiresAction, On::Decline, Is::RequiresMethod),
+        (Is::RequiresAction, On::Fail, Is::Failed),
+        (Is::RequiresAction, On::Cancel, Is::Canceled),
+        (Is::RequiresAction, On::Expire, Is::Expired),
+        (Is::Processing, On::AwaitPayer, Is::RequiresAction),
+        (Is::Processing, On::Authorize, Is::RequiresCapture),
+        (Is::Processing, On::Settle, Is::Settled),
+        (Is::Processing, On::Decline, Is::RequiresMethod),
+        (Is::Processing, On::Fail, Is::Failed),
+        (Is::RequiresCapture, On::Capture, Is::Processing),
+        (Is::RequiresCapture, On::Detect, Is::Processing),
+        (Is::RequiresCapture, On::Settle, Is::Settled),
+        (Is::RequiresCapture, On::Fail, Is::Failed),
+        (Is::RequiresCapture, On::Cancel, Is::Canceled),
+        (Is::RequiresCapture, On::Expire, Is::Expired),
+    ],
+};
+
+text_enum! {
+    pub enum AttemptStatus {
+        /// The gateway is being told.
+        Calling = "calling",
+        /// The gateway, or the payer, has the next word.
+        Open = "open",
+        /// Nobody can say what became of it; the gateway is asked until it can.
+        Unknown = "unknown",
+        Settled = "settled",
+        Failed = "failed",
+        Canceled = "canceled",
+        Expired = "expired",
+    }
+}
+
+text_enum! {
+    pub enum AttemptEvent {
+        Open = "open",
+        Lose = "lose",
+        Settle = "settle",
+        Fail = "fail",
+        Cancel = "cancel",
+        Expire = "expire",
+    }
+}
+
+use AttemptEvent as Try;
+use AttemptStatus as At;
+
+pub const ATTEMPT: Machine<AttemptStatus, AttemptEvent> = Machine {
+    name: "attempt",
+    initial: &[At::Calling],
+    moves: &[
+        (At::Calling, Try::Open, At::Open),
+        (At::Calling, Try::Lose, At::Unknown),
+        (At::Calling, Try::Settle, At::Settled),
+        (At::Calling, Try::Fail, At::Failed),
+        (At::Calling, Try::Cancel, At::Canceled),
+        (At::Open, Try::Lose, At::Unknown),
+        (At::Open, Try::Settle, At::Settled),
+        (At::Open, Try::Fail, At::Failed),
+        (At::Open, Try::Cancel, At::Canceled),
+        (At::Open, Try::Expire, At::Expired),
+        (At::Unknown, Try::Open, At::Open),
+        (At::Unknown, Try::Settle, At::Settled),
+        (At::Unknown, Try::Fail, At::Failed),
+        (At::Unknown, Try::Cancel, At::Canceled),
+        // A failed attempt whose money came, or is said to have come.
+        (At::Failed, Try::Open, At::Open),
+        (At::Failed, Try::Settle, At::Settled),
+    ],
+};
+
+/// After so many failed attempts a payment has failed.
+pub const MOST_ATTEMPTS: u32 = 10;
+
+/// How long a payment may stay open, in seconds: a minute to 90 days.
+pub const LIFETIME_S: std::ops::RangeInclusive<u64> = 60..=90 * 24 * 3600;
+
+/// Money on its way in.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Payment {
+    /// Whose available money a plain charge becomes.
+    pub user: Option<UserId>,
+    /// The id of what is paid for. `None` for a plain charge.
+    pub payable: Option<String>,
+    /// What has to come.
+    pub amount: Amount,
+    /// What came and is credited, or waits for the rest. Invariant: the sum of its settlements outside suspense.
+    pub received: Amount,
+    pub paid_state: PaidState,
+    pub review: Review,
+    /// Invariant: there while `review` is conflicted or awaiting_second, and only then.
+    pub said: Option<Said>,
+    /// The gateway named at creation, later that of the last attempt.
+    pub gateway: Option<GatewayId>,
+    pub attempt: Option<AttemptId>,
+    pub attempts: u32,
+    pub last_error: Option<String>,
+    pub expires_at: Time,
+    /// How often the gateway was asked what became of the attempt.
+    pub asked: u32,
+    /// When the timer has to look: expiry, or the next question to the gateway.
+    pub due_at: Option<Time>,
+    pub history: History<PaymentStatus>,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+row!(Payment);
+
+/// Money that somebody says came, while a person has to decide about it.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Said {
+    /// The gateway's reference.
+    pub reference: String,
+    pub amount: Amount,
+    pub by: Actor,
+    pub reason: Option<String>,
+    pub proof: Option<String>,
+    pub at: Time,
+}
+
+impl Payment {
+    pub fn status(&self) -> PaymentStatus {
+        self.history.status()
+    }
+
+    /// Nothing leads on from here: nothing came of it, or everything did.
+    pub fn is_over(&self) -> bool {
+        PAYMENT.is_final(self.status())
+    }
+
+    /// Whether its time ends by itself in this state.
+    fn expires(&self) -> bool {
+        matches!(self.status(), Is::RequiresMethod | Is::RequiresAction | Is::RequiresCapture)
+    }
+
+    /// Judged by the stored instant, whether or not the timer ran: at the instant itself it is over.
+    pub fn is_due_to_expire(&self, now: Time) -> bool {
+        self.expires() && now >= self.expires_at
+    }
+
+    /// It ended, and not because everything came: money for it goes to suspense.
+    pub fn ended_without(&self) -> bool {
+        matches!(self.status(), Is::Failed | Is::Canceled | Is::Expired)
+    }
+
+    /// Refuses `payment_expired` for what has expired, also when the timer did not run yet.
+    pub fn check_not_expired(&self, now: Time) -> Result<()> {
+        if self.status() == Is::Expired || self.is_due_to_expire(now) {
+            return Err(PaymentRefusal::PaymentExpired.into());
+        }
+        Ok(())
+    }
+
+    /// The gateway is asked `after` from now; the timer looks then.
+    pub fn ask_after(&mut self, now: Time, after: Duration) {
+        self.due_at = Some(now.after(after));
+    }
+
+    /// Called with every change of state: the timer looks at the expiry, or, while something is processed, at the
+    /// question it was told to ask. While a person has to decide it does not look at all.
+    pub fn plan(&mut self) {
+        let decided_by_a_person = self.said.is_some();
+        match self.status() {
+            _ if self.expires() => self.due_at = Some(self.expires_at),
+            Is::Processing if !decided_by_a_person => {}
+            _ => self.due_at = None,
+        }
+    }
+}
+
+/// When a gateway is asked again after `asked` questions: 1 m, 5 m, 1 h, 6 h, then daily.
+pub fn patience(asked: u32) -> Duration {
+    const MINUTE: u64 = 60;
+    const LADDER: [u64; 5] = [MINUTE, 5 * MINUTE, 60 * MINUTE, 360 * MINUTE, 1440 * MINUTE];
+    Duration::from_secs(LADDER[(asked as usize).min(LADDER.len() - 1)])
+}
+
+/// How what came compares with what was asked. Both of one currency.
+pub fn compare(received: Amount, asked: Amount) -> PaidState {
+    match received.minor().cmp(&asked.minor()) {
+        _ if received.is_zero() => PaidState::None,
+        std::cmp::Ordering::Less => PaidState::Partial,
+        std::cmp::Ordering::Equal => PaidState::Exact,
+        std::cmp::Ordering::Greater => PaidState::Over,
+    }
+}
+
+/// Whether marking `total` as paid takes a second person. The limit holds for its own currency; in any other a second
+/// person is always needed, as long as there is a limit.
+pub fn takes_second_person(total: Amount, limit: Option<Amount>) -> bool {
+    limit.is_some_and(|limit| !matches!(total.partial_cmp(&limit), Some(order) if order.is_le()))
+}
+
+/// One try at a payment, through one gateway.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    pub gateway: GatewayId,
+    pub kind: GatewayKind,
+    /// What the gateway was told.
+    pub expected: Amount,
+    pub instructions: Option<String>,
+    pub url: Option<String>,
+    /// The gateway's own.
+    pub reference: Option<String>,
+    pub error: Option<String>,
+    /// Money was set aside by the gateway and its capture was asked for.
+    pub is_capturing: bool,
+    pub expires_at: Time,
+    pub history: History<AttemptStatus>,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+row!(Attempt);
+
+impl Attempt {
+    pub fn status(&self) -> AttemptStatus {
+        self.history.status()
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.status(), At::Calling | At::Open | At::Unknown)
+    }
+}
+
+text_enum! {
+    /// What a person decides about a payment.
+    pub enum Decision { Credit = "credit", Reject = "reject" }
+}
+
+text_enum! {
+    /// Where money that came is now.
+    pub enum Place {
+        /// With its payment, which waits for the rest.
+        Waiting = "waiting",
+        Credited = "credited",
+        Suspense = "suspense",
+    }
+}
+
+/// Money that came, once: its credit key is (client, gateway, reference).
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Settlement {
+    pub payment: PaymentId,
+    pub attempt: AttemptId,
+    pub gateway: GatewayId,
+    pub reference: String,
+    pub amount: Amount,
+    pub place: Place,
+    /// The entry that booked it here. What was paid for something else (a funding) is booked there.
+    pub entry: Option<EntryId>,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+row!(Settlement);
+
+/// A way in or out for money.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Gateway {
+    pub name: String,
+    /// One active gateway per slug.
+    pub slug: String,
+    pub kind: GatewayKind,
+    pub is_active: bool,
+    pub currencies: Vec<Currency>, // Invariant: not empty.
+    pub limits: Limits,
+    pub setup: Setup,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub version: u64,
+}
+row!(Gateway);
+
+/// The smallest and the largest amount, as text: they hold in each of the gateway's currencies, in its own units.
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+pub struct Limits {
+    pub min: Option<String>,
+    pub max: Option<String>,
+}
+
+/// What an adapter needs to know of its gateway.
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+pub struct Setup {
+    /// Manual: what the payer is told, with `{reference}`, `{amount}` and `{currency}`.
+    pub instructions: Option<String>,
+    /// Sandbox: money is set aside first and taken with `capture`.
+    pub manual_capture: bool,
+}
+
+impl Gateway {
+    /// Refuses `gateway_unavailable` with the first of `inactive`, `currency`, `min`, `max` that holds.
+    pub fn check_takes(&self, amount: Amount) -> Result<()> {
+        let unavailable =
+            |reason: &str| Err(PaymentRefusal::GatewayUnavailable { reason: reason.to_owned() }.into());
+        if !self.is_active {
+            return unavailable("inactive");
+        }
+        if !self.currencies.contains(&amount.currency()) {
+            return unavailable("currency");
+        }
+        if limit(&self.limits.min, amount.currency())?.is_some_and(|min| amount < min) {
+            return unavailable("min");
+        }
+        if limit(&self.limits.max, amount.currency())?.is_some_and(|max| amount > max) {
+            return unavailable("max");
+        }
+        Ok(())
+    }
+}
+
+fn limit(text: &Option<String>, currency: Currency) -> Result<Option<Amount>> {
+    let Some(text) = text else { return Ok(None) };
+    // It was checked for each currency when it was stored.
+    let text: AmountText = text.parse().map_err(|()| fault!("a stored limit reads {text}"))?;
+    text.positive("amount", currency).map(Some)
+}
+
+/// How the last calls to a gateway went.
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+pub struct Health {
+    /// All calls there ever were.
+    pub calls: u64,
+    /// One bit a call, the newest lowest: 1 when it was answered and not declined.
+    pub recent: u64,
+    pub last_success_at: Option<Time>,
+    pub last_failure_at: Option<Time>,
+}
+row!(Health);
+
+impl Health {
+    /// How many calls the rate is taken over.
+    pub const WINDOW: u64 = 64;
+
+    pub fn note(&mut self, succeeded: bool, now: Time) {
+        self.calls += 1;
+        self.recent = self.recent << 1 | u64::from(succeeded);
+        let last = if succeeded { &mut self.last_success_at } else { &mut self.last_failure_at };
+        *last = Some(now);
+    }
+
+    /// Of how many recent calls, how many succeeded.
+    pub fn rate(&self) -> (u64, u64) {
+        (self.calls.min(Health::WINDOW), u64::from(self.recent.count_ones()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usd(minor: i128) -> Amount {
+        amount(minor, "USD", 2)
+    }
+
+    fn amount(minor: i128, code: &str, decimals: u8) -> Amount {
+        Amount::new(minor, Currency { code: code.parse().unwrap(), decimals }).unwrap()
+    }
+
+    #[test]
+    fn the_tables_are_sound() {
+        assert_eq!(PAYMENT.flaws(), Vec::<String>::new());
+        assert_eq!(ATTEMPT.flaws(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn nothing_leads_on_from_the_end_of_a_payment() {
+        for end in [Is::Settled, Is::Failed, Is::Canceled, Is::Expired] {
+            assert!(PAYMENT.is_final(end), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_is_asked_after_a_minute_five_an_hour_six_and_then_daily() {
+        let minutes: Vec<u64> = (0..7).map(|asked| patience(asked).as_secs() / 60).collect();
+        assert_eq!(minutes, [1, 5, 60, 360, 1440, 1440, 1440]);
+    }
+
+    #[test]
+    fn a_second_person_is_needed_above_the_limit_and_in_other_currencies() {
+        for (total, limit, wanted) in [
+            (usd(10_000), None, false),
+            (usd(10_000), Some(usd(10_000)), false),
+            (usd(10_001), Some(usd(10_000)), true),
+            (amount(1, "BTC", 8), Some(usd(10_000)), true),
+            (amount(1, "BTC", 8), None, false),
+        ] {
+            assert_eq!(takes_second_person(total, limit), wanted, "{total} against {limit:?}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_says_first_that_it_is_inactive_then_currency_then_min_then_max() {
+        let usd_currency = usd(0).currency();
+        let gateway = |is_active, currencies: Vec<Currency>, min: &str, max: &str| Gateway {
+            name: "Bank".into(),
+            slug: "bank".into(),
+            kind: GatewayKind::Manual,
+            is_active,
+            currencies,
+            limits: Limits { min: Some(min.into()), max: Some(max.into()) },
+            setup: Setup::default(),
+            external_id: None,
+            metadata: Metadata::default(),
+            created_at: Time::ZERO,
+            updated_at: Time::ZERO,
+            version: 1,
+        };
+        let eur = amount(0, "EUR", 2).currency();
+        for (gateway, wanted) in [
+            (gateway(false, vec![eur], "20", "5"), Some("inactive")),
+            (gateway(true, vec![eur], "20", "5"), Some("currency")),
+            (gateway(true, vec![usd_currency], "20", "5"), Some("min")),
+            (gateway(true, vec![usd_currency], "10.00", "5"), Some("max")),
+            (gateway(true, vec![usd_currency], "10.00", "10.00"), None),
+        ] {
+            let refused = gateway.check_takes(usd(1000)).err();
+            let reason = refused.as_ref().and_then(|it| match it.refusal() {
+                Some(PaymentRefusal::GatewayUnavailable { reason }) => Some(reason.as_str()),
+                _ => None,
+            });
+            assert_eq!(reason, wanted);
+        }
+    }
+
+    #[test]
+    fn health_remembers_the_last_64_calls() {
+        let mut health = Health::default();
+        (0..10).for_each(|_| health.note(false, Time::ZERO));
+        assert_eq!(health.rate(), (10, 0));
+        (0..60).for_each(|_| health.note(true, Time::ZERO));
+        assert_eq!(health.rate(), (64, 60));
+    }
+}

@@ -1,0 +1,58 @@
+//! The tables of payments: key → value in words.
+
+use super::{
+    contract::{AttemptId, GatewayId, PaymentId, SettlementId},
+    model::{Attempt, Gateway, Health, Payment, Place, Settlement},
+};
+use crate::kernel::{
+    api::principal::ClientId,
+    store::{Index, Key, Table, TableInfo},
+};
+
+/// (client, payment) → payment
+pub const PAYMENTS: Table<(ClientId, PaymentId), Payment> = Table::new("payment.payments").with_indexes(&[
+    // (client, user) → its payments
+    Index::listing("payment.by_user", |key, row| row.user.iter().map(|it| (key.0, *it).to_key()).collect()),
+    // (client, external id) → the payment that has it
+    Index::lookup("payment.by_external_id", |key, row| {
+        row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
+    }),
+    // when → payments the timer has to look at
+    Index::listing("payment.due", |_, row| row.due_at.iter().map(Key::to_key).collect()),
+]);
+
+/// (client, payment, attempt) → attempt
+pub const ATTEMPTS: Table<(ClientId, PaymentId, AttemptId), Attempt> = Table::new("payment.attempts");
+
+/// (client, payment, settlement) → money that came
+pub const SETTLEMENTS: Table<(ClientId, PaymentId, SettlementId), Settlement> =
+    Table::new("payment.settlements").with_indexes(&[
+        // The credit key: (client, gateway, the gateway's reference) → the one time this money is counted.
+        Index::lookup("payment.settlements_by_reference", |key, row| {
+            vec![(key.0, row.gateway, row.reference.clone()).to_key()]
+        }),
+        // (client, settlement) → what is in suspense, in the order it came
+        Index::listing("payment.suspense", |key, row| match row.place {
+            Place::Suspense => vec![(key.0, key.2).to_key()],
+            Place::Waiting | Place::Credited => vec![],
+        }),
+    ]);
+
+/// (client, gateway) → gateway
+pub const GATEWAYS: Table<(ClientId, GatewayId), Gateway> = Table::new("payment.gateways").with_indexes(&[
+    // (client, slug) → the active gateway of this slug
+    Index::lookup("payment.gateways_by_active_slug", |key, row| {
+        if row.is_active { vec![(key.0, row.slug.clone()).to_key()] } else { vec![] }
+    }),
+    // (client, external id) → the gateway that has it
+    Index::lookup("payment.gateways_by_external_id", |key, row| {
+        row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
+    }),
+]);
+
+/// (client, gateway) → how its last calls went
+pub const HEALTH: Table<(ClientId, GatewayId), Health> = Table::new("payment.gateway_health");
+
+pub fn tables() -> Vec<TableInfo> {
+    vec![PAYMENTS.info(), ATTEMPTS.info(), SETTLEMENTS.info(), GATEWAYS.info(), HEALTH.info()]
+}

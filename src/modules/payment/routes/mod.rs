@@ -1,0 +1,17 @@
+//! Payments and gateways over HTTP.
+
+pub mod gateways;
+pub mod payments;
+mod suspense;
+
+use std::sync::Arc;
+
+use super::service::Payments;
+use crate::kernel::api::endpoint::Endpoint;
+
+pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
+    let mut endpoints = payments::endpoints(service);
+    endpoints.extend(suspense::endpoints());
+    endpoints.extend(gateways::endpoints(service));
+    endpoints
+}

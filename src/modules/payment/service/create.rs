@@ -1,0 +1,140 @@
+//! Making a payment, and withdrawing it before anything came.
+
+use std::time::Duration;
+
+use super::{Case, Payments, Try};
+use crate::{
+    kernel::{
+        api::{
+            call::{Call, Caller},
+            input::{Flaw, check_length},
+            principal::ClientId,
+        },
+        error::{Result, fault},
+        machine::{History, Step},
+        money::Amount,
+        store::WriteTx,
+    },
+    modules::{
+        payment::{
+            contract::{NewPayment, PaidState, PaymentId, PaymentRefusal, PaymentStatus, Review},
+            events::{PaymentCanceled, PaymentCreated},
+            model::{AttemptEvent, LIFETIME_S, PAYMENT, Payment, PaymentEvent},
+            repository::PAYMENTS,
+            routes::payments::PaymentIn,
+        },
+        user::contract::{UserRefusal, UserStatus},
+    },
+};
+
+impl Payments {
+    /// A plain charge: what comes becomes its user's available money. Refuses `not_found`, `user_not_active` (a
+    /// disabled user; a frozen one may receive), and what [`Payments::make`] refuses.
+    pub fn charge(&self, tx: &mut WriteTx, call: &Call<(), PaymentIn>) -> Result<Case> {
+        let (client, input) = (call.caller.client()?, &call.input);
+        let currency = self.currencies.active(tx, client, input.currency)?;
+        let amount = input.amount.positive("amount", currency)?;
+        let user = call.caller.acting_for(input.user_id)?;
+        let status = self.users.get(tx, client, user)?.status;
+        if status == UserStatus::Disabled {
+            return Err(UserRefusal::UserNotActive { status }.into());
+        }
+        let new = NewPayment {
+            user: Some(user),
+            amount,
+            payable: None,
+            gateway: input.gateway_id,
+            expires_in_s: input.expires_in_s,
+            external_id: input.external_id.clone(),
+            metadata: input.metadata.clone(),
+        };
+        self.make(tx, &call.caller, client, new)
+    }
+
+    /// Refuses `payment_external_id_taken`, and of a gateway that is named `not_found`, `gateway_unavailable`.
+    pub(super) fn make(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        new: NewPayment,
+    ) -> Result<Case> {
+        if new.user.is_none() && new.payable.is_none() {
+            return Err(fault!("a plain charge belongs to a user"));
+        }
+        let lifetime_s = match new.expires_in_s {
+            None => self.clients.get(tx, client)?.settings.payment.expires_after_s,
+            Some(wished) if LIFETIME_S.contains(&wished) => wished,
+            Some(_) => {
+                let range = format!("must be from {} to {}", LIFETIME_S.start(), LIFETIME_S.end());
+                return Err(Flaw::new("expires_in_s", "out_of_range", range).into());
+            }
+        };
+        if let Some(external_id) = &new.external_id {
+            check_length("external_id", external_id, 100)?;
+            let key = (client, external_id.clone());
+            if let Some(((_, existing_id), _)) = tx.find(&PAYMENTS, "payment.by_external_id", &key)? {
+                return Err(PaymentRefusal::PaymentExternalIdTaken { existing_id }.into());
+            }
+        }
+        if let Some(id) = new.gateway {
+            super::gateway(tx, client, id)?.check_takes(new.amount)?;
+        }
+
+        let now = tx.now();
+        let mut payment = Payment {
+            user: new.user,
+            payable: new.payable,
+            amount: new.amount,
+            received: Amount::zero(new.amount.currency()),
+            paid_state: PaidState::None,
+            review: Review::None,
+            said: None,
+            gateway: new.gateway,
+            attempt: None,
+            attempts: 0,
+            last_error: None,
+            expires_at: now.after(Duration::from_secs(lifetime_s)),
+            asked: 0,
+            due_at: None,
+            history: History::begin(PaymentStatus::RequiresMethod, caller, now),
+            external_id: new.external_id,
+            metadata: new.metadata,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        payment.plan();
+        let case = Case { client, id: tx.new_id(), payment, news: vec![] };
+        tx.insert(&PAYMENTS, &(client, case.id), &case.payment)?;
+        tx.publish(caller, &PaymentCreated::of(case.id, &case.payment, None))?;
+        Ok(case)
+    }
+
+    pub fn cancel_own(&self, tx: &mut WriteTx, call: &Call<PaymentId>) -> Result<Case> {
+        let mut case = Case::load(tx, call.caller.client()?, call.path)?;
+        call.caller.may_reach(case.payment.user)?;
+        self.withdraw(tx, &call.caller, &mut case)?;
+        Ok(case)
+    }
+
+    /// Refuses `payment_expired`, and `invalid_state_transition` once something came, or may be under way.
+    pub(super) fn withdraw(&self, tx: &mut WriteTx, caller: &Caller, case: &mut Case) -> Result<()> {
+        case.payment.check_not_expired(tx.now())?;
+        if !case.payment.received.is_zero() {
+            return Err(PAYMENT.refusal(case.payment.status(), PaymentEvent::Cancel).into());
+        }
+        if case.step(tx, caller, PaymentEvent::Cancel, None)? == Step::Repeated {
+            return Ok(());
+        }
+
+        if let Some(mut attempt) = Try::last(tx, case)?
+            && attempt.step(tx, caller, AttemptEvent::Cancel, None)
+        {
+            attempt.save(tx, case)?;
+        }
+        case.save(tx)?;
+        tx.publish(caller, &PaymentCanceled::of(case.id, &case.payment, None))?;
+        Ok(())
+    }
+}

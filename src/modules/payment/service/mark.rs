@@ -1,0 +1,189 @@
+//! What people say of payments through manual gateways: it came, it will not come; and the second person who agrees.
+
+use super::{Case, Payments, Try, notice::Money, settlement_of};
+use crate::{
+    kernel::{
+        api::{
+            call::{Call, Caller},
+            input::check_length,
+        },
+        error::Result,
+        money::Amount,
+        store::{ReadTx, WriteTx},
+    },
+    modules::{
+        balance::contract::BalanceRefusal,
+        payment::{
+            contract::{GatewayKind, PaymentId, PaymentRefusal, Review},
+            model::{PAYMENT, PaymentEvent, takes_second_person},
+            routes::payments::{MarkPaidIn, ReasonIn},
+        },
+    },
+};
+
+impl Payments {
+    /// Somebody saw the money. Above the client's limit a second person has to agree; after the payment's end it goes
+    /// to suspense. The same money marked again changes nothing, and its reference with another amount is a conflict.
+    ///
+    /// Refuses, in this order: `not_found`, `currency_inactive` and what is wrong with the amount, `not_manual`,
+    /// `self_approval`, `reference_used`, `invalid_state_transition`, `payment_currency_mismatch`.
+    pub fn mark_paid(&self, tx: &mut WriteTx, call: &Call<PaymentId, MarkPaidIn>) -> Result<Case> {
+        let (caller, input) = (&call.caller, &call.input);
+        let mut case = Case::load(tx, caller.client()?, call.path)?;
+        check_length("reference", &input.reference, 200)?;
+        check_length("reason", &input.reason, 500)?;
+        let asked = case.payment.amount.currency();
+        let is_asked = input.currency == asked.code;
+        let currency =
+            if is_asked { asked } else { self.currencies.active(tx, case.client, input.currency)? };
+        let money = Money {
+            reference: input.reference.clone(),
+            amount: input.amount.positive("amount", currency)?,
+            reason: Some(input.reason.clone()),
+            proof: input.proof.clone(),
+        };
+        let mut attempt = self.manual_attempt(tx, &case, PaymentEvent::Settle)?;
+        case.check_not_own(caller)?;
+        match settlement_of(tx, case.client, attempt.row.gateway, &money.reference)? {
+            Some((payment, _)) if payment != case.id => {
+                return Err(PaymentRefusal::ReferenceUsed { payment_id: payment }.into());
+            }
+            Some((_, known)) if known.amount == money.amount => return Ok(case),
+            Some((_, known)) => {
+                let reason = format!("{} was marked as {} before", money.reference, known.amount);
+                self.conflict(tx, caller, &mut case, &mut attempt, money, &reason)?;
+                case.finish(tx, caller, Some(&mut attempt))?;
+                return Ok(case);
+            }
+            None => {}
+        }
+        if let Some(said) = &case.payment.said {
+            let is_same = said.reference == money.reference;
+            if is_same && said.amount == money.amount {
+                return Ok(case);
+            }
+            if !is_same || case.payment.review == Review::Conflicted {
+                return Err(case.refused_by_review("mark_paid").into());
+            }
+            let reason = format!("{} was marked as {} before", money.reference, said.amount);
+            self.conflict(tx, caller, &mut case, &mut attempt, money, &reason)?;
+            case.finish(tx, caller, Some(&mut attempt))?;
+            return Ok(case);
+        }
+        if case.payment.is_due_to_expire(tx.now()) {
+            self.expire(tx, caller, &mut case, Some(&mut attempt))?;
+        }
+        if money.amount.currency() != asked {
+            let (found, wanted) = (money.amount.currency().code, asked.code);
+            return Err(PaymentRefusal::PaymentCurrencyMismatch { found, wanted }.into());
+        }
+        let is_late = case.payment.ended_without();
+        if !is_late {
+            PAYMENT.next(case.payment.status(), PaymentEvent::Settle)?;
+        }
+        let total = case.payment.received.plus(money.amount)?;
+        let takes_second = !is_late && self.takes_second_person(tx, &case, total)?;
+
+        if takes_second {
+            let said = self.said(tx, caller, money);
+            self.examine(tx, caller, &mut case, &mut attempt, said, Review::AwaitingSecond);
+        } else {
+            self.receive(tx, caller, &mut case, &mut attempt, money)?;
+        }
+        case.finish(tx, caller, Some(&mut attempt))?;
+        Ok(case)
+    }
+
+    /// The second person agrees. Refuses `self_approval`, `reference_used`, `invalid_state_transition`.
+    pub fn approve_mark(&self, tx: &mut WriteTx, call: &Call<PaymentId>) -> Result<Case> {
+        let caller = &call.caller;
+        let mut case = Case::load(tx, caller.client()?, call.path)?;
+        if case.payment.review == Review::None && case.was_led_here_by(caller, PaymentEvent::Settle) {
+            return Ok(case);
+        }
+        let mut attempt = self.marked_attempt(tx, caller, &case, "approve")?;
+        let Some(said) = case.payment.said.take() else {
+            return Err(case.refused_by_review("approve").into());
+        };
+        if let Some((payment_id, _)) = settlement_of(tx, case.client, attempt.row.gateway, &said.reference)? {
+            return Err(PaymentRefusal::ReferenceUsed { payment_id }.into());
+        }
+
+        case.payment.review = Review::None;
+        let money =
+            Money { reference: said.reference, amount: said.amount, reason: said.reason, proof: said.proof };
+        self.receive(tx, caller, &mut case, &mut attempt, money)?;
+        case.finish(tx, caller, Some(&mut attempt))?;
+        Ok(case)
+    }
+
+    /// The second person does not agree: the payment waits for its payer again. Refuses `self_approval`,
+    /// `invalid_state_transition`.
+    pub fn reject_mark(&self, tx: &mut WriteTx, call: &Call<PaymentId, ReasonIn>) -> Result<Case> {
+        let caller = &call.caller;
+        let mut case = Case::load(tx, caller.client()?, call.path)?;
+        check_length("reason", &call.input.reason, 500)?;
+        if case.payment.review == Review::None && case.was_led_here_by(caller, PaymentEvent::AwaitPayer) {
+            return Ok(case);
+        }
+        let mut attempt = self.marked_attempt(tx, caller, &case, "reject")?;
+
+        case.payment.said = None;
+        case.payment.review = Review::None;
+        case.step(tx, caller, PaymentEvent::AwaitPayer, Some(&call.input.reason))?;
+        case.finish(tx, caller, Some(&mut attempt))?;
+        Ok(case)
+    }
+
+    /// The attempt came to nothing; the payment goes on with another one. Refuses `not_manual`,
+    /// `invalid_state_transition` (a part of the money came, or a person has to decide first).
+    pub fn mark_failed(&self, tx: &mut WriteTx, call: &Call<PaymentId, ReasonIn>) -> Result<Case> {
+        let (caller, reason) = (&call.caller, &call.input.reason);
+        let mut case = Case::load(tx, caller.client()?, call.path)?;
+        check_length("reason", reason, 500)?;
+        let mut attempt = self.manual_attempt(tx, &case, PaymentEvent::Decline)?;
+        if case.was_led_here_by(caller, PaymentEvent::Decline) {
+            return Ok(case);
+        }
+        if case.payment.said.is_some() {
+            return Err(case.refused_by_review("mark_failed").into());
+        }
+        let refused = PAYMENT.next(case.payment.status(), PaymentEvent::Decline).err();
+        if refused.is_some() || !case.payment.received.is_zero() {
+            return Err(PAYMENT.refusal(case.payment.status(), PaymentEvent::Decline).into());
+        }
+
+        self.decline(tx, caller, &mut case, &mut attempt, reason)?;
+        case.finish(tx, caller, Some(&mut attempt))?;
+        Ok(case)
+    }
+
+    /// The last attempt, when a person speaks for its gateway. Without an attempt there is nothing to mark.
+    fn manual_attempt(&self, tx: &ReadTx, case: &Case, event: PaymentEvent) -> Result<Try> {
+        let Some(attempt) = Try::last(tx, case)? else {
+            return Err(PAYMENT.refusal(case.payment.status(), event).into());
+        };
+        match attempt.row.kind {
+            GatewayKind::Manual => Ok(attempt),
+            GatewayKind::Sandbox => Err(PaymentRefusal::NotManual.into()),
+        }
+    }
+
+    /// The attempt that waits for a second person, asked by one.
+    fn marked_attempt(&self, tx: &ReadTx, caller: &Caller, case: &Case, event: &str) -> Result<Try> {
+        let said = case.payment.said.as_ref().filter(|_| case.payment.review == Review::AwaitingSecond);
+        let (Some(said), Some(attempt)) = (said, Try::last(tx, case)?) else {
+            return Err(case.refused_by_review(event).into());
+        };
+        if said.by == caller.actor() {
+            return Err(BalanceRefusal::SelfApproval.into());
+        }
+        case.check_not_own(caller)?;
+        Ok(attempt)
+    }
+
+    pub(super) fn takes_second_person(&self, tx: &ReadTx, case: &Case, total: Amount) -> Result<bool> {
+        let limit = self.clients.get(tx, case.client)?.settings.payment.second_person_above;
+        Ok(takes_second_person(total, limit))
+    }
+}

@@ -1,0 +1,304 @@
+//! What can be done with payments and gateways, by use case.
+
+mod create;
+mod due;
+mod gateways;
+mod initiate;
+mod mark;
+mod notice;
+mod resolve;
+mod verify;
+
+use std::{pin::Pin, sync::Arc};
+
+use super::{
+    adapter::Adapters,
+    contract::{
+        AttemptId, GatewayId, GatewayInfo, NewPayment, PaymentContract, PaymentId, PaymentInfo,
+        PaymentRefusal, PayoutOutcome, PayoutRequest, Review, SettlementId,
+    },
+    events::{PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate, PaymentSettled},
+    model::{ATTEMPT, Attempt, AttemptEvent, Gateway, PAYMENT, Payment, PaymentEvent, Place, Settlement},
+    repository::{ATTEMPTS, GATEWAYS, PAYMENTS, SETTLEMENTS},
+};
+use crate::{
+    kernel::{
+        api::{
+            call::{Caller, found},
+            input::Named as _,
+            principal::{Actor, ClientId},
+            problem::ApiRefusal,
+        },
+        error::Result,
+        machine::Step,
+        money::Amount,
+        store::{ReadTx, Scan, WriteTx},
+    },
+    modules::{
+        balance::contract::{BalanceContract, BalanceRefusal},
+        client::contract::ClientContract,
+        currency::contract::CurrencyContract,
+        transaction::contract::TransactionContract,
+        user::contract::UserContract,
+    },
+};
+
+pub use due::job as due_job;
+pub use initiate::{Told, Word};
+
+pub struct Payments {
+    pub clients: Arc<dyn ClientContract>,
+    pub users: Arc<dyn UserContract>,
+    pub currencies: Arc<dyn CurrencyContract>,
+    pub balance: Arc<dyn BalanceContract>,
+    pub transactions: Arc<dyn TransactionContract>,
+    pub adapters: Adapters,
+}
+
+/// A payment being worked on: read once, changed, stored once.
+pub struct Case {
+    pub client: ClientId,
+    pub id: PaymentId,
+    pub payment: Payment,
+    /// What is announced once the rows are stored.
+    news: Vec<News>,
+}
+
+/// What became of a payment.
+enum News {
+    Settled {
+        attempt: AttemptId,
+        gateway: GatewayId,
+        reference: String,
+    },
+    Failed {
+        reason: String,
+    },
+    Expired,
+    Conflicted {
+        reason: String,
+    },
+    /// Money came that the payment has no use for; it is in suspense.
+    Late {
+        reason: String,
+    },
+}
+
+impl Case {
+    /// Refuses `not_found`, for another client's too.
+    pub fn load(tx: &ReadTx, client: ClientId, id: PaymentId) -> Result<Case> {
+        let payment = found(tx.get(&PAYMENTS, &(client, id))?)?;
+        Ok(Case { client, id, payment, news: vec![] })
+    }
+
+    /// Stores the payment and its attempt, then announces what became of it.
+    fn finish(&mut self, tx: &mut WriteTx, caller: &Caller, attempt: Option<&mut Try>) -> Result<()> {
+        if let Some(attempt) = attempt {
+            attempt.save(tx, self)?;
+        }
+        self.save(tx)?;
+        for news in std::mem::take(&mut self.news) {
+            match news {
+                News::Settled { attempt, gateway, reference } => {
+                    let payment = &self.payment;
+                    let currency = payment.amount.currency();
+                    tx.publish(
+                        caller,
+                        &PaymentSettled {
+                            payment_id: self.id,
+                            user_id: payment.user,
+                            payable: payment.payable.clone(),
+                            amount: currency.show(payment.amount.minor()),
+                            received: currency.show(payment.received.minor()),
+                            currency: currency.code,
+                            gateway_id: gateway,
+                            attempt_id: attempt,
+                            reference,
+                        },
+                    )
+                }
+                News::Failed { reason } => {
+                    tx.publish(caller, &PaymentFailed::of(self.id, &self.payment, Some(reason)))
+                }
+                News::Expired => tx.publish(caller, &PaymentExpired::of(self.id, &self.payment, None)),
+                News::Conflicted { reason } => {
+                    tx.publish(caller, &PaymentConflicted::of(self.id, &self.payment, Some(reason)))
+                }
+                News::Late { reason } => {
+                    tx.publish(caller, &PaymentLate::of(self.id, &self.payment, Some(reason)))
+                }
+            }?;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, tx: &mut WriteTx) -> Result<()> {
+        self.payment.plan();
+        self.payment.updated_at = tx.now();
+        self.payment.version += 1;
+        tx.put(&PAYMENTS, &(self.client, self.id), &self.payment)
+    }
+
+    fn step(
+        &mut self,
+        tx: &WriteTx,
+        caller: &Caller,
+        event: PaymentEvent,
+        reason: Option<&str>,
+    ) -> Result<Step> {
+        self.payment.history.step(&PAYMENT, event, caller, reason, tx.now())
+    }
+
+    /// As [`Case::step`], when the move exists: whether it does.
+    fn step_if_possible(&mut self, tx: &WriteTx, caller: &Caller, event: PaymentEvent) -> bool {
+        let possible = PAYMENT.next(self.payment.status(), event).is_ok();
+        possible && self.step(tx, caller, event, None).is_ok()
+    }
+
+    /// The refusal of what a review, or its absence, stands against: it names the state and what leads on from it.
+    fn refused_by_review(&self, event: &str) -> ApiRefusal {
+        let (current, allowed): (&str, &[&str]) = match self.payment.review {
+            Review::None => (self.payment.status().name(), &[]),
+            Review::NeedsReview => (Review::NeedsReview.name(), &["resolve"]),
+            Review::Conflicted => (Review::Conflicted.name(), &["resolve"]),
+            Review::AwaitingSecond => (Review::AwaitingSecond.name(), &["approve", "reject"]),
+        };
+        ApiRefusal::InvalidStateTransition {
+            event: event.to_owned(),
+            current_status: current.to_owned(),
+            allowed_events: allowed.iter().map(|it| (*it).to_owned()).collect(),
+        }
+    }
+
+    /// Refuses `self_approval`: whoever pays does not decide that the money came.
+    fn check_not_own(&self, caller: &Caller) -> Result<()> {
+        match caller.actor() {
+            Actor::User(user) if self.payment.user == Some(user) => Err(BalanceRefusal::SelfApproval.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this very command led to where the payment is.
+    fn was_led_here_by(&self, caller: &Caller, event: PaymentEvent) -> bool {
+        let last = self.payment.history.last();
+        last.event == event.name() && last.actor == caller.actor() && last.fingerprint == caller.fingerprint
+    }
+}
+
+/// An attempt being worked on.
+pub struct Try {
+    pub id: AttemptId,
+    pub row: Attempt,
+}
+
+impl Try {
+    pub fn load(tx: &ReadTx, case: &Case, id: AttemptId) -> Result<Try> {
+        Ok(Try { id, row: found(tx.get(&ATTEMPTS, &(case.client, case.id, id))?)? })
+    }
+
+    /// The payment's last attempt.
+    pub fn last(tx: &ReadTx, case: &Case) -> Result<Option<Try>> {
+        case.payment.attempt.map(|id| Try::load(tx, case, id)).transpose()
+    }
+
+    fn save(&mut self, tx: &mut WriteTx, case: &Case) -> Result<()> {
+        self.row.updated_at = tx.now();
+        self.row.version += 1;
+        tx.put(&ATTEMPTS, &(case.client, case.id, self.id), &self.row)
+    }
+
+    /// Moves when the move exists: whether it does.
+    fn step(&mut self, tx: &WriteTx, caller: &Caller, event: AttemptEvent, reason: Option<&str>) -> bool {
+        let possible = ATTEMPT.next(self.row.status(), event).is_ok();
+        possible && self.row.history.step(&ATTEMPT, event, caller, reason, tx.now()).is_ok()
+    }
+}
+
+/// The gateway. Refuses `not_found`, for another client's too.
+pub fn gateway(tx: &ReadTx, client: ClientId, id: GatewayId) -> Result<Gateway> {
+    found(tx.get(&GATEWAYS, &(client, id))?)
+}
+
+/// The money this reference of the gateway stands for, when it came before: the credit key.
+fn settlement_of(
+    tx: &ReadTx,
+    client: ClientId,
+    gateway: GatewayId,
+    reference: &str,
+) -> Result<Option<(PaymentId, Settlement)>> {
+    let key = (client, gateway, reference.to_owned());
+    let found = tx.find(&SETTLEMENTS, "payment.settlements_by_reference", &key)?;
+    Ok(found.map(|((_, payment, _), row)| (payment, row)))
+}
+
+/// What came for a payment and waits for the rest.
+fn waiting(tx: &ReadTx, case: &Case) -> Result<Vec<(SettlementId, Settlement)>> {
+    let rows = tx.scan(&SETTLEMENTS, Scan::prefix(&(case.client, case.id)));
+    let rows = rows.map(|it| it.map(|(key, row)| (key.2, row)));
+    rows.filter(|it| !matches!(it, Ok((_, row)) if row.place != Place::Waiting)).collect()
+}
+
+impl PaymentContract for Payments {
+    fn create(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        new: NewPayment,
+    ) -> Result<PaymentInfo> {
+        self.make(tx, caller, client, new).map(|case| info(&case))
+    }
+
+    fn get(&self, tx: &ReadTx, client: ClientId, payment: PaymentId) -> Result<PaymentInfo> {
+        Case::load(tx, client, payment).map(|case| info(&case))
+    }
+
+    fn cancel(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, payment: PaymentId) -> Result<()> {
+        self.withdraw(tx, caller, &mut Case::load(tx, client, payment)?)
+    }
+
+    fn payout_gateway(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        named: Option<GatewayId>,
+        amount: Amount,
+    ) -> Result<GatewayInfo> {
+        let info = |id: GatewayId, row: Gateway| GatewayInfo { id, kind: row.kind, slug: row.slug };
+        if let Some(id) = named {
+            let row = gateway(tx, client, id)?;
+            row.check_takes(amount)?;
+            return Ok(info(id, row));
+        }
+        let mut refused = PaymentRefusal::GatewayUnavailable { reason: "inactive".to_owned() }.into();
+        for row in tx.scan(&GATEWAYS, Scan::prefix(&client)) {
+            let ((_, id), row) = row?;
+            match row.check_takes(amount) {
+                Ok(()) => return Ok(info(id, row)),
+                // What an active gateway says tells more than that another one is inactive.
+                Err(error) if row.is_active => refused = error,
+                Err(_) => {}
+            }
+        }
+        Err(refused)
+    }
+
+    fn payout(
+        &self,
+        gateway: GatewayInfo,
+        request: PayoutRequest,
+    ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>> {
+        self.adapters.of(gateway.kind).payout(request)
+    }
+}
+
+fn info(case: &Case) -> PaymentInfo {
+    let Case { id, payment, .. } = case;
+    PaymentInfo {
+        id: *id,
+        status: payment.status(),
+        amount: payment.amount,
+        gateway: payment.gateway,
+        expires_at: payment.expires_at,
+    }
+}

@@ -1,0 +1,118 @@
+//! A person decides about a payment that nobody else can decide about: in conflict, of unknown outcome, or paid in part.
+
+use super::{Case, News, Payments, Try, notice::Money, settlement_of};
+use crate::{
+    kernel::{
+        api::{call::Call, input::check_length},
+        error::Result,
+        store::WriteTx,
+    },
+    modules::{
+        balance::contract::BalanceRefusal,
+        payment::{
+            contract::{PaidState, PaymentId, PaymentRefusal, Review},
+            model::{AttemptEvent, Decision, PAYMENT, PaymentEvent},
+            routes::payments::ResolveIn,
+        },
+    },
+};
+
+impl Payments {
+    /// `credit` takes what is said to have come (of an unknown outcome: what was asked; of a part: that part) as the
+    /// whole. `reject` ends the payment as failed: what was counted so far goes to suspense. Once a payment is over,
+    /// `reject` only puts the conflict away.
+    ///
+    /// Refuses, in this order: `not_found`, `invalid_state_transition`, `self_approval`, `payment_currency_mismatch`,
+    /// `reference_used`.
+    pub fn resolve(&self, tx: &mut WriteTx, call: &Call<PaymentId, ResolveIn>) -> Result<Case> {
+        let (caller, input) = (&call.caller, &call.input);
+        let mut case = Case::load(tx, caller.client()?, call.path)?;
+        check_length("reason", &input.reason, 500)?;
+        let led_here = match input.decision {
+            Decision::Credit => case.was_led_here_by(caller, PaymentEvent::Settle),
+            Decision::Reject => case.was_led_here_by(caller, PaymentEvent::Fail),
+        };
+        if led_here && case.payment.review == Review::None {
+            return Ok(case);
+        }
+        let is_part = case.payment.paid_state == PaidState::Partial && !case.payment.is_over();
+        let is_open_question = match case.payment.review {
+            Review::None => is_part,
+            Review::NeedsReview | Review::Conflicted => true,
+            Review::AwaitingSecond => false,
+        };
+        let (true, Some(mut attempt)) = (is_open_question, Try::last(tx, &case)?) else {
+            return Err(case.refused_by_review("resolve").into());
+        };
+        case.check_not_own(caller)?;
+
+        match input.decision {
+            Decision::Credit => self.resolve_credit(tx, call, &mut case, &mut attempt)?,
+            Decision::Reject => {
+                case.payment.said = None;
+                case.payment.review = Review::None;
+                if !case.payment.is_over() {
+                    case.step(tx, caller, PaymentEvent::Fail, Some(&input.reason))?;
+                    attempt.step(tx, caller, AttemptEvent::Fail, Some(&input.reason));
+                    attempt.row.error = Some(input.reason.clone());
+                    case.payment.last_error = Some(input.reason.clone());
+                    self.let_go(tx, &mut case)?;
+                    case.news.push(News::Failed { reason: input.reason.clone() });
+                }
+            }
+        }
+        case.finish(tx, caller, Some(&mut attempt))?;
+        Ok(case)
+    }
+
+    fn resolve_credit(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<PaymentId, ResolveIn>,
+        case: &mut Case,
+        attempt: &mut Try,
+    ) -> Result<()> {
+        let caller = &call.caller;
+        PAYMENT.next(case.payment.status(), PaymentEvent::Settle)?;
+        let money = match (&case.payment.said, case.payment.review) {
+            (Some(said), _) => Some(Money {
+                reference: said.reference.clone(),
+                amount: said.amount,
+                reason: said.reason.clone(),
+                proof: said.proof.clone(),
+            }),
+            // The gateway could not say its reference: ours stands for it.
+            (None, Review::NeedsReview) => Some(Money {
+                reference: attempt.row.reference.clone().unwrap_or_else(|| attempt.id.to_string()),
+                amount: attempt.row.expected,
+                reason: None,
+                proof: None,
+            }),
+            (None, _) => None,
+        };
+        if let Some(money) = &money {
+            let (found, wanted) = (money.amount.currency(), case.payment.amount.currency());
+            let said_by_caller = case.payment.said.as_ref().is_some_and(|it| it.by == caller.actor());
+            if found != wanted {
+                let (found, wanted) = (found.code, wanted.code);
+                return Err(PaymentRefusal::PaymentCurrencyMismatch { found, wanted }.into());
+            }
+            let total = case.payment.received.plus(money.amount)?;
+            if said_by_caller && self.takes_second_person(tx, case, total)? {
+                return Err(BalanceRefusal::SelfApproval.into());
+            }
+            if let Some((payment_id, _)) =
+                settlement_of(tx, case.client, attempt.row.gateway, &money.reference)?
+            {
+                return Err(PaymentRefusal::ReferenceUsed { payment_id }.into());
+            }
+        }
+
+        case.payment.said = None;
+        case.payment.review = Review::None;
+        if let Some(money) = money {
+            self.keep(tx, case, attempt, &money)?;
+        }
+        self.credit(tx, caller, case, attempt)
+    }
+}

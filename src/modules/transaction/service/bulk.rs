@@ -1,0 +1,160 @@
+//! Many transfers in one command: the ledger's plain speed.
+//!
+//! Items run in order, and later ones see what earlier ones did. `atomic`: all or none, the first refusal is the
+//! answer. Otherwise each item stands alone, on an overlay of its own, and has its own answer.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{
+    Moved, Transactions,
+    create::{Known, TransferIn},
+};
+use crate::modules::balance::contract::EntryId;
+use crate::{
+    kernel::{
+        api::{
+            call::Caller,
+            input::{Flaw, input},
+            problem::status,
+        },
+        error::{Error, Kind, Refusal, Result},
+        store::WriteTx,
+    },
+    modules::transaction::{
+        contract::TransferId,
+        model::TransferStatus,
+        routes::{BalanceLine, balance_lines},
+    },
+};
+
+pub const MOST_ITEMS: usize = 10_000;
+
+#[derive(utoipa::ToSchema)]
+pub struct BulkIn {
+    /// 1 to 10000.
+    pub items: Vec<TransferIn>,
+    /// All or none; unless said, each item stands alone.
+    pub atomic: Option<bool>,
+}
+input!(BulkIn { items, atomic });
+
+/// What became of the items.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct BulkOut {
+    #[schema(value_type = String)]
+    object: &'static str,
+    atomic: bool,
+    succeeded: usize,
+    failed: usize,
+    items: Vec<BulkItem>,
+}
+
+/// What became of one item.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct BulkItem {
+    index: usize,
+    /// `succeeded` or `failed`.
+    #[schema(value_type = String)]
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transfer: Option<BulkTransfer>,
+    /// The code of the refusal and what it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    problem: Option<Map<String, Value>>,
+}
+
+/// A transfer that was made; `GET transfers/{id}` shows all of it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct BulkTransfer {
+    id: TransferId,
+    status: TransferStatus,
+    entry_id: EntryId,
+    balances: Vec<BalanceLine>,
+}
+
+impl Transactions {
+    /// Makes the transfers. Refuses what [`Transactions::create`] does, with the `index` of the item, when `atomic`.
+    pub fn create_bulk(&self, tx: &mut WriteTx, caller: &Caller, input: &BulkIn) -> Result<BulkOut> {
+        if !(1..=MOST_ITEMS).contains(&input.items.len()) {
+            let message = format!("has 1 to {MOST_ITEMS} items");
+            return Err(Flaw::new("items", "out_of_range", message).into());
+        }
+        let atomic = input.atomic.unwrap_or(false);
+        let mut known = Known::default();
+        let mut items = Vec::with_capacity(input.items.len());
+        for (index, item) in input.items.iter().enumerate() {
+            let made = if atomic {
+                Ok(self.create_with(tx, caller, item, &mut known).map_err(|error| at_item(index, error))?)
+            } else {
+                tx.attempt(|tx| self.create_with(tx, caller, item, &mut known))
+            };
+            items.push(match made {
+                Ok(moved) => BulkItem::succeeded(index, caller, &moved),
+                Err(Error::Refused(refusal)) => BulkItem::failed(index, &*refusal),
+                // Ours: nobody can tell which of the others it concerns.
+                Err(fault) => return Err(fault),
+            });
+        }
+        let failed = items.iter().filter(|it| it.problem.is_some()).count();
+        Ok(BulkOut { object: "bulk_transfer", atomic, succeeded: items.len() - failed, failed, items })
+    }
+}
+
+impl BulkItem {
+    fn succeeded(index: usize, caller: &Caller, moved: &Moved) -> BulkItem {
+        let transfer = BulkTransfer {
+            id: moved.id,
+            status: moved.transfer.status(),
+            entry_id: moved.transfer.entry,
+            balances: balance_lines(caller, &moved.states),
+        };
+        BulkItem { index, status: "succeeded", transfer: Some(transfer), problem: None }
+    }
+
+    fn failed(index: usize, refusal: &dyn Refusal) -> BulkItem {
+        let mut problem = refusal.params();
+        problem.insert("code".into(), refusal.code().into());
+        problem.insert("status".into(), status(refusal.kind()).into());
+        problem.insert("detail".into(), refusal.to_string().into());
+        BulkItem { index, status: "failed", transfer: None, problem: Some(problem) }
+    }
+}
+
+/// The refusal of one item of an atomic command: the same, and which one.
+#[derive(Debug)]
+struct AtItem {
+    index: usize,
+    refusal: Box<dyn Refusal>,
+}
+
+fn at_item(index: usize, error: Error) -> Error {
+    match error {
+        Error::Refused(refusal) => AtItem { index, refusal }.into(),
+        fault => fault,
+    }
+}
+
+impl std::fmt::Display for AtItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "item {}: {}", self.index, self.refusal)
+    }
+}
+
+impl Refusal for AtItem {
+    fn code(&self) -> &'static str {
+        self.refusal.code()
+    }
+    fn kind(&self) -> Kind {
+        self.refusal.kind()
+    }
+    fn params(&self) -> Map<String, Value> {
+        let mut params = self.refusal.params();
+        params.insert("index".into(), self.index.into());
+        params
+    }
+    fn of_contract(&self) -> bool {
+        self.refusal.of_contract()
+    }
+}

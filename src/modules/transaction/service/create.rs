@@ -1,0 +1,253 @@
+//! Making a transfer.
+//!
+//! Of several rules broken at once, the first of this table answers:
+//!
+//! | | code | rule |
+//! |---|---|---|
+//! | 1 | `invalid_type`, `out_of_range`, … | the request is well formed |
+//! | 2 | `currency_inactive` | the client uses the currency |
+//! | 3 | `amount_too_large`, `amount_scale`, `amount_not_positive` | the amount is one of it |
+//! | 4 | `transfer_external_id_taken` | no other transfer has the external id |
+//! | 5 | `same_account` | the money goes somewhere else |
+//! | 6 | `not_found`, `currency_mismatch`, `account_reserved` | of `from`, then of `to`: it exists, within reach; is of the currency; may be moved directly |
+//! | 7 | `same_account` | the same account by another name |
+//! | 8 | `not_allowed` | only a user's available money can be held |
+//! | 9 | `user_not_active` | the payer is neither frozen nor disabled |
+//! | 10 | `transfers_off` | users may transfer to each other |
+//! | 11 | `reason_required` | the house says why |
+//! | 12 | `insufficient_funds`, `amount_too_large` | the balances allow it |
+
+use std::time::Duration;
+
+use super::{Moved, Transactions, record::Side};
+use crate::kernel::{
+    api::{
+        call::{Caller, Reach},
+        input::{Flaw, Metadata, input},
+        principal::{ClientId, UserId},
+        problem::ApiRefusal,
+    },
+    error::Result,
+    machine::History,
+    money::{AmountText, Currency, CurrencyCode},
+    store::WriteTx,
+};
+use crate::modules::{
+    balance::contract::{Account, AccountOwner, AccountRef, Line, NewEntry, UserAccount},
+    transaction::{
+        contract::{EntryType, TransactionRefusal, TransactionStatus, TransferId},
+        model::{DEFAULT_HOLD, Held, LONGEST_HOLD, Transfer, TransferStatus},
+        repository::{BY_EXTERNAL_ID, TRANSFERS},
+    },
+};
+
+#[derive(Debug, Clone, utoipa::ToSchema)]
+pub struct TransferIn {
+    pub amount: AmountText,
+    pub currency: CurrencyCode,
+    pub from: AccountRef,
+    pub to: AccountRef,
+    /// Only set the amount aside; `capture` moves it, `void` gives it back.
+    pub hold: Option<bool>,
+    /// How long a hold lives: 1 to 2592000, 604800 unless said.
+    pub expires_in_s: Option<u64>,
+    /// Why; at most 500 characters. Required when the house is on either side.
+    pub reason: Option<String>,
+    pub external_id: Option<String>,
+    pub metadata: Metadata,
+}
+input!(TransferIn { amount, currency, from, to, hold, expires_in_s, reason, external_id, metadata });
+
+/// What one command has found out already: the items of a bulk command have much in common.
+#[derive(Default)]
+pub struct Known {
+    currencies: Vec<Currency>,
+    /// May pay.
+    payers: std::collections::HashSet<UserId>,
+    accounts: std::collections::HashMap<(AccountRef, CurrencyCode), Account>,
+}
+
+impl Transactions {
+    pub fn create(&self, tx: &mut WriteTx, caller: &Caller, input: &TransferIn) -> Result<Moved> {
+        self.create_with(tx, caller, input, &mut Known::default())
+    }
+
+    pub fn create_with(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        input: &TransferIn,
+        known: &mut Known,
+    ) -> Result<Moved> {
+        let client = caller.client()?;
+        input.check_shape()?;
+        let currency = self.currency(tx, client, input.currency, known)?;
+        let amount = input.amount.positive("amount", currency)?;
+        if let Some(external_id) = &input.external_id {
+            let taken = tx.find(&TRANSFERS, BY_EXTERNAL_ID, &(client, external_id.clone()))?;
+            if let Some(((_, existing_id), _)) = taken {
+                return Err(TransactionRefusal::TransferExternalIdTaken { existing_id }.into());
+            }
+        }
+        if input.from == input.to {
+            return Err(TransactionRefusal::SameAccount.into());
+        }
+        let from = self.account(tx, client, input.from, currency, known)?;
+        if let Reach::Own(user) = caller.reach
+            && from.user_id() != Some(user)
+        {
+            return Err(ApiRefusal::NotFound.into());
+        }
+        let to = self.account(tx, client, input.to, currency, known)?;
+        if matches!(caller.reach, Reach::Own(_)) && to.user_id().is_none() {
+            return Err(ApiRefusal::NotFound.into());
+        }
+        if from == to {
+            return Err(TransactionRefusal::SameAccount.into());
+        }
+        let is_held = input.hold.unwrap_or(false);
+        if is_held && !matches!(from.owner, AccountOwner::User(_, UserAccount::Available)) {
+            let message = "only the available money of a user can be held";
+            return Err(Flaw::new("hold", "not_allowed", message).into());
+        }
+        if let Some(payer) = from.user_id()
+            && !known.payers.contains(&payer)
+        {
+            self.users.check_may_pay(tx, client, payer)?;
+            known.payers.insert(payer);
+        }
+        self.check_between_users(tx, caller, client, &to)?;
+        if input.reason.is_none() && (from.user_id().is_none() || to.user_id().is_none()) {
+            return Err(TransactionRefusal::ReasonRequired.into());
+        }
+
+        let id: TransferId = tx.new_id();
+        let cause = id.to_string();
+        let narration = input.reason.as_deref().unwrap_or("Transfer");
+        let side = |account, entry_type, status| {
+            let cause = cause.clone();
+            Side { account, entry_type, amount, status, narration, cause }
+        };
+        let now = tx.now();
+        let mut hold = None;
+        let (posted, status, record_status) = match from.user_id().filter(|_| is_held) {
+            Some(user) => {
+                let (held, posted) =
+                    self.balances.hold(tx, client, user, amount, cause.clone(), narration)?;
+                let lifetime = input.expires_in_s.map_or(DEFAULT_HOLD, Duration::from_secs);
+                hold = Some(Held { id: held.id, expires_at: now.after(lifetime) });
+                (posted, TransferStatus::Pending, TransactionStatus::Pending)
+            }
+            None => {
+                let lines = [Line::lower(from, amount), Line::raise(to, amount)];
+                let entry =
+                    NewEntry { cause: cause.clone(), description: narration, lines: &lines, reverses: None };
+                let posted = self.balances.post(tx, client, entry)?;
+                (posted, TransferStatus::Posted, TransactionStatus::Completed)
+            }
+        };
+        let debit = side(from, EntryType::Debit, record_status);
+        let debit = self.record_side(tx, caller, client, &posted, debit)?;
+        let credit = match hold {
+            Some(_) => None,
+            None => {
+                let credit = side(to, EntryType::Credit, record_status);
+                self.record_side(tx, caller, client, &posted, credit)?
+            }
+        };
+        let transfer = Transfer {
+            from,
+            to,
+            amount,
+            entry: posted.id,
+            hold,
+            captures: vec![],
+            reversals: vec![],
+            records_of_payer: debit.into_iter().collect(),
+            records_of_receiver: credit.into_iter().collect(),
+            reason: input.reason.clone(),
+            history: History::begin(status, caller, now),
+            external_id: input.external_id.clone(),
+            metadata: input.metadata.clone(),
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        tx.insert(&TRANSFERS, &(client, id), &transfer)?;
+        Ok(Moved { id, transfer, states: posted.balances })
+    }
+
+    fn currency(
+        &self,
+        tx: &WriteTx,
+        client: ClientId,
+        code: CurrencyCode,
+        known: &mut Known,
+    ) -> Result<Currency> {
+        if let Some(currency) = known.currencies.iter().find(|it| it.code == code) {
+            return Ok(*currency);
+        }
+        let currency = self.currencies.active(tx, client, code)?;
+        known.currencies.push(currency);
+        Ok(currency)
+    }
+
+    fn account(
+        &self,
+        tx: &WriteTx,
+        client: ClientId,
+        reference: AccountRef,
+        currency: Currency,
+        known: &mut Known,
+    ) -> Result<Account> {
+        let key = (reference, currency.code);
+        if let Some(account) = known.accounts.get(&key) {
+            return Ok(*account);
+        }
+        let account = reference.resolve(&*self.balances, &*self.users, tx, client, currency)?;
+        known.accounts.insert(key, account);
+        Ok(account)
+    }
+
+    /// A user pays others only when the client lets it; between its own accounts always.
+    fn check_between_users(
+        &self,
+        tx: &WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        to: &Account,
+    ) -> Result<()> {
+        match caller.reach {
+            Reach::Own(user) if to.user_id() != Some(user) => {
+                if self.clients.get(tx, client)?.settings.transfer.between_users {
+                    return Ok(());
+                }
+                Err(TransactionRefusal::TransfersOff.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl TransferIn {
+    fn check_shape(&self) -> Result<()> {
+        let length = |param, text: &Option<String>, most: usize| match text {
+            Some(text) if text.trim().is_empty() || text.chars().count() > most => {
+                Err(Flaw::new(param, "out_of_range", format!("has 1 to {most} characters")))
+            }
+            _ => Ok(()),
+        };
+        length("reason", &self.reason, 500)?;
+        length("external_id", &self.external_id, 255)?;
+        match self.expires_in_s {
+            Some(_) if self.hold != Some(true) => {
+                Err(Flaw::new("expires_in_s", "not_allowed", "only a hold expires").into())
+            }
+            Some(seconds) if !(1..=LONGEST_HOLD.as_secs()).contains(&seconds) => {
+                let message = format!("is from 1 to {}", LONGEST_HOLD.as_secs());
+                Err(Flaw::new("expires_in_s", "out_of_range", message).into())
+            }
+            _ => Ok(()),
+        }
+    }
+}

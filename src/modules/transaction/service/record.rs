@@ -1,0 +1,200 @@
+//! Records: one for each side of a movement that belongs to a user, in the transaction of its entry.
+
+use super::Transactions;
+use crate::kernel::{
+    api::{
+        call::{Call, Caller, found},
+        input::{Metadata, input},
+        principal::{ClientId, UserId},
+    },
+    error::{Result, fault},
+    money::Amount,
+    store::{ReadTx, WriteTx},
+};
+use crate::modules::{
+    balance::contract::{Account, AccountOwner, EntryId, Posted, UserAccount},
+    category::contract::built_in,
+    transaction::{
+        contract::{
+            EntryType, NewTransaction, Transaction, TransactionContract, TransactionId, TransactionStatus,
+        },
+        events::TransactionCreated,
+        repository::TRANSACTIONS,
+    },
+};
+
+#[derive(utoipa::ToSchema)]
+pub struct UpdateIn {
+    /// The stable key of a category.
+    pub category: Option<String>,
+    /// Given keys replace, an empty value removes.
+    pub metadata: Metadata,
+}
+input!(UpdateIn { category, metadata });
+
+impl TransactionContract for Transactions {
+    fn record(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        new: NewTransaction<'_>,
+    ) -> Result<TransactionId> {
+        self.categories.use_category(tx, client, new.category)?;
+
+        let id: TransactionId = tx.new_id();
+        let now = tx.now();
+        let event = TransactionCreated {
+            transaction_id: id,
+            user_id: new.user,
+            entry_type: new.entry_type.to_string(),
+            amount: new.amount.currency().show(new.amount.minor()),
+            currency: new.amount.currency().code,
+            status: new.status.to_string(),
+            category: new.category.to_owned(),
+            cause: new.cause.clone(),
+        };
+        let row = Transaction {
+            id,
+            user: new.user,
+            entry_type: new.entry_type,
+            amount: new.amount,
+            balance_after: new.balance_after,
+            status: new.status,
+            category: new.category.to_owned(),
+            narration: new.narration.to_owned(),
+            cause: new.cause,
+            entry: new.entry,
+            reversed_by: None,
+            metadata: Metadata::default(),
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        tx.insert(&TRANSACTIONS, &(client, id), &row)?;
+        tx.publish(caller, &event)?;
+        Ok(id)
+    }
+
+    fn follow(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        transaction: TransactionId,
+        status: TransactionStatus,
+        entry: EntryId,
+    ) -> Result<()> {
+        change(tx, client, transaction, |row| {
+            use TransactionStatus::{Failed, Reversed};
+            if matches!(row.status, Failed | Reversed) && row.status != status {
+                return Err(fault!("{transaction} is {}, it cannot become {status}", row.status));
+            }
+            row.status = status;
+            if status == Reversed {
+                row.reversed_by = Some(entry);
+            } else {
+                row.entry = entry;
+            }
+            Ok(())
+        })
+    }
+
+    fn find(&self, tx: &ReadTx, client: ClientId, transaction: TransactionId) -> Result<Option<Transaction>> {
+        tx.get(&TRANSACTIONS, &(client, transaction))
+    }
+}
+
+/// What the records of a transfer have in common.
+pub struct Side<'a> {
+    pub account: Account,
+    pub entry_type: EntryType,
+    pub amount: Amount,
+    pub status: TransactionStatus,
+    pub narration: &'a str,
+    pub cause: String,
+}
+
+impl Transactions {
+    /// Another category, other notes: the rest of a record follows its cause. Refuses `not_found`, `stale_version`,
+    /// `category_unknown`.
+    pub fn update(&self, tx: &mut WriteTx, call: &Call<TransactionId, UpdateIn>) -> Result<Transaction> {
+        let (client, UpdateIn { category, metadata }) = (call.caller.client()?, &call.input);
+        let row = found(tx.get(&TRANSACTIONS, &(client, call.path))?)?;
+        call.caller.may_reach(Some(row.user))?;
+        call.caller.check_version(row.version)?;
+        if let Some(category) = category {
+            self.categories.use_category(tx, client, category)?;
+        }
+
+        change(tx, client, call.path, |row| {
+            if let Some(category) = category {
+                row.category.clone_from(category);
+            }
+            row.metadata.merge(metadata.clone());
+            Ok(())
+        })?;
+        found(tx.get(&TRANSACTIONS, &(client, call.path))?)
+    }
+
+    /// The record of one side of a transfer; none for the house.
+    pub fn record_side(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        posted: &Posted,
+        side: Side<'_>,
+    ) -> Result<Option<TransactionId>> {
+        let AccountOwner::User(user, _) = side.account.owner else { return Ok(None) };
+        let new = NewTransaction {
+            user,
+            entry_type: side.entry_type,
+            amount: side.amount,
+            balance_after: self.spendable(tx, client, posted, user, side.amount)?,
+            status: side.status,
+            category: built_in::TRANSFER,
+            narration: side.narration,
+            cause: side.cause,
+            entry: posted.id,
+        };
+        self.record(tx, caller, client, new).map(Some)
+    }
+
+    /// What the user can spend now, after `posted`.
+    fn spendable(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        posted: &Posted,
+        user: UserId,
+        like: Amount,
+    ) -> Result<Amount> {
+        let available = Account::user(user, UserAccount::Available, like.currency());
+        match posted.balances.iter().find(|it| it.account == available) {
+            Some(state) => Amount::new(state.balance, like.currency()),
+            None => Ok(self.balances.balances(tx, client, user, like.currency())?.available),
+        }
+    }
+}
+
+/// Takes what was captured off a pending record; the captured part has a record of its own.
+pub fn shrink(tx: &mut WriteTx, client: ClientId, pending: TransactionId, by: Amount) -> Result<()> {
+    change(tx, client, pending, |row| {
+        row.amount = row.amount.minus(by)?;
+        Ok(())
+    })
+}
+
+fn change(
+    tx: &mut WriteTx,
+    client: ClientId,
+    id: TransactionId,
+    change: impl FnOnce(&mut Transaction) -> Result<()>,
+) -> Result<()> {
+    let row = tx.get(&TRANSACTIONS, &(client, id))?;
+    let mut row = row.ok_or_else(|| fault!("{id} is no transaction of {client}"))?;
+    change(&mut row)?;
+    row.updated_at = tx.now();
+    row.version += 1;
+    tx.put(&TRANSACTIONS, &(client, id), &row)
+}

@@ -58,6 +58,8 @@ pub mod queues;
 pub mod retry;
 pub mod schedule;
 mod sender;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod verdict;
 pub mod worker;

@@ -137,7 +137,7 @@ impl FromStr for HouseAccount {
 }
 
 /// An account as requests name it: `usr_…` for the user's available account, `acc_…` for any one, or `house:<kind>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AccountRef {
     User(UserId),
     Id(AccountId),

@@ -191,6 +191,14 @@ async fn answer(
     }
 
     kernel.store.read(who)?.note(&mut caller, noted);
+    if let Handler::Stream(open) = &endpoint.handler {
+        let query = going_on(&parts.headers, query);
+        let stop = parts.extensions.get::<Stopping>().map(|it| it.0.clone());
+        // Without a listener nothing tells it to stop: the sender of this one is gone.
+        let stop = stop.unwrap_or_else(|| watch::channel(false).1);
+        let stream = open(kernel.clone(), RawCall { caller, path, query, body: Value::Null }, stop)?;
+        return Ok(stream_response(stream));
+    }
     let limit = endpoint.max_body_bytes.unwrap_or(kernel.config.server.max_body_bytes);
     let body = read_body(&parts.method, &parts.headers, body, limit).await?;
     caller.fingerprint = fingerprint(&kernel.secrets, &body);

@@ -391,9 +391,7 @@ impl Payments {
         said: Said,
         review: Review,
     ) {
-        if attempt.row.status() == AttemptStatus::Failed {
-            attempt.step(tx, caller, AttemptEvent::Open, None);
-        }
+        attempt.step(tx, caller, AttemptEvent::Open, None);
         case.step_if_possible(tx, caller, PaymentEvent::Detect);
         case.payment.review = review;
         case.payment.said = Some(said);

@@ -6,6 +6,7 @@ pub mod category;
 pub mod client;
 pub mod currency;
 pub mod funding;
+pub mod notification;
 pub mod payment;
 pub mod role;
 pub mod transaction;
@@ -31,4 +32,6 @@ pub const MODULES: &[Module] = &[
     payment::MODULE,
     funding::MODULE,
     withdrawal::MODULE,
+    // Who watches.
+    notification::MODULE,
 ];

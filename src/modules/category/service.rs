@@ -111,3 +111,55 @@ fn active(tx: &ReadTx, client: ClientId, key: &str) -> Result<Category> {
     let row = tx.get(&CATEGORIES, &(client, key.to_owned()))?.filter(|it| it.is_active);
     row.ok_or_else(|| CategoryRefusal::CategoryUnknown { category: key.to_owned() }.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{
+        api::input::Metadata,
+        clock::Time,
+        id::Id as _,
+        store::{Store, StoreOptions},
+    };
+
+    #[test]
+    fn a_category_is_used_while_it_is_active_and_built_in_ones_always() {
+        let (ours, theirs) = (ClientId::from_bytes([1; 16]), ClientId::from_bytes([2; 16]));
+        let row = |tx: &mut WriteTx, key: &str, is_active| Category {
+            id: tx.new_id(),
+            key: key.to_owned(),
+            name: key.to_owned(),
+            is_active,
+            is_in_use: false,
+            external_id: None,
+            metadata: Metadata::default(),
+            created_at: Time::ZERO,
+            updated_at: Time::ZERO,
+            version: 1,
+        };
+        let test = move |tx: &mut WriteTx| {
+            for (key, is_active) in [("rent", true), ("old", false)] {
+                let row = row(tx, key, is_active);
+                tx.put(&CATEGORIES, &(ours, key.to_owned()), &row)?;
+            }
+            for (client, key, refused) in [
+                (ours, "rent", None),
+                (ours, "fee", None),
+                (theirs, "fee", None),
+                (ours, "old", Some("category_unknown")),
+                (ours, "gift", Some("category_unknown")),
+                (theirs, "rent", Some("category_unknown")),
+            ] {
+                let code = |result: Result<()>| result.err().and_then(|it| it.code());
+                assert_eq!(code(CategoryService.check(tx, client, key)), refused, "{key}");
+                assert_eq!(code(CategoryService.use_category(tx, client, key)), refused, "{key}");
+            }
+            let used = tx.get(&CATEGORIES, &(ours, "rent".to_owned()))?.expect("it is there");
+            assert_eq!((used.is_in_use, used.version), (true, 2));
+            CategoryService.use_category(tx, ours, "rent")?;
+            assert_eq!(tx.get(&CATEGORIES, &(ours, "rent".to_owned()))?, Some(used), "marked once");
+            Ok(())
+        };
+        Store::in_memory(StoreOptions::default()).write_blocking(test).unwrap();
+    }
+}

@@ -10,7 +10,7 @@ use crate::kernel::{
     },
     clock::Time,
     error::{Result, refusals},
-    money::{Amount, AmountText, Currency, CurrencyCode, Percent},
+    money::{Amount, AmountText, Currency, Percent},
     store::{
         ReadTx,
         codec::{Decode, Encode},

@@ -177,3 +177,57 @@ fn check_free(tx: &ReadTx, code: CurrencyCode, name: Option<&str>, symbol: Optio
     let taken = catalogue(tx)?.into_iter().find(|it| it.code != code && same(it));
     taken.map_or(Ok(()), |it| Err(CurrencyRefusal::CurrencyTaken { currency: it.code }.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        kernel::{
+            id::Id as _,
+            store::{Store, StoreOptions},
+        },
+        modules::currency::migrations::MIGRATIONS,
+    };
+
+    #[test]
+    fn a_currency_is_fixed_from_its_first_use_and_active_where_it_was_activated() {
+        let (ours, theirs) = (ClientId::from_bytes([1; 16]), ClientId::from_bytes([2; 16]));
+        let code = |text: &str| text.parse::<CurrencyCode>().unwrap();
+        let refusal = |error: crate::kernel::error::Error| error.code();
+        let test = move |tx: &mut WriteTx| {
+            let (usd, eur, unknown) = (code("USD"), code("EUR"), code("XYZ"));
+            let service = CurrencyService;
+            (MIGRATIONS[0].up)(tx)?;
+            let refused = service.set_up_client(tx, ours, unknown).map_err(refusal);
+            assert_eq!(refused, Err(Some("currency_unknown")));
+            service.set_up_client(tx, ours, usd)?;
+            service.set_up_client(tx, theirs, eur)?;
+            assert_eq!(service.default_of(tx, ours)?.code, usd);
+            for (client, code, is_active) in [
+                (ours, usd, true),
+                (ours, eur, false),
+                (theirs, eur, true),
+                (theirs, usd, false),
+                (ours, unknown, false),
+            ] {
+                let found = service.active(tx, client, code).map(|it| it.decimals).map_err(refusal);
+                let wanted = if is_active { Ok(2) } else { Err(Some("currency_inactive")) };
+                assert_eq!(found, wanted, "{code}");
+            }
+            let is_in_use =
+                |tx: &WriteTx, code| tx.get(&CATALOGUE, &code).map(|it| it.is_some_and(|it| it.is_in_use));
+            assert!(is_in_use(tx, usd)? && is_in_use(tx, eur)? && !is_in_use(tx, btc())?);
+            service.use_currency(tx, btc())?;
+            assert!(is_in_use(tx, btc())?);
+            assert_eq!(service.activate(tx, ours, unknown).map_err(refusal), Err(Some("currency_unknown")));
+            service.activate(tx, ours, btc())?;
+            assert_eq!(service.active(tx, ours, btc())?, service.known(tx, btc())?.expect("it is known"));
+            Ok(())
+        };
+        Store::in_memory(StoreOptions::default()).write_blocking(test).unwrap();
+    }
+
+    fn btc() -> CurrencyCode {
+        "BTC".parse().unwrap()
+    }
+}

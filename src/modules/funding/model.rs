@@ -130,10 +130,38 @@ pub fn credited(kind: FundingType) -> (UserAccount, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::money::Currency;
+    use crate::kernel::{api::call::Caller, id::Id as _, money::Currency, store::codec::golden};
 
     fn usd(minor: i128) -> Amount {
         Amount::new(minor, Currency { code: "USD".parse().unwrap(), decimals: 2 }).unwrap()
+    }
+
+    #[test]
+    fn the_stored_form_stays_what_it_is() {
+        let at = Time::from_micros(1_795_342_000_000_000);
+        golden(
+            "funding.fundings",
+            &Funding {
+                user: UserId::from_bytes([1; 16]),
+                kind: FundingType::Deposit,
+                amount: usd(1000),
+                credit: usd(1000),
+                fee: usd(15),
+                fee_included: false,
+                from_user: None,
+                reason: Some("savings".into()),
+                payment: Some(PaymentId::from_bytes([2; 16])),
+                entry: Some(EntryId::from_bytes([3; 16])),
+                reversal: None,
+                transactions: vec![TransactionId::from_bytes([4; 16])],
+                history: History::begin(Is::Pending, &Caller::system(None), at),
+                external_id: None,
+                metadata: Metadata::default(),
+                created_at: at,
+                updated_at: at,
+                version: 1,
+            },
+        );
     }
 
     #[test]

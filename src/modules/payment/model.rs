@@ -422,6 +422,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::{api::call::Caller, id::Id as _, store::codec::golden};
 
     fn usd(minor: i128) -> Amount {
         amount(minor, "USD", 2)
@@ -429,6 +430,101 @@ mod tests {
 
     fn amount(minor: i128, code: &str, decimals: u8) -> Amount {
         Amount::new(minor, Currency { code: code.parse().unwrap(), decimals }).unwrap()
+    }
+
+    #[test]
+    fn the_stored_forms_stay_what_they_are() {
+        let at = Time::from_micros(1_795_342_000_000_000);
+        let caller = Caller::system(None);
+        let gateway = GatewayId::from_bytes([4; 16]);
+        let (payment, attempt) = (PaymentId::from_bytes([2; 16]), AttemptId::from_bytes([3; 16]));
+        let said = Said {
+            reference: "bank-1".into(),
+            amount: usd(900),
+            by: Actor::User(UserId::from_bytes([1; 16])),
+            reason: Some("seen".into()),
+            proof: None,
+            at,
+        };
+        golden(
+            "payment.payments",
+            &Payment {
+                user: Some(UserId::from_bytes([1; 16])),
+                payable: Some("fnd_1".into()),
+                amount: usd(1000),
+                received: usd(0),
+                paid_state: PaidState::Partial,
+                review: Review::Conflicted,
+                said: Some(said),
+                gateway: Some(gateway),
+                attempt: Some(attempt),
+                attempts: 1,
+                last_error: None,
+                expires_at: at,
+                asked: 2,
+                due_at: Some(at),
+                history: History::begin(Is::RequiresMethod, &caller, at),
+                external_id: Some("order-1".into()),
+                metadata: Metadata::default(),
+                created_at: at,
+                updated_at: at,
+                version: 1,
+            },
+        );
+        golden(
+            "payment.attempts",
+            &Attempt {
+                number: 1,
+                gateway,
+                kind: GatewayKind::Sandbox,
+                expected: usd(1000),
+                instructions: None,
+                url: Some("https://example.com".into()),
+                reference: Some("sandbox-1".into()),
+                error: None,
+                is_capturing: true,
+                expires_at: at,
+                history: History::begin(At::Calling, &caller, at),
+                created_at: at,
+                updated_at: at,
+                version: 1,
+            },
+        );
+        golden(
+            "payment.settlements",
+            &Settlement {
+                payment,
+                attempt,
+                gateway,
+                reference: "bank-1".into(),
+                amount: usd(1000),
+                place: Place::Suspense,
+                entry: Some(EntryId::from_bytes([5; 16])),
+                created_at: at,
+                updated_at: at,
+                version: 1,
+            },
+        );
+        golden("payment.gateways", &bank(true, vec![usd(0).currency()], "10.00", "500"));
+        let health = Health { calls: 70, recent: 5, last_success_at: Some(at), last_failure_at: None };
+        golden("payment.gateway_health", &health);
+    }
+
+    fn bank(is_active: bool, currencies: Vec<Currency>, min: &str, max: &str) -> Gateway {
+        Gateway {
+            name: "Bank".into(),
+            slug: "bank".into(),
+            kind: GatewayKind::Manual,
+            is_active,
+            currencies,
+            limits: Limits { min: Some(min.into()), max: Some(max.into()) },
+            setup: Setup::default(),
+            external_id: None,
+            metadata: Metadata::default(),
+            created_at: Time::ZERO,
+            updated_at: Time::ZERO,
+            version: 1,
+        }
     }
 
     #[test]
@@ -466,27 +562,13 @@ mod tests {
     #[test]
     fn a_gateway_says_first_that_it_is_inactive_then_currency_then_min_then_max() {
         let usd_currency = usd(0).currency();
-        let gateway = |is_active, currencies: Vec<Currency>, min: &str, max: &str| Gateway {
-            name: "Bank".into(),
-            slug: "bank".into(),
-            kind: GatewayKind::Manual,
-            is_active,
-            currencies,
-            limits: Limits { min: Some(min.into()), max: Some(max.into()) },
-            setup: Setup::default(),
-            external_id: None,
-            metadata: Metadata::default(),
-            created_at: Time::ZERO,
-            updated_at: Time::ZERO,
-            version: 1,
-        };
         let eur = amount(0, "EUR", 2).currency();
         for (gateway, wanted) in [
-            (gateway(false, vec![eur], "20", "5"), Some("inactive")),
-            (gateway(true, vec![eur], "20", "5"), Some("currency")),
-            (gateway(true, vec![usd_currency], "20", "5"), Some("min")),
-            (gateway(true, vec![usd_currency], "10.00", "5"), Some("max")),
-            (gateway(true, vec![usd_currency], "10.00", "10.00"), None),
+            (bank(false, vec![eur], "20", "5"), Some("inactive")),
+            (bank(true, vec![eur], "20", "5"), Some("currency")),
+            (bank(true, vec![usd_currency], "20", "5"), Some("min")),
+            (bank(true, vec![usd_currency], "10.00", "5"), Some("max")),
+            (bank(true, vec![usd_currency], "10.00", "10.00"), None),
         ] {
             let refused = gateway.check_takes(usd(1000)).err();
             let reason = refused.as_ref().and_then(|it| match it.refusal() {

@@ -100,13 +100,13 @@ impl ApiKey {
     /// Whether the text of which `is` knows the hash opens, now and from there.
     pub fn admits(&self, is: impl Fn(&[u8; 32]) -> bool, ip: IpAddr, now: Time) -> bool {
         let is_current = is(&self.hash);
-        let is_previous = self.previous_until(now).is_some_and(|it| is(&it.hash));
+        let is_previous = self.previous_at(now).is_some_and(|it| is(&it.hash));
         let is_allowed = self.ip_allow_list.is_empty() || self.ip_allow_list.iter().any(|it| it.contains(ip));
         (is_current || is_previous) && self.status(now) == KeyStatus::Active && is_allowed
     }
 
     /// The text before the last rotation, while it still opens.
-    pub fn previous_until(&self, now: Time) -> Option<&Previous> {
+    pub fn previous_at(&self, now: Time) -> Option<&Previous> {
         self.previous.as_ref().filter(|it| now < it.valid_until)
     }
 }

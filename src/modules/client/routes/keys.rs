@@ -197,7 +197,7 @@ fn out(service: &ClientService, tx: &ReadTx, client: ClientId, key: ApiKey) -> R
         object: "api_key",
         status: key.status(tx.now()),
         last_used_at: service.last_use(tx, client, key.id)?,
-        previous_valid_until: key.previous_until(tx.now()).map(|it| it.valid_until),
+        previous_valid_until: key.previous_at(tx.now()).map(|it| it.valid_until),
         kind: key.kind,
         name: key.name,
         prefix: key.prefix,

@@ -6,8 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 

@@ -110,3 +110,100 @@ impl ClientContract for ClientService {
 fn inside(caller: &Caller, client: ClientId) -> Caller {
     Caller { principal: Principal { client: Some(client), ..caller.principal.clone() }, ..caller.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Config,
+        kernel::{
+            api::{input::Metadata, principal::Actor},
+            boot::Boot,
+            clock::Time,
+            id::Id as _,
+            money::{AmountText, Currency},
+            store::{Store, StoreOptions},
+        },
+        modules::{
+            client::{
+                contract::{ClientMode, FeeRule, Settings},
+                model::{ClientRow, SecretRow},
+                repository::SECRETS,
+            },
+            currency, role,
+        },
+    };
+
+    fn us() -> ClientId {
+        ClientId::from_bytes([1; 16])
+    }
+
+    fn usd() -> Currency {
+        Currency { code: "USD".parse().unwrap(), decimals: 2 }
+    }
+
+    /// The contract over an empty store, as boot wires it.
+    fn clients() -> (Store, Arc<dyn ClientContract>, Arc<Secrets>) {
+        let (store, secrets) = (Store::in_memory(StoreOptions::default()), Arc::new(Secrets::new(&[7; 32])));
+        let mut boot = Boot::new(store.clone(), secrets.clone(), Arc::new(Config::default()), true);
+        for module in [&currency::MODULE, &role::MODULE, &super::super::MODULE] {
+            boot.register(module).unwrap();
+        }
+        let clients = boot.require::<dyn ClientContract>().unwrap();
+        (store, clients, secrets)
+    }
+
+    #[test]
+    fn a_stored_secret_opens_for_its_client_under_its_name_alone() {
+        let (store, clients, secrets) = clients();
+        let test = move |tx: &mut WriteTx| {
+            let sealed = secrets.seal(&format!("client.secrets/{}/smtp", us()), b"hunter2", [1; 24])?;
+            let row = SecretRow {
+                sealed,
+                set_by: Actor::System,
+                created_at: Time::ZERO,
+                updated_at: Time::ZERO,
+                version: 1,
+            };
+            let them = ClientId::from_bytes([2; 16]);
+            for (client, name) in [(us(), "smtp"), (us(), "copied"), (them, "smtp")] {
+                tx.put(&SECRETS, &(client, name.to_owned()), &row)?;
+            }
+            assert_eq!(clients.secret(tx, us(), "smtp")?.unwrap().as_slice(), b"hunter2");
+            assert_eq!(clients.secret(tx, us(), "never_set")?, None);
+            assert!(clients.secret(tx, us(), "copied").is_err());
+            assert!(clients.secret(tx, them, "smtp").is_err());
+            Ok(())
+        };
+        store.write_blocking(test).unwrap();
+    }
+
+    #[test]
+    fn each_operation_has_the_fee_of_its_own_rule() {
+        let (store, clients, _) = clients();
+        let amount = |text: &str| text.parse::<AmountText>().unwrap().not_negative("amount", usd()).unwrap();
+        let test = move |tx: &mut WriteTx| {
+            let mut settings = Settings::for_new_client(ClientMode::Test, usd())?;
+            settings.fees.funding.percent = "2".parse().unwrap();
+            settings.fees.withdrawal = FeeRule { fixed: Some(amount("1.00")), ..FeeRule::default() };
+            let client = Client {
+                id: us(),
+                name: "N".into(),
+                slug: "n".into(),
+                mode: ClientMode::Test,
+                is_active: true,
+                settings,
+                created_at: Time::ZERO,
+                updated_at: Time::ZERO,
+                version: 1,
+            };
+            tx.put(&CLIENTS, &us(), &ClientRow { client, external_id: None, metadata: Metadata::default() })?;
+            let fee = |operation| clients.fee(tx, us(), operation, amount("200.00"));
+            assert_eq!(fee(FeeOperation::Funding)?, amount("4.00"));
+            assert_eq!(fee(FeeOperation::Withdrawal)?, amount("1.00"));
+            assert_eq!(clients.all(tx)?, [us()]);
+            Ok(())
+        };
+        store.write_blocking(test).unwrap();
+    }
+}

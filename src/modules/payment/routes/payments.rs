@@ -9,15 +9,16 @@ use crate::{
     kernel::{
         api::{
             call::{Call, Caller, Reach},
-            endpoint::{Claim, Endpoint, get, post},
+            endpoint::{Builder, Claim, Endpoint, get, post},
             input::{Metadata, input},
-            page::{Cursor, Limit, Paging, created_within, page, page_by},
+            page::{Cursor, Limit, Page, Paging, created_within, page, page_by},
             principal::{Actor, UserId},
         },
         clock::Time,
         error::Result,
         machine::ChangeOut,
         money::{Amount, AmountText, CurrencyCode},
+        store::ReadTx,
     },
     modules::payment::{
         contract::{AttemptId, GatewayId, PaidState, PaymentId, PaymentStatus, Review},
@@ -43,19 +44,12 @@ input!(PaymentIn { amount, currency, user_id, gateway_id, expires_in_s, external
 
 #[derive(utoipa::ToSchema)]
 pub struct InitiateIn {
-    /// May be omitted when the payment named one.
+    /// The one named before when omitted.
     pub gateway_id: Option<GatewayId>,
     /// Where the payer goes afterwards, when the gateway sends it somewhere.
     pub return_url: Option<String>,
 }
 input!(InitiateIn { gateway_id, return_url });
-
-#[derive(utoipa::ToSchema)]
-pub struct RetryIn {
-    /// The gateway of the last attempt when omitted.
-    pub gateway_id: Option<GatewayId>,
-}
-input!(RetryIn { gateway_id });
 
 #[derive(utoipa::ToSchema)]
 pub struct CaptureIn {
@@ -194,9 +188,6 @@ pub struct AttemptOut {
     version: u64,
 }
 
-const TELLING: &[&str] =
-    &["payment_expired", "attempt_open", "invalid_state_transition", "gateway_unavailable"];
-
 pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
     let [charging, canceling, marking, approving, rejecting, failing, resolving] =
         [(); 7].map(|()| service.clone());
@@ -235,25 +226,19 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
             .writes(move |tx, call: &Call<(), PaymentIn>| {
                 charging.charge(tx, call).map(|it| out(&it, &call.caller))
             }),
-        telling_attempt(
+        attempt(
+            initiating,
             post("/payments/{id}/initiate")
                 .about("Choose a gateway and begin an attempt")
                 .own("payments.initiate")
-                .money()
-                .refuses(TELLING)
                 .example(json!({ "gateway_id": "gtw_01h455vb4pex5vsknk084sn02q" })),
-            initiating,
-            |call: &Call<PaymentId, InitiateIn>| (call.input.gateway_id, call.input.return_url.clone()),
         ),
-        telling_attempt(
+        attempt(
+            retrying,
             post("/payments/{id}/retry")
                 .about("Begin the next attempt after one that failed")
                 .own("payments.retry")
-                .money()
-                .refuses(TELLING)
                 .example(json!({})),
-            retrying,
-            |call: &Call<PaymentId, RetryIn>| (call.input.gateway_id, None),
         ),
         capture(capturing),
         post("/payments/{id}/cancel")
@@ -324,19 +309,17 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
 }
 
 /// An attempt: claim · call · settle.
-fn telling_attempt<I>(
-    builder: crate::kernel::api::endpoint::Builder,
-    service: Arc<Payments>,
-    read: fn(&Call<PaymentId, I>) -> (Option<GatewayId>, Option<String>),
-) -> Endpoint
-where
-    I: crate::kernel::api::input::Input + utoipa::ToSchema + 'static,
-{
+fn attempt(service: Arc<Payments>, builder: Builder) -> Endpoint {
     let [claiming, telling, settling, presenting] = [(); 4].map(|()| service.clone());
+    let builder = builder.money().refuses(&[
+        "payment_expired",
+        "attempt_open",
+        "invalid_state_transition",
+        "gateway_unavailable",
+    ]);
     builder.calls_out(
-        move |tx, call: &Call<PaymentId, I>| {
-            let (gateway, return_url) = read(call);
-            Ok(match claiming.claim_attempt(tx, &call.caller, call.path, gateway, return_url)? {
+        move |tx, call: &Call<PaymentId, InitiateIn>| {
+            Ok(match claiming.claim_attempt(tx, call)? {
                 Claim::Done(it) => Claim::Done(attempt_out(call.path, it.id, it.row)),
                 Claim::Call(told) => Claim::Call(told),
             })
@@ -380,10 +363,7 @@ fn capture(service: Arc<Payments>) -> Endpoint {
         )
 }
 
-fn list(
-    tx: &crate::kernel::store::ReadTx,
-    call: &Call<(), PaymentQuery>,
-) -> Result<crate::kernel::api::page::Page<PaymentOut>> {
+fn list(tx: &ReadTx, call: &Call<(), PaymentQuery>) -> Result<Page<PaymentOut>> {
     let PaymentQuery { limit, cursor, status, review, currency, gateway_id, payable, .. } = &call.input;
     let (from, to) = (call.input.created_from, call.input.created_to);
     let client = call.caller.client()?;

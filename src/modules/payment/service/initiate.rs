@@ -20,7 +20,7 @@ use crate::{
         events::PaymentInitiated,
         model::{Attempt, AttemptStatus, Gateway, PAYMENT, PaymentEvent, patience},
         repository::{ATTEMPTS, HEALTH},
-        routes::payments::CaptureIn,
+        routes::payments::{CaptureIn, InitiateIn},
     },
 };
 
@@ -46,19 +46,17 @@ impl Payments {
     pub fn claim_attempt(
         &self,
         tx: &mut WriteTx,
-        caller: &Caller,
-        payment: PaymentId,
-        named: Option<GatewayId>,
-        return_url: Option<String>,
+        call: &Call<PaymentId, InitiateIn>,
     ) -> Result<Claim<Told, Try>> {
+        let (caller, return_url) = (&call.caller, call.input.return_url.clone());
         if return_url.as_ref().is_some_and(|it| !it.starts_with("https://") && !it.starts_with("http://")) {
             return Err(
                 Flaw::new("return_url", "invalid_format", "must begin with https:// or http://").into()
             );
         }
-        let mut case = Case::load(tx, caller.client()?, payment)?;
+        let mut case = Case::load(tx, caller.client()?, call.path)?;
         caller.may_reach(case.payment.user)?;
-        let gateway_id = named.or(case.payment.gateway);
+        let gateway_id = call.input.gateway_id.or(case.payment.gateway);
         let gateway_id = gateway_id.ok_or_else(|| Flaw::new("gateway_id", "required", "is required"))?;
         let gateway = super::gateway(tx, case.client, gateway_id)?;
         case.payment.check_not_expired(tx.now())?;

@@ -18,7 +18,7 @@ use super::{
         limits::Limits,
         principal::Authenticator,
     },
-    clock::{Clock, Time},
+    clock::Time,
     error::{Error, RefusalInfo, Result},
     events::{
         bus::{Bell, Bus},
@@ -251,10 +251,6 @@ impl Boot {
         self.bus.clone()
     }
 
-    pub fn clock(&self) -> Clock {
-        self.store.clock().clone()
-    }
-
     // What a module may offer.
 
     /// Lets later modules `require` the contract `T`.
@@ -435,11 +431,13 @@ impl Boot {
         )
         .map_err(|problems| ConfigError { problems })?;
         let bell = Arc::new(Bell::default());
-        let bus = Arc::new(Bus::with(plans, bell.clone()));
+        let bus = Arc::new(Bus::with(plans, bell));
         self.bus.set(bus.clone());
         self.store.extend_shared(bus.clone());
         let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, config, epoch);
-        let names = self.endpoints.iter().flat_map(|it| it.access.names()).collect();
+        let further = |it: &Endpoint| it.further.iter().map(|it| (*it).to_owned());
+        let names = self.endpoints.iter().flat_map(|it| it.access.names().into_iter().chain(further(it)));
+        let names = names.collect();
         let permissions = self.catalogue.0.get_or_init(|| Arc::new(names)).clone();
         Ok(Kernel {
             limits: Limits::new(&self.config.limits),

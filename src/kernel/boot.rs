@@ -18,7 +18,6 @@ use super::{
         limits::Limits,
         principal::Authenticator,
     },
-    clock::Clock,
     error::{Error, RefusalInfo, Result},
     events::{
         bus::{Bell, Bus},
@@ -241,10 +240,6 @@ impl Boot {
     /// Every permission there is: derived from the endpoints of all modules, so complete only after the last.
     pub fn catalogue(&self) -> Catalogue {
         self.catalogue.clone()
-    }
-
-    pub fn clock(&self) -> Clock {
-        self.store.clock().clone()
     }
 
     // What a module may offer.

@@ -316,7 +316,7 @@ impl Builder {
     }
 
     /// The answer of [`Builder::reads`] has `data` and `next_cursor` as a list has, and comes as CSV too.
-    pub fn as_csv(mut self) -> Builder {
+    pub fn with_csv(mut self) -> Builder {
         self.0.csv = true;
         self
     }

@@ -410,7 +410,9 @@ impl Boot {
         let bus = Arc::new(Bus::with(plans, bell.clone()));
         self.store.extend_shared(bus.clone());
         let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, self.schedules, config, epoch);
-        let names = self.endpoints.iter().flat_map(|it| it.access.names()).collect();
+        let further = |it: &Endpoint| it.further.iter().map(|it| (*it).to_owned());
+        let names = self.endpoints.iter().flat_map(|it| it.access.names().into_iter().chain(further(it)));
+        let names = names.collect();
         let permissions = self.catalogue.0.get_or_init(|| Arc::new(names)).clone();
         Ok(Kernel {
             limits: Limits::new(&self.config.limits),

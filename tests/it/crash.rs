@@ -66,9 +66,10 @@ async fn nothing_that_was_answered_is_lost_when_the_server_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let folder: PathBuf = folder.path().into();
     std::fs::create_dir_all(&folder).unwrap();
-    let token = run_json(&folder, &["operator", "token", "create", "test", "--json", "--data", "coffer.redb"]);
+    let token =
+        run_json(&folder, &["operator", "token", "create", "test", "--json", "--data", "coffer.redb"]);
     let token = token["token"].as_str().unwrap().to_owned();
-    run_json(&folder, &["operator", "create", "op@example.com", "--generate-password", "--json", "--data", "coffer.redb"]);
+    run_json(&folder, &["operator", "create", "op@example.com", "--json", "--data", "coffer.redb"]);
 
     let server = Server::start(&folder).await;
     let operator = Http::at(&server.base_url).header("authorization", &format!("Bearer {token}"));
@@ -90,7 +91,9 @@ async fn nothing_that_was_answered_is_lost_when_the_server_is_killed() {
                 tokio::spawn(async move {
                     for number in 0.. {
                         let http = http.clone().idempotent(&format!("k{kill}-{worker}-{number}"));
-                        let Some(answer) = http.try_post("/transfers", transfer.clone()).await else { return };
+                        let Some(answer) = http.try_post("/transfers", transfer.clone()).await else {
+                            return;
+                        };
                         if answer.status == 201 {
                             *answered.lock().unwrap() += 1;
                         }

@@ -7,6 +7,7 @@ mod beneficiary;
 mod category;
 mod cli;
 mod client;
+mod crash;
 mod currency;
 mod funding;
 mod gateway;

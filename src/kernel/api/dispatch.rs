@@ -190,7 +190,7 @@ async fn answer(
     let body = read_body(&parts.method, &parts.headers, body, limit).await?;
     caller.fingerprint = fingerprint(&kernel.secrets, &body);
     let (dry_run, query) = take_dry_run(endpoint, query)?;
-    let raw = RawCall { caller, path, query, body };
+    let mut raw = RawCall { caller, path, query, body };
     let key = idempotency_key(endpoint, &parts.headers)?.filter(|_| !dry_run);
     let scoped = key.map(|it| Scoped::new(&raw, endpoint, &it));
     let outcome = match &endpoint.handler {
@@ -198,7 +198,9 @@ async fn answer(
         Handler::Write(write) => {
             let (write, endpoint) = (write.clone(), endpoint.clone());
             let job = move |tx: &mut crate::kernel::store::WriteTx| {
-                idempotency::run(tx, &endpoint, &raw, scoped, dry_run, |tx| write(tx, raw.clone()))
+                let body = std::mem::take(&mut raw.body); // May have megabytes: moved, not copied.
+                let handle = |tx: &mut _| write(tx, RawCall { body, ..raw.clone() });
+                idempotency::run(tx, &endpoint, &raw, scoped, dry_run, handle)
             };
             kernel.store.write(job).await
         }

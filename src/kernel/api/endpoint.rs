@@ -44,6 +44,8 @@ pub struct Endpoint {
     pub path: &'static str,
     pub summary: &'static str,
     pub access: Access,
+    /// Permissions that some inputs need beyond `access`: the use case asks with `caller.check_may`.
+    pub further: &'static [&'static str],
     /// The status of success.
     pub status: u16,
     /// Creates or moves money: `Idempotency-Key` required, `dry_run` allowed.
@@ -213,6 +215,7 @@ impl Builder {
             path,
             summary: "",
             access: Access::Operator,
+            further: &[],
             status: if creates { 201 } else { 200 },
             money: false,
             versioned: false,
@@ -268,6 +271,12 @@ impl Builder {
     /// Whoever holds `permission` (for what is their own) or `permission_any` (for everything of the client).
     pub fn own(mut self, permission: &'static str) -> Builder {
         self.0.access = Access::Own(permission);
+        self
+    }
+
+    /// Permissions that some inputs need beyond the one that lets the caller in.
+    pub fn further(mut self, permissions: &'static [&'static str]) -> Builder {
+        self.0.further = permissions;
         self
     }
 

@@ -16,7 +16,7 @@ use crate::{
     },
     modules::payment::{
         adapter::{AttemptOutcome, AttemptRequest, Notice},
-        contract::{AttemptId, GatewayId, GatewayKind, PaymentId, PaymentRefusal},
+        contract::{AttemptId, GatewayKind, PaymentId, PaymentRefusal},
         events::PaymentInitiated,
         model::{Attempt, AttemptStatus, Gateway, PAYMENT, PaymentEvent, patience},
         repository::{ATTEMPTS, HEALTH},

@@ -18,7 +18,7 @@ use super::{
         limits::Limits,
         principal::Authenticator,
     },
-    clock::Clock,
+    clock::Time,
     error::{Error, RefusalInfo, Result},
     events::{
         bus::{Bell, Bus},
@@ -26,7 +26,8 @@ use super::{
         event::{Envelope, Event, EventInfo, Listener, Mode, Run},
         frequency::{self, Frequency},
         plan::Plans,
-        schedule::{Planned, Schedule},
+        routes::LateBus,
+        schedule::{Planned, Schedule, Schedules, Task},
         worker::{Job, Worker},
     },
     secret::Secrets,
@@ -172,9 +173,10 @@ pub struct Boot {
     checks: Vec<(&'static str, Arc<Check>)>,
     authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     event_shapes: BTreeMap<&'static str, Shape>,
+    bus: LateBus,
     listeners: Vec<Listener>,
     targets: BTreeMap<&'static str, Target>,
-    schedules: Vec<Planned>,
+    schedules: Schedules,
     jobs: Vec<Job>,
     claim: Option<Box<Claim>>,
     catalogue: Catalogue,
@@ -201,9 +203,10 @@ impl Boot {
             checks: vec![],
             authenticators: vec![],
             event_shapes: BTreeMap::new(),
+            bus: LateBus::default(),
             listeners: vec![],
             targets: BTreeMap::new(),
-            schedules: vec![],
+            schedules: Schedules::new(),
             jobs: vec![],
             claim: None,
             catalogue: Catalogue::default(),
@@ -243,8 +246,9 @@ impl Boot {
         self.catalogue.clone()
     }
 
-    pub fn clock(&self) -> Clock {
-        self.store.clock().clone()
+    /// Who listens to what: there when the last module has registered.
+    pub fn bus(&self) -> LateBus {
+        self.bus.clone()
     }
 
     // What a module may offer.
@@ -347,18 +351,31 @@ impl Boot {
         }
     }
 
-    /// Something to do regularly.
-    pub fn schedule(&mut self, schedule: Schedule) {
-        if self.schedules.iter().any(|it| it.schedule.name == schedule.name) {
-            self.taken("schedule", schedule.name);
-        }
+    /// Does `run` at each slot of a schedule, in one transaction with the note that it was done.
+    pub fn schedule(
+        &mut self,
+        schedule: Schedule,
+        run: impl Fn(&mut WriteTx, Time) -> Result<()> + Send + Sync + 'static,
+    ) {
+        self.planned(schedule, Some(Arc::new(run)));
+    }
+
+    /// Lets `courier` do it: what reaches out. The job's target is the slot's instant.
+    pub fn schedule_outside(&mut self, schedule: Schedule, plan: TargetPlan, courier: impl Courier) {
+        self.target(schedule.name, plan, courier);
+        self.planned(schedule, None);
+    }
+
+    fn planned(&mut self, schedule: Schedule, run: Option<Arc<Task>>) {
+        let name = schedule.name;
         match schedule.frequency.parse::<Frequency>() {
             Ok(frequency) if !frequency.is_immediate() => {
-                self.schedules.push(Planned { schedule, frequency, module: self.module });
+                let planned = Planned { schedule, frequency, module: self.module, run };
+                if self.schedules.insert(name, planned).is_some() {
+                    self.taken("schedule", name);
+                }
             }
-            _ => {
-                self.errors.push(BootError::Frequency { name: schedule.name, frequency: schedule.frequency })
-            }
+            _ => self.errors.push(BootError::Frequency { name, frequency: schedule.frequency }),
         }
     }
 
@@ -404,12 +421,20 @@ impl Boot {
         let mut events: BTreeSet<&'static str> = self.events.iter().map(|it| it.name).collect();
         events.extend(self.listeners.iter().map(|it| it.event));
         let config = &self.config;
-        let plans = Plans::new(self.listeners, self.targets, &events, &config.events, &config.event_rules)
-            .map_err(|problems| ConfigError { problems })?;
+        let plans = Plans::new(
+            self.listeners,
+            self.targets,
+            self.schedules,
+            &events,
+            &config.events,
+            &config.event_rules,
+        )
+        .map_err(|problems| ConfigError { problems })?;
         let bell = Arc::new(Bell::default());
-        let bus = Arc::new(Bus::with(plans, bell.clone()));
+        let bus = Arc::new(Bus::with(plans, bell));
+        self.bus.set(bus.clone());
         self.store.extend_shared(bus.clone());
-        let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, self.schedules, config, epoch);
+        let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, config, epoch);
         let further = |it: &Endpoint| it.further.iter().map(|it| (*it).to_owned());
         let names = self.endpoints.iter().flat_map(|it| it.access.names().into_iter().chain(further(it)));
         let names = names.collect();

@@ -264,9 +264,9 @@ fn what_belongs_to_the_database_stands_beside_it() {
     };
     assert_eq!(
         paths("/var/lib/coffer/x.redb"),
-        ("/var/lib/coffer".into(), "/var/lib/coffer/coffer.sock".into(), "/var/lib/coffer/x.redb.key".into())
+        ("/var/lib/coffer".into(), "/var/lib/coffer/x.sock".into(), "/var/lib/coffer/x.redb.key".into())
     );
-    assert_eq!(paths("x.redb"), (".".into(), "./coffer.sock".into(), "x.redb.key".into()));
+    assert_eq!(paths("x.redb"), (".".into(), "x.sock".into(), "x.redb.key".into()));
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn first_due(tx: &ReadTx) -> Result<Option<Time>> {
 }
 
 impl Payments {
-    fn look_at_what_is_due(&self, tx: &mut WriteTx) -> Result<()> {
+    pub fn look_at_what_is_due(&self, tx: &mut WriteTx) -> Result<()> {
         let end = Time::from_micros(tx.now().micros() + 1).to_key();
         let due = tx.scan_index(&PAYMENTS, "payment.due", Scan::all().until(end)).take(BATCH);
         let due: Vec<(ClientId, PaymentId)> = due.map(|it| it.map(|(key, _)| key)).collect::<Result<_>>()?;

@@ -163,7 +163,7 @@ impl Payments {
     }
 
     /// Everything a gateway answered, in the order it said it.
-    pub(super) fn hear_all(
+    pub fn hear_all(
         &self,
         tx: &mut WriteTx,
         caller: &Caller,

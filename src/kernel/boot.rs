@@ -21,7 +21,7 @@ use super::{
     clock::{Clock, Time},
     error::{Error, RefusalInfo, Result},
     events::{
-        bus::{Bell, Bus},
+        bus::{Bell, Bus, Overhear},
         courier::{AnyCourier, Courier, Plainly, Report, Sending, Target, TargetPlan},
         event::{Envelope, Event, EventInfo, Listener, Mode, Run},
         frequency::{self, Frequency},
@@ -29,6 +29,7 @@ use super::{
         schedule::{Planned, Schedule, Schedules, Task},
         worker::{Job, Worker},
     },
+    net::{Net, Policy},
     secret::Secrets,
     store::{ReadTx, Store, TableInfo, WriteTx, migration::Migration},
 };
@@ -104,6 +105,8 @@ pub struct Kernel {
     pub store: Store,
     pub secrets: Arc<Secrets>,
     pub config: Arc<Config>,
+    /// The way to the outside.
+    pub net: Arc<Net>,
     pub modules: Vec<ModuleInfo>,
     pub endpoints: Vec<Endpoint>,
     pub services: BTreeMap<&'static str, (ServiceInfo, Arc<dyn Any + Send + Sync>)>,
@@ -158,6 +161,7 @@ pub struct Boot {
     store: Store,
     secrets: Arc<Secrets>,
     config: Arc<Config>,
+    net: Arc<Net>,
     is_ephemeral: bool,
     module: &'static str,
     contracts: HashMap<TypeId, Box<dyn Any>>,
@@ -173,6 +177,7 @@ pub struct Boot {
     authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     event_shapes: BTreeMap<&'static str, Shape>,
     listeners: Vec<Listener>,
+    overhearing: Vec<Arc<Overhear>>,
     targets: BTreeMap<&'static str, Target>,
     schedules: Schedules,
     jobs: Vec<Job>,
@@ -183,7 +188,9 @@ pub struct Boot {
 
 impl Boot {
     pub fn new(store: Store, secrets: Arc<Secrets>, config: Arc<Config>, is_ephemeral: bool) -> Boot {
+        let policy = Policy { allow: config.webhooks.allow_networks.clone() };
         Boot {
+            net: Arc::new(Net::new(policy)),
             store,
             secrets,
             config,
@@ -202,6 +209,7 @@ impl Boot {
             authenticators: vec![],
             event_shapes: BTreeMap::new(),
             listeners: vec![],
+            overhearing: vec![],
             targets: BTreeMap::new(),
             schedules: Schedules::new(),
             jobs: vec![],
@@ -236,6 +244,11 @@ impl Boot {
 
     pub fn config(&self) -> Arc<Config> {
         self.config.clone()
+    }
+
+    /// The way to the outside, guarded.
+    pub fn net(&self) -> Arc<Net> {
+        self.net.clone()
     }
 
     /// Every permission there is: derived from the endpoints of all modules, so complete only after the last.
@@ -326,6 +339,15 @@ impl Boot {
             handle(tx, envelope, envelope.read::<E>()?)
         });
         self.listener::<E>(name, mode, Run::Inside(run));
+    }
+
+    /// Runs `handle` for every event there is, in the transaction that announces it: what enqueues one delivery per
+    /// endpoint or channel. It publishes nothing, and fails only when the store does, since that refuses the command.
+    pub fn overhear(
+        &mut self,
+        handle: impl Fn(&mut WriteTx, &Envelope) -> Result<()> + Send + Sync + 'static,
+    ) {
+        self.overhearing.push(Arc::new(handle));
     }
 
     /// Runs `handle` for every event `E`, outside of any transaction: it may reach out, and never sees the store.
@@ -427,7 +449,10 @@ impl Boot {
         )
         .map_err(|problems| ConfigError { problems })?;
         let bell = Arc::new(Bell::default());
-        let bus = Arc::new(Bus::with(plans, bell.clone()));
+        let mut bus = Bus::with(plans, bell.clone());
+        bus.names = events;
+        bus.overhearing = self.overhearing;
+        let bus = Arc::new(bus);
         self.store.extend_shared(bus.clone());
         let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, config, epoch);
         let names = self.endpoints.iter().flat_map(|it| it.access.names()).collect();
@@ -437,6 +462,7 @@ impl Boot {
             store: self.store,
             secrets: self.secrets,
             config: self.config,
+            net: self.net,
             modules: self.modules,
             endpoints: self.endpoints,
             services: self.services,

@@ -26,6 +26,7 @@ use super::{
         event::{Envelope, Event, EventInfo, Listener, Mode, Run},
         frequency::{self, Frequency},
         plan::Plans,
+        routes::LateBus,
         schedule::{Planned, Schedule, Schedules, Task},
         worker::{Job, Worker},
     },
@@ -176,6 +177,7 @@ pub struct Boot {
     checks: Vec<(&'static str, Arc<Check>)>,
     authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     event_shapes: BTreeMap<&'static str, Shape>,
+    bus: LateBus,
     listeners: Vec<Listener>,
     overhearing: Vec<Arc<Overhear>>,
     targets: BTreeMap<&'static str, Target>,
@@ -208,6 +210,7 @@ impl Boot {
             checks: vec![],
             authenticators: vec![],
             event_shapes: BTreeMap::new(),
+            bus: LateBus::default(),
             listeners: vec![],
             overhearing: vec![],
             targets: BTreeMap::new(),
@@ -254,6 +257,11 @@ impl Boot {
     /// Every permission there is: derived from the endpoints of all modules, so complete only after the last.
     pub fn catalogue(&self) -> Catalogue {
         self.catalogue.clone()
+    }
+
+    /// Who listens to what: there when the last module has registered.
+    pub fn bus(&self) -> LateBus {
+        self.bus.clone()
     }
 
     pub fn clock(&self) -> Clock {
@@ -453,6 +461,7 @@ impl Boot {
         bus.names = events;
         bus.overhearing = self.overhearing;
         let bus = Arc::new(bus);
+        self.bus.set(bus.clone());
         self.store.extend_shared(bus.clone());
         let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, config, epoch);
         let names = self.endpoints.iter().flat_map(|it| it.access.names()).collect();

@@ -21,10 +21,11 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::{
     call::{Caller, IfMatch, Reach},
-    endpoint::{Access, Endpoint, Handler, RawCall},
+    endpoint::{Access, Endpoint, Handler, RawCall, Streamed},
     idempotency::{self, Answer, Scoped, fingerprint, run_remote},
     input::Flaw,
     limits::Left,
@@ -45,6 +46,10 @@ pub struct Peer {
     /// Came over the local socket, from the user the server runs as or from root: the command line.
     pub is_local_admin: bool,
 }
+
+/// Turns true when the server stops; the listener attaches it to each request.
+#[derive(Debug, Clone)]
+pub struct Stopping(pub watch::Receiver<bool>);
 
 pub const PREFIX: &str = "/api/v1";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -194,7 +199,7 @@ async fn answer(
     let key = idempotency_key(endpoint, &parts.headers)?.filter(|_| !dry_run);
     let scoped = key.map(|it| Scoped::new(&raw, endpoint, &it));
     let outcome = match &endpoint.handler {
-        Handler::Read(_) => Err(fault!("a reading handler was answered above")),
+        Handler::Read(_) | Handler::Stream(_) => Err(fault!("it was answered above")),
         Handler::Write(write) => {
             let (write, endpoint) = (write.clone(), endpoint.clone());
             let job = move |tx: &mut crate::kernel::store::WriteTx| {
@@ -468,6 +473,25 @@ fn path_parts(endpoint: &Endpoint, path: &str) -> Vec<String> {
         .filter(|(name, _)| name.starts_with('{'))
         .map(|(_, part)| percent_decode(part).unwrap_or_default())
         .collect()
+}
+
+/// Who was cut off says in a header what they saw last.
+fn going_on(headers: &HeaderMap, mut query: Vec<(String, String)>) -> Vec<(String, String)> {
+    if let Some(last) = headers.get("last-event-id").and_then(|it| it.to_str().ok()) {
+        query.retain(|it| it.0 != "after");
+        query.push(("after".to_owned(), last.to_owned()));
+    }
+    query
+}
+
+fn stream_response(stream: Streamed) -> Response {
+    use futures_util::StreamExt as _;
+    let mut response = Response::new(Body::from_stream(stream.map(Ok::<_, std::convert::Infallible>)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    // Asks nginx, and others that heed it, not to hold pieces back.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
 }
 
 fn answer_response(answer: Answer) -> Response {

@@ -168,7 +168,7 @@ pub fn error_codes(endpoint: &Endpoint) -> BTreeSet<&'static str> {
     if endpoint.path.contains('{') {
         codes.insert("not_found");
     }
-    if matches!(endpoint.handler, Handler::Read(_)) {
+    if matches!(endpoint.handler, Handler::Read(_) | Handler::Stream(_)) {
         codes.insert("snapshot_too_old");
     } else {
         codes.extend([
@@ -208,7 +208,11 @@ fn responses(endpoint: &Endpoint, codes: &BTreeSet<&str>, refusals: &BTreeMap<&s
         });
     }
     let mut content = Map::new();
-    content.insert("application/json".into(), json!({ "schema": body.clone() }));
+    if matches!(endpoint.handler, Handler::Stream(_)) {
+        content.insert("text/event-stream".into(), json!({ "schema": { "type": "string" } }));
+    } else {
+        content.insert("application/json".into(), json!({ "schema": body.clone() }));
+    }
     if endpoint.csv {
         content.insert("text/csv".into(), json!({ "schema": { "type": "string" } }));
     }

@@ -49,6 +49,7 @@ pub mod delivery;
 pub mod enqueue;
 pub mod event;
 pub mod failpoint;
+pub mod feed;
 pub mod frequency;
 mod inside;
 pub mod outbox;
@@ -57,8 +58,11 @@ pub mod plan;
 mod prune;
 pub mod queues;
 pub mod retry;
+pub mod routes;
 pub mod schedule;
 mod sender;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod verdict;
 pub mod worker;
@@ -72,6 +76,7 @@ pub fn register(boot: &mut Boot) {
     boot.alias("blk", "bulk retry");
     boot.refusals(control::JobRefusal::CATALOGUE.iter().copied());
     boot.check("events.deliveries", check::deliveries);
+    boot.endpoints(routes::endpoints(&boot.bus()));
     let config = boot.config();
     boot.job(bulk::job());
     boot.job(prune::deliveries(&config.events));

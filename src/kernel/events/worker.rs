@@ -31,8 +31,9 @@ use crate::kernel::{
     store::{Key, ReadTx, Scan, Store, WriteTx},
 };
 
-/// How many internal deliveries one transaction takes: the fewest, and the most when they are quick.
-const BATCH: std::ops::RangeInclusive<usize> = 100..=500;
+/// How many internal deliveries one transaction takes at first, and at most when they are quick.
+const BATCH: usize = 100;
+const LARGEST_BATCH: usize = 500;
 /// A batch that has held the writer for this long leaves the rest to the next one.
 const HOLD: Duration = Duration::from_millis(10);
 /// How many deliveries become ready in one transaction because their time came.
@@ -72,7 +73,7 @@ impl Worker {
             grace: Duration::from_secs(config.server.shutdown_grace_s),
             stopping: AtomicBool::new(false),
             turns: Arc::default(),
-            batch: Arc::new(AtomicUsize::new(*BATCH.start())),
+            batch: Arc::new(AtomicUsize::new(BATCH)),
             senders: Mutex::default(),
             passing: Mutex::default(),
         }
@@ -172,16 +173,20 @@ impl Worker {
             let began = Instant::now();
             let size = batch.load(Ordering::Relaxed);
             let picked = pick_inside(tx, &turns, size)?;
-            let full = picked.len() == size;
-            for key in picked {
-                if began.elapsed() > HOLD {
-                    batch.store((size / 2).max(*BATCH.start()), Ordering::Relaxed);
+            let mut done = 0;
+            for key in &picked {
+                if done > 0 && began.elapsed() > HOLD {
                     break;
                 }
-                inside::deliver(tx, &bus, &key)?;
+                inside::deliver(tx, &bus, key)?;
+                done += 1;
             }
-            if full && began.elapsed() < HOLD / 2 {
-                batch.store((size + 100).min(*BATCH.end()), Ordering::Relaxed);
+            // Whose turn it is was reckoned for all that were picked: the next time pick as many as will run, or
+            // those at the end of a batch would never have theirs.
+            if done < picked.len() {
+                batch.store(done, Ordering::Relaxed);
+            } else if done == size && began.elapsed() < HOLD / 2 {
+                batch.store((size * 2).min(LARGEST_BATCH), Ordering::Relaxed);
             }
             failpoints.pass(Failpoint::AfterEffectBeforeCommit)
         })?;

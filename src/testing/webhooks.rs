@@ -88,7 +88,8 @@ impl Reply {
 }
 
 impl Recorder {
-    pub(super) fn start() -> Recorder {
+    /// One of its own; an instance has one already.
+    pub fn start() -> Recorder {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).thread_name("recorder").enable_all().build();
         let runtime = runtime.expect("a thread for the recorder");

@@ -42,7 +42,9 @@ impl Server {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let listen = format!("server.listen=127.0.0.1:{port}");
         let mut command = coffer(folder, &["serve", "--data", "coffer.redb", "--set", &listen]);
-        command.args(settings.iter().flat_map(|it| ["--set", *it])).envs(failpoint.map(|it| ("COFFER_FAILPOINT", it)));
+        command
+            .args(settings.iter().flat_map(|it| ["--set", *it]))
+            .envs(failpoint.map(|it| ("COFFER_FAILPOINT", it)));
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut server = Server { child, base_url: format!("http://127.0.0.1:{port}") };
         let started = Instant::now();
@@ -77,9 +79,10 @@ async fn nothing_that_was_answered_is_lost_when_the_server_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let folder: PathBuf = folder.path().into();
     std::fs::create_dir_all(&folder).unwrap();
-    let token = run_json(&folder, &["operator", "token", "create", "test", "--json", "--data", "coffer.redb"]);
+    let token =
+        run_json(&folder, &["operator", "token", "create", "test", "--json", "--data", "coffer.redb"]);
     let token = token["token"].as_str().unwrap().to_owned();
-    run_json(&folder, &["operator", "create", "op@example.com", "--generate-password", "--json", "--data", "coffer.redb"]);
+    run_json(&folder, &["operator", "create", "op@example.com", "--json", "--data", "coffer.redb"]);
 
     let server = Server::start(&folder).await;
     let operator = Http::at(&server.base_url).header("authorization", &format!("Bearer {token}"));
@@ -101,7 +104,9 @@ async fn nothing_that_was_answered_is_lost_when_the_server_is_killed() {
                 tokio::spawn(async move {
                     for number in 0.. {
                         let http = http.clone().idempotent(&format!("k{kill}-{worker}-{number}"));
-                        let Some(answer) = http.try_post("/transfers", transfer.clone()).await else { return };
+                        let Some(answer) = http.try_post("/transfers", transfer.clone()).await else {
+                            return;
+                        };
                         if answer.status == 201 {
                             *answered.lock().unwrap() += 1;
                         }

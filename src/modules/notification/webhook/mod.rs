@@ -17,7 +17,7 @@
 //! | the pause | is tried with one message, the oldest | wait for its outcome |
 //! | 50, 70, 90 failures in a row | `webhook_endpoint.warned` | |
 //! | 100 failures in a row over 24 h or more, or a 410 | is disabled, `webhook_endpoint.disabled` | wait, for 7 days |
-//! | somebody enables it | is tried with one message | wait for its outcome, then all go |
+//! | somebody enables it | is tried with one message | wait for its outcome, then all go; one that failed before keeps its schedule |
 //!
 //! Calls: no other module. Hears: every event. Announces: see [`events`].
 //!

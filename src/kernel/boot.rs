@@ -18,7 +18,7 @@ use super::{
         limits::Limits,
         principal::Authenticator,
     },
-    clock::{Clock, Time},
+    clock::Time,
     error::{Error, RefusalInfo, Result},
     events::{
         bus::{Bell, Bus, Overhear},
@@ -264,10 +264,6 @@ impl Boot {
         self.bus.clone()
     }
 
-    pub fn clock(&self) -> Clock {
-        self.store.clock().clone()
-    }
-
     // What a module may offer.
 
     /// Lets later modules `require` the contract `T`.
@@ -457,14 +453,16 @@ impl Boot {
         )
         .map_err(|problems| ConfigError { problems })?;
         let bell = Arc::new(Bell::default());
-        let mut bus = Bus::with(plans, bell.clone());
+        let mut bus = Bus::with(plans, bell);
         bus.names = events;
         bus.overhearing = self.overhearing;
         let bus = Arc::new(bus);
         self.bus.set(bus.clone());
         self.store.extend_shared(bus.clone());
         let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, config, epoch);
-        let names = self.endpoints.iter().flat_map(|it| it.access.names()).collect();
+        let further = |it: &Endpoint| it.further.iter().map(|it| (*it).to_owned());
+        let names = self.endpoints.iter().flat_map(|it| it.access.names().into_iter().chain(further(it)));
+        let names = names.collect();
         let permissions = self.catalogue.0.get_or_init(|| Arc::new(names)).clone();
         Ok(Kernel {
             limits: Limits::new(&self.config.limits),

@@ -3,6 +3,7 @@
 //! An `Instance` checks every invariant of its books when it is dropped.
 
 mod auth;
+mod balance;
 mod beneficiary;
 mod category;
 mod cli;
@@ -19,6 +20,8 @@ mod permissions;
 mod questions;
 mod role;
 mod story;
+mod transaction;
+mod transfer;
 mod user;
 mod webhook;
 mod withdrawal;

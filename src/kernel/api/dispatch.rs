@@ -191,11 +191,19 @@ async fn answer(
     }
 
     kernel.store.read(who)?.note(&mut caller, noted);
+    if let Handler::Stream(open) = &endpoint.handler {
+        let query = going_on(&parts.headers, query);
+        let stop = parts.extensions.get::<Stopping>().map(|it| it.0.clone());
+        // Without a listener nothing tells it to stop: the sender of this one is gone.
+        let stop = stop.unwrap_or_else(|| watch::channel(false).1);
+        let stream = open(kernel.clone(), RawCall { caller, path, query, body: Value::Null }, stop)?;
+        return Ok(stream_response(stream));
+    }
     let limit = endpoint.max_body_bytes.unwrap_or(kernel.config.server.max_body_bytes);
     let body = read_body(&parts.method, &parts.headers, body, limit).await?;
     caller.fingerprint = fingerprint(&kernel.secrets, &body);
     let (dry_run, query) = take_dry_run(endpoint, query)?;
-    let raw = RawCall { caller, path, query, body };
+    let mut raw = RawCall { caller, path, query, body };
     let key = idempotency_key(endpoint, &parts.headers)?.filter(|_| !dry_run);
     let scoped = key.map(|it| Scoped::new(&raw, endpoint, &it));
     let outcome = match &endpoint.handler {
@@ -203,7 +211,9 @@ async fn answer(
         Handler::Write(write) => {
             let (write, endpoint) = (write.clone(), endpoint.clone());
             let job = move |tx: &mut crate::kernel::store::WriteTx| {
-                idempotency::run(tx, &endpoint, &raw, scoped, dry_run, |tx| write(tx, raw.clone()))
+                let body = std::mem::take(&mut raw.body); // May have megabytes: moved, not copied.
+                let handle = |tx: &mut _| write(tx, RawCall { body, ..raw.clone() });
+                idempotency::run(tx, &endpoint, &raw, scoped, dry_run, handle)
             };
             kernel.store.write(job).await
         }

@@ -47,6 +47,8 @@ pub struct Endpoint {
     pub path: &'static str,
     pub summary: &'static str,
     pub access: Access,
+    /// Permissions that some inputs need beyond `access`: the use case asks with `caller.check_may`.
+    pub further: &'static [&'static str],
     /// The status of success.
     pub status: u16,
     /// Creates or moves money: `Idempotency-Key` required, `dry_run` allowed.
@@ -222,6 +224,7 @@ impl Builder {
             path,
             summary: "",
             access: Access::Operator,
+            further: &[],
             status: if creates { 201 } else { 200 },
             money: false,
             versioned: false,
@@ -280,6 +283,12 @@ impl Builder {
         self
     }
 
+    /// Permissions that some inputs need beyond the one that lets the caller in.
+    pub fn further(mut self, permissions: &'static [&'static str]) -> Builder {
+        self.0.further = permissions;
+        self
+    }
+
     /// Creates or moves money.
     pub fn money(mut self) -> Builder {
         self.0.money = true;
@@ -316,7 +325,7 @@ impl Builder {
     }
 
     /// The answer of [`Builder::reads`] has `data` and `next_cursor` as a list has, and comes as CSV too.
-    pub fn as_csv(mut self) -> Builder {
+    pub fn with_csv(mut self) -> Builder {
         self.0.csv = true;
         self
     }

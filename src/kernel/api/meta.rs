@@ -10,7 +10,7 @@ use axum::{
 };
 use hyper::{StatusCode, header};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     call::{Call, found},
@@ -374,9 +374,4 @@ pub fn refusals() -> Vec<RefusalInfo> {
     all.extend_from_slice(crate::kernel::store::StoreRefusal::CATALOGUE);
     all.push(internal);
     all
-}
-
-/// Used by tests and the command line.
-pub fn error_pages(kernel: &Kernel) -> Vec<Value> {
-    kernel.refusals.iter().map(|it| json!(problem::page(it))).collect()
 }

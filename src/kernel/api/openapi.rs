@@ -78,6 +78,9 @@ fn operation(endpoint: &Endpoint, refusals: &BTreeMap<&str, &RefusalInfo>) -> Va
     operation.insert("tags".into(), json!([endpoint.module]));
     operation.insert("summary".into(), endpoint.summary.into());
     operation.insert("x-permission".into(), endpoint.access.permission().into());
+    if !endpoint.further.is_empty() {
+        operation.insert("x-further-permissions".into(), json!(endpoint.further));
+    }
     operation.insert("x-idempotent".into(), idempotent(endpoint).into());
     let open = endpoint.access == Access::Open;
     operation

@@ -185,7 +185,7 @@ async fn next(listening: Option<Listening>) -> Option<(Bytes, Option<Listening>)
         }
         let quiet = tokio::select! {
             changed = it.feed.changed() => changed.ok().map(|()| false)?,
-            _ = it.stop.wait_for(|it| *it) => return None,
+            Ok(_) = it.stop.wait_for(|it| *it) => return None,
             () = sleep_until(it.ends_at) => return None,
             () = sleep(BEAT) => true,
         };

@@ -95,7 +95,7 @@ pub fn endpoints(service: &Arc<CategoryService>) -> Vec<Endpoint> {
                     active.is_none_or(|wanted| it.is_active == wanted)
                         && built_in.is_none_or(|wanted| it.is_built_in == wanted)
                 });
-                outs.sort_by(|a, b| position(a).cmp(&position(b)));
+                outs.sort_by_key(position);
                 page_of(outs, &paging, position)
             }),
         get("/categories/{id}").about("Show a category").signed_in().reads(|tx, call: &Call<String>| {

@@ -201,6 +201,16 @@ sections! {
         operator_password_file: Option<PathBuf> = None, some(path);
     }
 
+    /// Requests that tell clients' servers what happened, and other requests to addresses that somebody typed in.
+    webhooks: Webhooks {
+        /// Private networks that may be reached, and without TLS, such as ["10.1.0.0/16"].
+        /// Empty reaches only public addresses: a URL could otherwise ask servers behind your firewall.
+        allow_networks: Vec<Network> = vec![], list(parsed("a network such as \"10.0.0.0/8\""));
+        /// Seconds a receiver may take to answer, 1 to 30, connection and all; then the attempt counts as failed.
+        /// Receivers should note the message and work later: most take milliseconds.
+        timeout_s: u64 = 15, number(1..=30);
+    }
+
     /// Work that follows from what happened: notifications, follow-up steps, scheduled tasks.
     events: Events {
         /// true or false. Switched off, events are still recorded and wait; they are delivered once it is on again.

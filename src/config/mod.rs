@@ -29,6 +29,7 @@ use serde::Serialize;
 
 pub use keys::{
     Auth, Bootstrap, CONFIG_KEYS, Config, Events, Idempotency, KeyInfo, Limits, Log, Server, Storage,
+    Webhooks,
 };
 use rules::RuleKey;
 pub use rules::{EventRule, Rule};

@@ -21,7 +21,7 @@ use super::{
     clock::Time,
     error::{Error, RefusalInfo, Result},
     events::{
-        bus::{Bell, Bus},
+        bus::{Bell, Bus, Overhear},
         courier::{AnyCourier, Courier, Plainly, Report, Sending, Target, TargetPlan},
         event::{Envelope, Event, EventInfo, Listener, Mode, Run},
         frequency::{self, Frequency},
@@ -30,6 +30,7 @@ use super::{
         schedule::{Planned, Schedule, Schedules, Task},
         worker::{Job, Worker},
     },
+    net::{Net, Policy},
     secret::Secrets,
     store::{ReadTx, Store, TableInfo, WriteTx, migration::Migration},
 };
@@ -105,6 +106,8 @@ pub struct Kernel {
     pub store: Store,
     pub secrets: Arc<Secrets>,
     pub config: Arc<Config>,
+    /// The way to the outside.
+    pub net: Arc<Net>,
     pub modules: Vec<ModuleInfo>,
     pub endpoints: Vec<Endpoint>,
     pub services: BTreeMap<&'static str, (ServiceInfo, Arc<dyn Any + Send + Sync>)>,
@@ -159,6 +162,7 @@ pub struct Boot {
     store: Store,
     secrets: Arc<Secrets>,
     config: Arc<Config>,
+    net: Arc<Net>,
     is_ephemeral: bool,
     module: &'static str,
     contracts: HashMap<TypeId, Box<dyn Any>>,
@@ -175,6 +179,7 @@ pub struct Boot {
     event_shapes: BTreeMap<&'static str, Shape>,
     bus: LateBus,
     listeners: Vec<Listener>,
+    overhearing: Vec<Arc<Overhear>>,
     targets: BTreeMap<&'static str, Target>,
     schedules: Schedules,
     jobs: Vec<Job>,
@@ -185,7 +190,9 @@ pub struct Boot {
 
 impl Boot {
     pub fn new(store: Store, secrets: Arc<Secrets>, config: Arc<Config>, is_ephemeral: bool) -> Boot {
+        let policy = Policy { allow: config.webhooks.allow_networks.clone() };
         Boot {
+            net: Arc::new(Net::new(policy)),
             store,
             secrets,
             config,
@@ -205,6 +212,7 @@ impl Boot {
             event_shapes: BTreeMap::new(),
             bus: LateBus::default(),
             listeners: vec![],
+            overhearing: vec![],
             targets: BTreeMap::new(),
             schedules: Schedules::new(),
             jobs: vec![],
@@ -239,6 +247,11 @@ impl Boot {
 
     pub fn config(&self) -> Arc<Config> {
         self.config.clone()
+    }
+
+    /// The way to the outside, guarded.
+    pub fn net(&self) -> Arc<Net> {
+        self.net.clone()
     }
 
     /// Every permission there is: derived from the endpoints of all modules, so complete only after the last.
@@ -330,6 +343,15 @@ impl Boot {
             handle(tx, envelope, envelope.read::<E>()?)
         });
         self.listener::<E>(name, mode, Run::Inside(run));
+    }
+
+    /// Runs `handle` for every event there is, in the transaction that announces it: what enqueues one delivery per
+    /// endpoint or channel. It publishes nothing, and fails only when the store does, since that refuses the command.
+    pub fn overhear(
+        &mut self,
+        handle: impl Fn(&mut WriteTx, &Envelope) -> Result<()> + Send + Sync + 'static,
+    ) {
+        self.overhearing.push(Arc::new(handle));
     }
 
     /// Runs `handle` for every event `E`, outside of any transaction: it may reach out, and never sees the store.
@@ -435,7 +457,10 @@ impl Boot {
         )
         .map_err(|problems| ConfigError { problems })?;
         let bell = Arc::new(Bell::default());
-        let bus = Arc::new(Bus::with(plans, bell));
+        let mut bus = Bus::with(plans, bell);
+        bus.names = events;
+        bus.overhearing = self.overhearing;
+        let bus = Arc::new(bus);
         self.bus.set(bus.clone());
         self.store.extend_shared(bus.clone());
         let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, config, epoch);
@@ -448,6 +473,7 @@ impl Boot {
             store: self.store,
             secrets: self.secrets,
             config: self.config,
+            net: self.net,
             modules: self.modules,
             endpoints: self.endpoints,
             services: self.services,

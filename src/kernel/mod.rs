@@ -8,6 +8,7 @@ pub mod events;
 pub mod id;
 pub mod machine;
 pub mod money;
+pub mod net;
 pub mod password;
 pub mod secret;
 pub mod store;

@@ -15,15 +15,17 @@
 //! When an instance is dropped it checks every invariant of its books and panics when one does not hold.
 
 mod simulation;
+mod webhooks;
 
 pub use simulation::Simulation;
+pub use webhooks::{Received, Recorder, Reply};
 
-pub use crate::kernel::events::failpoint::Failpoint;
+pub use crate::kernel::{events::failpoint::Failpoint, net::Names};
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -61,6 +63,8 @@ pub struct Instance {
     stop: watch::Sender<bool>,
     /// Events seen by [`Instance::new_events`] so far.
     seen: Mutex<usize>,
+    names: Names,
+    recorder: OnceLock<Recorder>,
 }
 
 /// What a fresh instance gives out: an operator, and one test client with its keys.
@@ -118,7 +122,10 @@ impl Instance {
 
     pub fn builder() -> Builder {
         let clock = Time::parse("2026-01-01T00:00:00Z").expect("an RFC 3339 time");
-        Builder { clock, seed: None, config: Config::default() }
+        let mut config = Config::default();
+        config.webhooks.allow_networks =
+            ["127.0.0.0/8", "::1"].map(|it| it.parse().expect("a network")).to_vec();
+        Builder { clock, seed: None, config }
     }
 
     /// Serves `app`, of which `credentials` are known, on a free port.
@@ -130,7 +137,10 @@ impl Instance {
         let config = app.kernel().config.server.clone();
         tokio::spawn(crate::kernel::api::server::serve(listener, app.router(), config, false, stopped));
         let http = HyperClient::builder(TokioExecutor::new()).build(HttpConnector::new());
-        let instance = Instance { app, credentials, base_url, http, stop, seen: Mutex::new(0) };
+        let names = Names::default();
+        app.kernel().net.resolve_with(names.clone()); // No test depends on the network.
+        let (seen, recorder) = (Mutex::new(0), OnceLock::new());
+        let instance = Instance { app, credentials, base_url, http, stop, seen, names, recorder };
         instance.new_events(); // What the seed announced is not the test's business.
         instance
     }
@@ -242,6 +252,16 @@ impl Instance {
         read.expect("events can be read")
     }
 
+    /// A server that takes webhooks. Requests to it are allowed, as to all of loopback.
+    pub fn webhooks(&self) -> &Recorder {
+        self.recorder.get_or_init(Recorder::start)
+    }
+
+    /// The names this instance knows the addresses of.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// Everything that is wrong with the books; empty when nothing is.
     pub fn problems(&self) -> Vec<String> {
         let kernel = self.app.kernel();
@@ -265,6 +285,7 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         let _ = self.stop.send(true);
+        drop(self.recorder.take()); // Otherwise closing would wait for requests that it leaves unanswered.
         if !std::thread::panicking() {
             let problems = self.problems();
             assert!(problems.is_empty(), "the books do not hold: {problems:#?}");

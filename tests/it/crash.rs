@@ -13,9 +13,9 @@ use std::{
 use coffer::testing::Http;
 use serde_json::{Value, json};
 
-struct Server {
+pub struct Server {
     child: Child,
-    base_url: String,
+    pub base_url: String,
 }
 
 fn coffer(folder: &Path, arguments: &[&str]) -> Command {
@@ -25,7 +25,7 @@ fn coffer(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn run_json(folder: &Path, arguments: &[&str]) -> Value {
+pub fn run_json(folder: &Path, arguments: &[&str]) -> Value {
     let output = coffer(folder, arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
@@ -34,9 +34,17 @@ fn run_json(folder: &Path, arguments: &[&str]) -> Value {
 
 impl Server {
     async fn start(folder: &Path) -> Server {
+        Server::start_with(folder, &[], None).await
+    }
+
+    /// With settings, and a place at which it ends by itself.
+    pub async fn start_with(folder: &Path, settings: &[&str], failpoint: Option<&str>) -> Server {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let listen = format!("server.listen=127.0.0.1:{port}");
         let mut command = coffer(folder, &["serve", "--data", "coffer.redb", "--set", &listen]);
+        command
+            .args(settings.iter().flat_map(|it| ["--set", *it]))
+            .envs(failpoint.map(|it| ("COFFER_FAILPOINT", it)));
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut server = Server { child, base_url: format!("http://127.0.0.1:{port}") };
         let started = Instant::now();
@@ -46,6 +54,11 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         server
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ended(mut self) {
+        self.child.wait().unwrap();
     }
 
     fn kill(mut self) {

@@ -24,4 +24,5 @@ mod story;
 mod transaction;
 mod transfer;
 mod user;
+mod webhook;
 mod withdrawal;

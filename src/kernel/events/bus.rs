@@ -1,13 +1,17 @@
 //! What hangs on every write transaction of the store: who listens, and the bells that ring after a commit.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::sync::watch;
 
-use super::{event::Listener, plan::Plans};
+use super::{
+    event::{Envelope, Listener},
+    plan::Plans,
+};
 use crate::config::Config;
 use crate::kernel::{
     error::{Result, fault},
@@ -19,7 +23,14 @@ pub struct Bus {
     pub bell: Arc<Bell>,
     /// How many commits announced something; streams of events wait for it to change.
     pub feed: watch::Sender<u64>,
+    /// The names of all events that exist.
+    pub names: BTreeSet<&'static str>,
+    /// What modules do with every event, in the transaction that announces it.
+    pub overhearing: Vec<Arc<Overhear>>,
 }
+
+/// Hears every event, whatever its name.
+pub type Overhear = dyn Fn(&mut WriteTx, &Envelope) -> Result<()> + Send + Sync;
 
 impl Bus {
     /// With nothing configured: for tests of one module.
@@ -31,7 +42,7 @@ impl Bus {
     }
 
     pub fn with(plans: Plans, bell: Arc<Bell>) -> Bus {
-        Bus { plans, bell, feed: watch::Sender::new(0) }
+        Bus { plans, bell, feed: watch::Sender::new(0), names: BTreeSet::new(), overhearing: vec![] }
     }
 }
 

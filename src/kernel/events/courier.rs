@@ -11,7 +11,7 @@
 use std::{any::Any, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use super::{
-    delivery::{DeliveryId, Lane},
+    delivery::{Delivery, DeliveryId, Lane},
     event::Envelope,
     retry::RetryPolicy,
 };
@@ -115,6 +115,12 @@ pub trait Courier: Send + Sync + 'static {
     fn settled(&self, _tx: &mut WriteTx, _job: &Sending, _report: &Report) -> Result<()> {
         Ok(())
     }
+
+    /// In the transaction in which a delivery came to its end, whichever that is: sent, failed, canceled, expired. An
+    /// error here drops what it wrote and is logged.
+    fn ended(&self, _tx: &mut WriteTx, _key: &(ClientId, DeliveryId), _row: &Delivery) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What happens to a delivery whose attempt did not come to an end: the process ended, the attempt panicked or ran
@@ -161,6 +167,7 @@ pub trait AnyCourier: Send + Sync {
     fn prepare(&self, tx: &mut WriteTx, job: &Sending) -> Result<Ready<Material>>;
     fn send(&self, job: Sending, material: Material) -> Sent;
     fn settled(&self, tx: &mut WriteTx, job: &Sending, report: &Report) -> Result<()>;
+    fn ended(&self, tx: &mut WriteTx, key: &(ClientId, DeliveryId), row: &Delivery) -> Result<()>;
 }
 
 pub type Material = Box<dyn Any + Send>;
@@ -188,6 +195,10 @@ impl<C: Courier> AnyCourier for C {
 
     fn settled(&self, tx: &mut WriteTx, job: &Sending, report: &Report) -> Result<()> {
         Courier::settled(self, tx, job, report)
+    }
+
+    fn ended(&self, tx: &mut WriteTx, key: &(ClientId, DeliveryId), row: &Delivery) -> Result<()> {
+        Courier::ended(self, tx, key, row)
     }
 }
 

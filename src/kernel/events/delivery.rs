@@ -63,6 +63,11 @@ pub const DELIVERIES: Table<(ClientId, DeliveryId), Delivery> =
             Status::Failed => vec![(*client, row.fingerprint).to_key()],
             _ => vec![],
         }),
+        // (client, kind, target) → what went, and goes, to one endpoint or channel
+        Index::listing("events.by_target", |(client, _), row| match row.target.is_empty() {
+            true => vec![],
+            false => vec![(*client, row.listener.clone(), row.target.clone()).to_key()],
+        }),
         // deliver_before → what loses its point then
         Index::listing("events.expiring", |_, row| match (row.deliver_before, row.state.status()) {
             (Some(at), Status::Pending) => vec![at.to_key()],

@@ -217,6 +217,18 @@ impl WriteTx {
         Ok(blocked.len())
     }
 
+    /// Lets one delivery that was blocked run. False when it was not blocked.
+    pub fn release(&mut self, id: DeliveryId) -> Result<bool> {
+        let Some((client, mut row)) = self.delivery(id)?.filter(|it| it.1.state == State::Blocked) else {
+            return Ok(false);
+        };
+        row.wait(State::Ready, self.now());
+        self.put(&DELIVERIES, &(client, id), &row)?;
+        let bell = bus(self)?.bell.clone();
+        self.on_commit(Box::new(move || bell.ring()));
+        Ok(true)
+    }
+
     fn row_of(&mut self, new: &NewDelivery) -> Result<(DeliveryId, Delivery)> {
         let bus = bus(self)?;
         let known = bus.plans.targets.get(new.kind);

@@ -18,18 +18,19 @@
 //! | hear, changing only our store | `boot.listen::<E>("module.name", Mode::Queue, \|tx, envelope, event\| …)` | [`event`] |
 //! | hear in the causing transaction (pinned: the books depend on it) | the same with `Mode::Sync` | |
 //! | hear, reaching out | `boot.listen_outside::<E, _, _, _>("module.name", plan, \|job: Sending\| async { Outcome::Ok })` | [`courier`] |
+//! | do something with every event, in the causing transaction | `boot.overhear(\|tx, envelope\| …)` | [`bus`] |
 //! | send to endpoints or channels of one kind | `boot.target("webhook", TargetPlan { .. }, courier)`, then in any transaction `tx.enqueue(NewDelivery::to("webhook", endpoint_id).about(&envelope).extra(bytes))?` | [`courier`], [`enqueue`] |
 //! | send at most once per key | `.dedupe(namespace, key, DedupePolicy::Window(DAY))` | [`dedupe`] |
 //! | carry a secret, wiped when sent | `.secret(bytes)` instead of `.extra(bytes)` | [`enqueue`] |
 //! | note what was not sent, and why | `tx.suppress(new, Suppression::Preference)?` | [`enqueue`] |
-//! | hold back what a target cannot take | `Ready::Block(why)` in `prepare`, `tx.unblock(kind, target, limit)?` later | [`courier`] |
+//! | hold back what a target cannot take | `Ready::Block(why)` in `prepare`, `tx.unblock(kind, target, limit)?` or `tx.release(id)?` later | [`courier`] |
 //! | do something regularly | `boot.schedule(Schedule { .. }, \|tx, slot\| …)`, or `schedule_outside` with a courier | [`schedule`] |
 //! | do something when a row of its own is due | `boot.job(Job { .. })` | [`worker`] |
 //!
-//! A [`courier::Courier`] has three parts: `prepare` (in the claim transaction: reads URL, secrets, says `Go`,
+//! A [`courier::Courier`] has four parts: `prepare` (in the claim transaction: reads URL, secrets, says `Go`,
 //! `Block`, `Later`, `Cancel` or `Gone`), `send` (async, no store), `settled` (in the acknowledging transaction:
-//! health counters of its own rows). It may get the same delivery again, under the same `job.id`: after a crash, a
-//! timeout, a retry.
+//! health counters of its own rows), `ended` (in the transaction in which a delivery came to its end). It may get the
+//! same delivery again, under the same `job.id`: after a crash, a timeout, a retry.
 //!
 //! # What is always true
 //!

@@ -69,6 +69,9 @@ impl WriteTx {
                 }
             }
         }
+        for overhear in &bus.overhearing {
+            overhear(self, &envelope)?;
+        }
         Ok(envelope.id)
     }
 }

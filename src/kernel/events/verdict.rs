@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    bus::bus,
     courier::Outcome,
     dedupe,
     delivery::{ATTEMPTS, Attempt, DELIVERIES, Delivery, DeliveryId, EXTRAS, RESPONSE_BYTES, State, Status},
@@ -78,7 +79,22 @@ pub(super) fn keep(tx: &mut WriteTx, key: &Key, row: &Delivery) -> Result<()> {
             tx.delete(&EXTRAS, &key.1)?;
         }
     }
-    tx.put(&DELIVERIES, key, row)
+    tx.put(&DELIVERIES, key, row)?;
+    if row.state.is_end() {
+        tell(tx, key, row);
+    }
+    Ok(())
+}
+
+/// Lets whoever delivers know of an end.
+fn tell(tx: &mut WriteTx, key: &Key, row: &Delivery) {
+    let told = tx.attempt(|tx| match bus(tx)?.plans.targets.get(row.listener.as_str()) {
+        Some(target) => target.courier.ended(tx, key, row),
+        None => Ok(()),
+    });
+    if let Err(error) = told {
+        tracing::error!(delivery.id = %key.1, listener = row.listener, error = %error, "The end of {} could not be told: {error}", key.1);
+    }
 }
 
 /// Writes an attempt into the log, under the next number.

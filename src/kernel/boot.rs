@@ -243,6 +243,11 @@ impl Boot {
         self.catalogue.clone()
     }
 
+    /// Started in memory, with a clock that can be moved.
+    pub fn is_ephemeral(&self) -> bool {
+        self.is_ephemeral
+    }
+
     pub fn clock(&self) -> Clock {
         self.store.clock().clone()
     }
@@ -363,7 +368,8 @@ impl Boot {
     }
 
     fn listener<E: Event>(&mut self, name: &'static str, mode: Mode, run: Run) {
-        if self.listeners.iter().any(|it| it.name == name) {
+        // The same name for several events is one listener that hears them all.
+        if self.listeners.iter().any(|it| (it.name, it.event) == (name, E::NAME)) {
             self.taken("listener", name);
         }
         self.listeners.push(Listener { name, event: E::NAME, module: self.module, mode, run });

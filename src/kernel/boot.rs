@@ -18,7 +18,7 @@ use super::{
         limits::Limits,
         principal::Authenticator,
     },
-    clock::Clock,
+    clock::{Clock, Time},
     error::{Error, RefusalInfo, Result},
     events::{
         bus::{Bell, Bus},
@@ -26,7 +26,7 @@ use super::{
         event::{Envelope, Event, EventInfo, Listener, Mode, Run},
         frequency::{self, Frequency},
         plan::Plans,
-        schedule::{Planned, Schedule},
+        schedule::{Planned, Schedule, Schedules, Task},
         worker::{Job, Worker},
     },
     secret::Secrets,
@@ -174,7 +174,7 @@ pub struct Boot {
     event_shapes: BTreeMap<&'static str, Shape>,
     listeners: Vec<Listener>,
     targets: BTreeMap<&'static str, Target>,
-    schedules: Vec<Planned>,
+    schedules: Schedules,
     jobs: Vec<Job>,
     claim: Option<Box<Claim>>,
     catalogue: Catalogue,
@@ -203,7 +203,7 @@ impl Boot {
             event_shapes: BTreeMap::new(),
             listeners: vec![],
             targets: BTreeMap::new(),
-            schedules: vec![],
+            schedules: Schedules::new(),
             jobs: vec![],
             claim: None,
             catalogue: Catalogue::default(),
@@ -352,18 +352,31 @@ impl Boot {
         }
     }
 
-    /// Something to do regularly.
-    pub fn schedule(&mut self, schedule: Schedule) {
-        if self.schedules.iter().any(|it| it.schedule.name == schedule.name) {
-            self.taken("schedule", schedule.name);
-        }
+    /// Does `run` at each slot of a schedule, in one transaction with the note that it was done.
+    pub fn schedule(
+        &mut self,
+        schedule: Schedule,
+        run: impl Fn(&mut WriteTx, Time) -> Result<()> + Send + Sync + 'static,
+    ) {
+        self.planned(schedule, Some(Arc::new(run)));
+    }
+
+    /// Lets `courier` do it: what reaches out. The job's target is the slot's instant.
+    pub fn schedule_outside(&mut self, schedule: Schedule, plan: TargetPlan, courier: impl Courier) {
+        self.target(schedule.name, plan, courier);
+        self.planned(schedule, None);
+    }
+
+    fn planned(&mut self, schedule: Schedule, run: Option<Arc<Task>>) {
+        let name = schedule.name;
         match schedule.frequency.parse::<Frequency>() {
             Ok(frequency) if !frequency.is_immediate() => {
-                self.schedules.push(Planned { schedule, frequency, module: self.module });
+                let planned = Planned { schedule, frequency, module: self.module, run };
+                if self.schedules.insert(name, planned).is_some() {
+                    self.taken("schedule", name);
+                }
             }
-            _ => {
-                self.errors.push(BootError::Frequency { name: schedule.name, frequency: schedule.frequency })
-            }
+            _ => self.errors.push(BootError::Frequency { name, frequency: schedule.frequency }),
         }
     }
 
@@ -410,12 +423,19 @@ impl Boot {
         let mut events: BTreeSet<&'static str> = self.events.iter().map(|it| it.name).collect();
         events.extend(self.listeners.iter().map(|it| it.event));
         let config = &self.config;
-        let plans = Plans::new(self.listeners, self.targets, &events, &config.events, &config.event_rules)
-            .map_err(|problems| ConfigError { problems })?;
+        let plans = Plans::new(
+            self.listeners,
+            self.targets,
+            self.schedules,
+            &events,
+            &config.events,
+            &config.event_rules,
+        )
+        .map_err(|problems| ConfigError { problems })?;
         let bell = Arc::new(Bell::default());
         let bus = Arc::new(Bus::with(plans, bell.clone()));
         self.store.extend_shared(bus.clone());
-        let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, self.schedules, config, epoch);
+        let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, config, epoch);
         let names = self.endpoints.iter().flat_map(|it| it.access.names()).collect();
         let permissions = self.catalogue.0.get_or_init(|| Arc::new(names)).clone();
         Ok(Kernel {

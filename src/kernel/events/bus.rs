@@ -25,8 +25,8 @@ impl Bus {
     /// With nothing configured: for tests of one module.
     pub fn new(listeners: Vec<Listener>, bell: Arc<Bell>) -> Bus {
         let config = Config::default();
-        let (targets, events, rules) = Default::default();
-        let plans = Plans::new(listeners, targets, &events, &config.events, &rules);
+        let (targets, schedules, events, rules) = Default::default();
+        let plans = Plans::new(listeners, targets, schedules, &events, &config.events, &rules);
         Bus::with(plans.unwrap_or_else(|problems| panic!("{problems:?}")), bell)
     }
 

@@ -52,6 +52,22 @@ impl Frequency {
         }
     }
 
+    /// The last instant that is not after `now`; `None` when there is none.
+    pub fn last(&self, now: Time) -> Option<Time> {
+        match &self.rule {
+            Rule::Immediate => Some(now),
+            Rule::Every(step) => {
+                let step = i64::try_from(step.as_micros()).ok()?;
+                Some(Time::from_micros(now.micros().div_euclid(step) * step))
+            }
+            Rule::Cron(cron, zone) => {
+                let now = Timestamp::from_microsecond(now.micros()).ok()?.to_zoned(zone.clone());
+                let last = cron.find_previous_occurrence(&now, true).ok()?;
+                Some(Time::from_micros(last.timestamp().as_microsecond()))
+            }
+        }
+    }
+
     pub fn is_immediate(&self) -> bool {
         matches!(self.rule, Rule::Immediate)
     }
@@ -192,6 +208,23 @@ mod tests {
             ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"],
             "an hourly task runs each hour that passes"
         );
+    }
+
+    #[test]
+    fn the_last_instant_is_the_one_whose_next_is_still_to_come() {
+        for text in
+            ["hourly", "every 7m", "30 2 * * * Europe/Berlin", "0 * * * * Europe/Berlin", "* * * * * *"]
+        {
+            let frequency: Frequency = text.parse().unwrap();
+            let mut now = at("2026-03-28T22:10:00Z");
+            for _ in 0..200 {
+                let last = frequency.last(now).unwrap();
+                assert!(last <= now, "{text} at {now}");
+                let next = frequency.next(last).unwrap();
+                assert!(next > now, "{text} at {now}: {last}, then {next}");
+                now = now.after(Duration::from_secs(17 * 60));
+            }
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::{
     verdict::{self, Key},
 };
 use crate::kernel::{
+    clock::Time,
     error::{Error, Result, fault},
     store::WriteTx,
 };
@@ -87,24 +88,32 @@ enum Heard {
 }
 
 fn run(tx: &mut WriteTx, bus: &Arc<Bus>, key: &Key, row: &Delivery) -> Heard {
-    let Some(plan) =
-        bus.plans.listener(&row.event_name, &row.listener).filter(|it| !it.listener.is_external())
-    else {
+    let allowed = bus.plans.timeout(row);
+    if let Some(planned) = bus.plans.schedules.get(row.listener.as_str()) {
+        let run = planned.run.as_ref().zip(Time::parse(&row.target));
+        let Some((run, slot)) = run else { return Heard::Gone(format!("{} has no such slot", row.listener)) };
+        return heard(tx, allowed, |tx| run(tx, slot));
+    }
+    let plan = bus.plans.listener(&row.event_name, &row.listener);
+    let Some(plan) = plan.filter(|it| !it.listener.is_external()) else {
         return Heard::Gone(format!("listener {} no longer exists", row.listener));
     };
-    let envelope = row.event.map(|event| tx.get(&EVENTS, &(key.0, event)));
-    let envelope = match envelope {
-        Some(Ok(Some(envelope))) => envelope,
-        Some(Err(error)) => return Heard::Unreadable(error),
-        None | Some(Ok(None)) => return Heard::Gone("its event no longer exists".to_owned()),
-    };
+    let envelope = row.event.map_or(Ok(None), |event| tx.get(&EVENTS, &(key.0, event)));
+    match envelope {
+        Ok(Some(envelope)) => heard(tx, allowed, |tx| hear(tx, &plan.listener, &envelope)),
+        Ok(None) => Heard::Gone("its event no longer exists".to_owned()),
+        Err(error) => Heard::Unreadable(error),
+    }
+}
+
+fn heard(tx: &mut WriteTx, allowed: Duration, run: impl FnOnce(&mut WriteTx) -> Result<()>) -> Heard {
     let began = Instant::now();
     let (mut late, mut panicked) = (false, false);
     let heard = tx.attempt(|tx| {
         // A panicking listener is a failed try, not the end of the batch.
-        let heard = catch_unwind(AssertUnwindSafe(|| hear(tx, &plan.listener, &envelope)));
+        let heard = catch_unwind(AssertUnwindSafe(|| run(tx)));
         panicked = heard.is_err();
-        late = began.elapsed() > plan.timeout;
+        late = began.elapsed() > allowed;
         match heard {
             Ok(Ok(())) if late => Err(fault!("too late")),
             heard => heard.unwrap_or_else(|_| Err(fault!("it panicked"))),
@@ -113,7 +122,7 @@ fn run(tx: &mut WriteTx, bus: &Arc<Bus>, key: &Key, row: &Delivery) -> Heard {
     match heard {
         Ok(()) => Heard::Ok,
         Err(_) if panicked => Heard::Panicked,
-        Err(_) if late => Heard::Late(plan.timeout),
+        Err(_) if late => Heard::Late(allowed),
         Err(error) => Heard::Failed(error),
     }
 }

@@ -23,7 +23,7 @@
 //! | carry a secret, wiped when sent | `.secret(bytes)` instead of `.extra(bytes)` | [`enqueue`] |
 //! | note what was not sent, and why | `tx.suppress(new, Suppression::Preference)?` | [`enqueue`] |
 //! | hold back what a target cannot take | `Ready::Block(why)` in `prepare`, `tx.unblock(kind, target, limit)?` later | [`courier`] |
-//! | do something regularly | `boot.schedule(Schedule { .. })` | [`schedule`] |
+//! | do something regularly | `boot.schedule(Schedule { .. }, \|tx, slot\| …)`, or `schedule_outside` with a courier | [`schedule`] |
 //! | do something when a row of its own is due | `boot.job(Job { .. })` | [`worker`] |
 //!
 //! A [`courier::Courier`] has three parts: `prepare` (in the claim transaction: reads URL, secrets, says `Go`,
@@ -38,7 +38,10 @@
 //! - Its attempts are numbered 1, 2, 3 …
 //! - A claim belongs to one incarnation of the server; what an older one claimed is ready again at start.
 
+pub mod bulk;
 pub mod bus;
+mod check;
+pub mod control;
 pub mod courier;
 pub mod dedupe;
 pub mod delivery;
@@ -50,10 +53,13 @@ mod inside;
 pub mod outbox;
 mod outside;
 pub mod plan;
+mod prune;
 pub mod queues;
 pub mod retry;
 pub mod schedule;
 mod sender;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod verdict;
 pub mod worker;
@@ -64,6 +70,13 @@ use super::boot::Boot;
 pub fn register(boot: &mut Boot) {
     boot.alias("evt", "event");
     boot.alias("dlv", "delivery");
+    boot.alias("blk", "bulk retry");
+    boot.refusals(control::JobRefusal::CATALOGUE.iter().copied());
+    boot.check("events.deliveries", check::deliveries);
+    let config = boot.config();
+    boot.job(bulk::job());
+    boot.job(prune::deliveries(&config.events));
+    boot.job(prune::events(&config.events));
     boot.tables(vec![
         outbox::EVENTS.info(),
         delivery::DELIVERIES.info(),
@@ -71,5 +84,8 @@ pub fn register(boot: &mut Boot) {
         delivery::EXTRAS.info(),
         dedupe::KEYS.info(),
         queues::PAUSES.info(),
+        schedule::TASKS.info(),
+        schedule::SLOTS.info(),
+        bulk::BULK_RETRIES.info(),
     ]);
 }

@@ -15,6 +15,7 @@ use super::{
     event::{Listener, Mode},
     frequency::Frequency,
     retry::RetryPolicy,
+    schedule::Schedules,
 };
 use crate::config::{EventMode, EventRule, Events, Rule};
 
@@ -40,10 +41,11 @@ pub struct Plan {
     pub timeout: Duration,
 }
 
-/// The plans of all listeners, and the targets there are.
+/// The plans of all listeners, and the targets and schedules there are.
 pub struct Plans {
     by_event: HashMap<&'static str, Vec<Arc<Plan>>>,
     pub targets: BTreeMap<&'static str, Target>,
+    pub schedules: Schedules,
     retry: RetryPolicy,
     timeout: Duration,
     queues: BTreeSet<String>,
@@ -56,6 +58,7 @@ impl Plans {
     pub fn new(
         listeners: Vec<Listener>,
         targets: BTreeMap<&'static str, Target>,
+        schedules: Schedules,
         events: &BTreeSet<&'static str>,
         config: &Events,
         rules: &BTreeMap<String, EventRule>,
@@ -91,7 +94,7 @@ impl Plans {
             by_event.entry(plan.listener.event).or_default().push(Arc::new(plan));
         }
         if problems.is_empty() {
-            Ok(Plans { by_event, targets, retry, timeout, queues })
+            Ok(Plans { by_event, targets, schedules, retry, timeout, queues })
         } else {
             Err(problems)
         }

@@ -19,7 +19,7 @@ use super::{
     inside,
     outside::{self, Claim, Cut, recover},
     queues::Paused,
-    schedule::{self, Planned},
+    schedule,
     sender::{Desk, SLOTS, Senders},
     turns::{Ask, Turns},
     verdict,
@@ -51,7 +51,6 @@ pub struct Job {
 pub struct Worker {
     desk: Desk,
     jobs: Vec<Job>,
-    schedules: Arc<Vec<Planned>>,
     /// Off: deliveries are stored and wait, schedules do not run.
     delivers: bool,
     /// How long a stop waits for attempts that run.
@@ -65,18 +64,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(
-        store: Store,
-        bus: Arc<Bus>,
-        jobs: Vec<Job>,
-        schedules: Vec<Planned>,
-        config: &Config,
-        epoch: u64,
-    ) -> Worker {
+    pub fn new(store: Store, bus: Arc<Bus>, jobs: Vec<Job>, config: &Config, epoch: u64) -> Worker {
         Worker {
             desk: Desk { store, bus, failpoints: Arc::default(), epoch },
             jobs,
-            schedules: Arc::new(schedules),
             delivers: config.events.enabled,
             grace: Duration::from_secs(config.server.shutdown_grace_s),
             stopping: AtomicBool::new(false),
@@ -157,9 +148,9 @@ impl Worker {
         if !self.delivers {
             return Ok(busy);
         }
-        if store.read(|tx| schedule::is_due(tx, &self.schedules))? {
-            let schedules = self.schedules.clone();
-            store.write_blocking(move |tx| schedule::run_due(tx, &schedules))?;
+        let schedules = &self.desk.bus.plans.schedules;
+        if store.read(|tx| schedule::next_due(tx, schedules))?.is_some_and(|it| it <= now) {
+            store.write_blocking(schedule::run_due)?;
             busy = true;
         }
         if store.read(|tx| Ok(next_due(tx)?.is_some_and(|it| it <= now)))? {
@@ -237,7 +228,10 @@ impl Worker {
         let due = self.desk.store.read(|tx| {
             let mut due = if self.delivers { next_due(tx)? } else { None };
             if self.delivers {
-                due = [due, schedule::next_due(tx, &self.schedules)?].into_iter().flatten().min();
+                due = [due, schedule::next_due(tx, &self.desk.bus.plans.schedules)?]
+                    .into_iter()
+                    .flatten()
+                    .min();
             }
             for job in &self.jobs {
                 due = [due, (job.due)(tx)?].into_iter().flatten().min();

@@ -7,8 +7,12 @@ mod webhook;
 
 use crate::kernel::boot::{Boot, BootError, Module};
 
-pub const MODULE: Module =
-    Module { name: "notification", about: "Tells people and machines what happened", register, migrations: &[] };
+pub const MODULE: Module = Module {
+    name: "notification",
+    about: "Tells people and machines what happened",
+    register,
+    migrations: &[],
+};
 
 fn register(boot: &mut Boot) -> Result<(), BootError> {
     webhook::register(boot)

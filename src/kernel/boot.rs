@@ -53,6 +53,9 @@ pub enum BootError {
     Twice { module: &'static str, contract: &'static str },
     #[error("two modules use the name `{name}` for a {what}, the second is `{module}`")]
     NameTaken { module: &'static str, what: &'static str, name: String },
+    /// A setting that only the module could check, or a file it needs.
+    #[error("module `{module}`: {problem}")]
+    Setting { module: &'static str, problem: String },
     #[error("schedule `{name}`: found \"{frequency}\", wanted {}", frequency::WANTED)]
     Frequency { name: &'static str, frequency: String },
 }

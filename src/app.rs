@@ -81,6 +81,8 @@ const INCARNATION: Table<(), Incarnation> = Table::new("kernel.incarnation");
 struct Incarnation {
     epoch: u64,
     started_at: Time,
+    /// It ended because it was told to.
+    stopped: bool,
 }
 row!(Incarnation);
 
@@ -117,12 +119,12 @@ impl App {
         is_ephemeral: bool,
     ) -> Result<App, StartError> {
         migrate(&store)?;
-        let epoch = store.write_blocking(begin_incarnation)?;
+        let (epoch, was_cut_off) = store.write_blocking(begin_incarnation)?;
         if let Some(last) = store.read(highest_event)? {
             store.ids_after(last);
         }
         let kernel = Arc::new(register(store, secrets, config, is_ephemeral)?.finish(epoch)?);
-        kernel.worker.recover()?;
+        kernel.worker.recover(was_cut_off)?;
         let worker = kernel.worker.clone();
         let worker = std::thread::Builder::new().name("worker".into()).spawn(move || worker.run());
         let worker = worker.map_err(|error| StartError::Key(error.into()))?;
@@ -178,6 +180,8 @@ impl App {
         self.kernel.worker.stop();
         if let Some(worker) = self.worker.take() {
             let _ = worker.join();
+            // A store that takes no writes any more was not stopped as it should be: the next start is careful.
+            let _ = self.kernel.store.write_blocking(end_incarnation);
         }
         if let Err(error) = self.kernel.store.close() {
             tracing::error!(error = %error, "The database did not close cleanly: {error}");
@@ -239,11 +243,19 @@ fn migrate(store: &Store) -> Result<(), StartError> {
     Ok(())
 }
 
-fn begin_incarnation(tx: &mut WriteTx) -> crate::kernel::error::Result<u64> {
-    let epoch = tx.get(&INCARNATION, &())?.map_or(1, |it| it.epoch + 1);
-    let row = Incarnation { epoch, started_at: tx.now() };
-    tx.put(&INCARNATION, &(), &row)?;
-    Ok(epoch)
+/// The number of this incarnation, and whether the one before ended without being told to.
+fn begin_incarnation(tx: &mut WriteTx) -> crate::kernel::error::Result<(u64, bool)> {
+    let before = tx.get(&INCARNATION, &())?;
+    let epoch = before.as_ref().map_or(1, |it| it.epoch + 1);
+    tx.put(&INCARNATION, &(), &Incarnation { epoch, started_at: tx.now(), stopped: false })?;
+    Ok((epoch, before.is_some_and(|it| !it.stopped)))
+}
+
+fn end_incarnation(tx: &mut WriteTx) -> crate::kernel::error::Result<()> {
+    match tx.get(&INCARNATION, &())? {
+        Some(row) => tx.put(&INCARNATION, &(), &Incarnation { stopped: true, ..row }),
+        None => Ok(()),
+    }
 }
 
 fn register(store: Store, secrets: Secrets, config: Config, is_ephemeral: bool) -> Result<Boot, StartError> {

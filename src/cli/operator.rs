@@ -159,10 +159,10 @@ pub async fn create(backend: &Backend, email: &str, password: &str) -> Result<Va
     backend.post("/operator/operators", json!({ "email": email, "password": password })).send().await
 }
 
-/// 130 random bits, in letters nobody confuses.
+/// 125 random bits, in letters nobody confuses.
 pub fn random_password() -> String {
-    let text = data_encoding::BASE32_NOPAD.encode(&Random::Os.bytes::<17>()).to_ascii_lowercase();
-    text.as_bytes()[..26].chunks(5).map(String::from_utf8_lossy).collect::<Vec<_>>().join("-")
+    let text = data_encoding::BASE32_NOPAD.encode(&Random::Os.bytes::<16>()).to_ascii_lowercase();
+    text.as_bytes()[..25].chunks(5).map(String::from_utf8_lossy).collect::<Vec<_>>().join("-")
 }
 
 fn with_password(mut operator: Value, made: Option<String>) -> Answer {

@@ -44,11 +44,12 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     until_stopped(app, listeners, std::future::pending()).await
 }
 
-/// Where a server is reached, bound before anybody is told that it is ready.
+/// Where a server is reached, by requests and by signals: set up before anybody is told that it is ready.
 pub struct Listeners {
     http: Listener,
     /// Of the command line.
     local: Option<Listener>,
+    signals: Signals,
     /// With the port that was really bound.
     pub address: String,
 }
@@ -58,7 +59,8 @@ impl Listeners {
         let listen = &app.kernel().config.server.listen;
         let http = Listener::bind(listen).await;
         let http = http.map_err(|error| StartError::Listen(listen.to_string(), error))?;
-        Ok(Listeners { address: http.address().map_err(Failure::fault)?, http, local: app.bind_local()? })
+        let address = http.address().map_err(Failure::fault)?;
+        Ok(Listeners { http, local: app.bind_local()?, signals: Signals::new()?, address })
     }
 }
 
@@ -82,11 +84,11 @@ pub async fn until_stopped(
     listeners: Listeners,
     enough: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    let mut signals = Signals::new()?;
+    let Listeners { http, local, mut signals, .. } = listeners;
     let (stop, stopped) = watch::channel(false);
     let store = app.kernel().store.clone();
     let failure = {
-        let mut serving = std::pin::pin!(app.serve(listeners.http, listeners.local, stopped));
+        let mut serving = std::pin::pin!(app.serve(http, local, stopped));
         let failure = tokio::select! {
             () = &mut serving => return Ok(()),
             name = signals.next() => {

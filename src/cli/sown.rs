@@ -11,18 +11,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use redb::{StorageBackend, backends::FileBackend};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{
-    exit::{CANNOT_CREATE, Failure},
+    exit::{CANNOT_CREATE, Failure, REFUSED},
     local::Backend,
     operator::{create, random_password},
 };
 use crate::{
-    app::App,
-    config::{Commit, Config},
-    kernel::clock::Clock,
+    app::{App, StartError},
+    config::Config,
+    kernel::{
+        clock::Clock,
+        secret::Secrets,
+        store::{CommitMode, Random, Store, StoreOptions},
+    },
     testing::Credentials,
 };
 
@@ -74,53 +78,72 @@ pub async fn sow_once(
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(cannot_create(&young, &error)),
             _ => {}
         }
-        let mut app = App::open(for_sowing(config, young.clone()), true, clock)?;
+        let mut app = open_young(config, &young, clock)?;
         let sown = sow(&app).await?;
         app.close();
         keep(&note, &sown).map_err(|error| cannot_create(&note, &error))?;
         fs::rename(&young, path).map_err(|error| cannot_create(path, &error))?;
     }
-    let app = App::open(config.clone(), false, Clock::System)?;
-    let sown = match fs::read(&note).ok().and_then(|it| serde_json::from_slice(&it).ok()) {
-        Some(sown) => sown,
-        None => {
-            let sown = renew(&Backend::of(app.kernel())).await?;
-            keep(&note, &sown).map_err(|error| cannot_create(&note, &error))?;
-            sown
+    let Ok(text) = fs::read(&note) else {
+        let (path, note) = (path.display(), note.display());
+        let message = format!(
+            "{path}: was not made by this command, or {note} is gone. Delete both to begin anew, or start \
+             `coffer serve` on the file"
+        );
+        return Err(Failure::new(REFUSED, "not_sown", message));
+    };
+    let sown = serde_json::from_slice(&text);
+    let sown =
+        sown.map_err(|error| Failure::new(REFUSED, "not_sown", format!("{}: {error}", note.display())))?;
+    Ok((App::open(config.clone(), false, Clock::System)?, sown))
+}
+
+/// The same installation in a file nobody relies on yet: without limits on who asks how often, and quick.
+fn open_young(config: &Config, young: &Path, clock: Clock) -> Result<App, Failure> {
+    let mut config = config.clone();
+    config.limits.unauthenticated_per_s = 0;
+    config.limits.sign_in_per_minute = 0;
+    config.limits.per_key_per_s = 0;
+    config.limits.per_client_per_s = 0;
+    let make = || {
+        if let Some(folder) = young.parent() {
+            fs::create_dir_all(folder)?;
         }
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(young)?;
+        FileBackend::new(file).map_err(std::io::Error::other)
     };
-    Ok((app, sown))
+    let backend = make().map_err(|error| cannot_create(young, &error))?;
+    let options = StoreOptions { clock, commit: CommitMode::Fast, ..StoreOptions::default() };
+    let store = Store::with_backend(Unsynced(backend), options)?;
+    let key_file = config.key_file();
+    let secrets = Secrets::open(&key_file, !key_file.exists(), &mut Random::Os).map_err(StartError::Key)?;
+    Ok(App::start(store, secrets, config, false)?)
 }
 
-/// The same installation in a file nobody relies on yet: quick, and without limits on who asks how often.
-fn for_sowing(config: &Config, young: PathBuf) -> Config {
-    let mut sowing = config.clone();
-    sowing.storage.key_file = Some(config.key_file());
-    sowing.storage.path = young;
-    sowing.storage.commit = Commit::Fast;
-    sowing.limits.unauthenticated_per_s = 0;
-    sowing.limits.sign_in_per_minute = 0;
-    sowing.limits.per_key_per_s = 0;
-    sowing.limits.per_client_per_s = 0;
-    sowing
-}
+/// A file that reaches the disk when it is closed, not at every commit: cut short it is thrown away anyway.
+#[derive(Debug)]
+struct Unsynced(FileBackend);
 
-/// New credentials for a file whose own are lost.
-async fn renew(backend: &Backend) -> Result<Sown, Failure> {
-    let clients = backend.list("/clients", None, usize::MAX).await?;
-    let oldest = clients["data"].as_array().and_then(|it| it.last()).and_then(|it| it["id"].as_str());
-    let client_id =
-        oldest.ok_or_else(|| Failure::fault("the file has no client; delete it to begin anew"))?.to_owned();
-    let make = async |kind: &str, scopes: &[&str]| -> Result<String, Failure> {
-        let body = json!({ "name": format!("renewed {kind}"), "kind": kind, "scopes": scopes });
-        let key = backend.post("/api-keys", body).client(Some(&client_id)).send().await?;
-        Ok(key[format!("{kind}_key")].as_str().unwrap_or_default().to_owned())
-    };
-    let secret_key = make("secret", &["*:read", "*:write", "*:approve"]).await?;
-    let publishable_key = make("publishable", &[]).await?;
-    let token = backend.post("/operator/tokens", json!({ "name": "renewed" })).send().await?;
-    let operator_token = token["token"].as_str().unwrap_or_default().to_owned();
-    Ok(Sown { operator_token, secret_key, publishable_key, sign_ins: vec![], client_id })
+impl StorageBackend for Unsynced {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.0.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.0.write(offset, data)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn close(&self) -> std::io::Result<()> {
+        self.0.sync_data()?;
+        self.0.close()
+    }
 }
 
 fn keep(note: &Path, sown: &Sown) -> std::io::Result<()> {

@@ -87,7 +87,7 @@ sections! {
         listen: Listen = Listen::Tcp(std::net::SocketAddr::from(([127, 0, 0, 1], 8080))),
             parsed("an IP address and port such as \"127.0.0.1:8080\", or \"unix:/path\" (at most 107 bytes)");
         /// The Unix socket through which commands such as `coffer client create` talk to the running server.
-        /// A path of at most 107 bytes. Unless set: coffer.sock, in the directory of storage.path.
+        /// A path of at most 107 bytes. Unless set: storage.path ending in .sock.
         socket: Option<PathBuf> = None, some(socket_path);
         /// The address people type: scheme, host and port if unusual, without a path. Links, such as the set-up
         /// link, start with it. Unless set: made from server.listen.

@@ -11,7 +11,7 @@ use serde::de::IntoDeserializer;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value};
 
-use super::rules::RuleKey;
+use super::rules::{self, RuleKey};
 use super::{CONFIG_KEYS, Config, KeyInfo, LoadOptions, Origin};
 
 /// One value that somebody set.
@@ -191,7 +191,12 @@ fn is_section(name: &str) -> bool {
 
 /// Never shows the value: under a misspelt name it may be a secret.
 fn unknown(origin: &Origin, name: &str, key: &str, name_of: fn(&KeyInfo) -> String) -> String {
-    let hint = nearest(key).map(|info| format!("; did you mean {}?", name_of(info))).unwrap_or_default();
+    let meant = match rules::nearest(key) {
+        Some(path) => Some(path),
+        None if rules::is_below_event(key) => None,
+        None => nearest(key).map(name_of),
+    };
+    let hint = meant.map(|it| format!("; did you mean {it}?")).unwrap_or_default();
     match origin {
         Origin::Env(_) => format!("{origin}: there is no such setting{hint}"),
         _ => format!("{origin}: {name}: there is no such key{hint}"),
@@ -207,7 +212,7 @@ fn nearest(key: &str) -> Option<&'static KeyInfo> {
 }
 
 /// How many letters must be added, dropped or replaced to turn one word into the other (Levenshtein), row by row.
-fn edits(from: &str, to: &str) -> usize {
+pub(super) fn edits(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (i, a) in from.chars().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);

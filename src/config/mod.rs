@@ -168,9 +168,9 @@ impl Config {
         }
     }
 
-    /// `server.socket`, or the default beside the database.
+    /// `server.socket`, or the default beside the database: one for each, because several may share a directory.
     pub fn socket_path(&self) -> PathBuf {
-        self.server.socket.clone().unwrap_or_else(|| self.data_dir().join("coffer.sock"))
+        self.server.socket.clone().unwrap_or_else(|| self.storage.path.with_extension("sock"))
     }
 
     /// `storage.key_file`, or the default beside the database.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use toml::Value;
 
+use super::layers::edits;
 use super::read::{delays, number, parsed, text};
 use super::values::EventMode;
 use crate::kernel::events::{
@@ -92,6 +93,18 @@ impl RuleKey {
         }
         Ok(())
     }
+}
+
+/// Whether a path leads below one event, whatever it says there.
+pub(super) fn is_below_event(path: &str) -> bool {
+    path.starts_with("events.") && path.split('.').count() > 2
+}
+
+/// The path that was probably meant, of one whose last word is misspelt.
+pub(super) fn nearest(path: &str) -> Option<String> {
+    let (before, field) = path.rsplit_once('.').filter(|_| is_below_event(path))?;
+    let meant = FIELDS.into_iter().min_by_key(|it| edits(field, it)).filter(|it| edits(field, it) <= 2)?;
+    RuleKey::parse(&format!("{before}.{meant}")).map(|it| it.path)
 }
 
 fn queue(value: &Value) -> Result<String, String> {

@@ -165,7 +165,7 @@ fn a_file_that_was_named_must_exist() {
 fn all_mistakes_are_reported_at_once() {
     let scratch = Scratch::new(
         "port = 80\n[server]\nlisen = \"127.0.0.1:80\"\nrequest_timeout_s = \"30\"\n[srever]\n\
-         [events]\ntries = 0\nbackoff = []\n[events.user_registered]\ntries = 4\n",
+         [events]\ntries = 0\nbackoff = []\n[events.user_registered]\ntires = 4\nmode = \"later\"\n[events.a.listeners.b]\ntries = 0\n[events.x.listeners]\n",
     );
     let mut options = scratch.options();
     options.env.insert("COFFER_LOG__LEVLE".into(), "info".into());
@@ -182,7 +182,8 @@ fn all_mistakes_are_reported_at_once() {
             "config.toml:1: port: there is no such key",
             "config.toml:3: server.lisen: there is no such key; did you mean server.listen?",
             "config.toml:5: srever: there is no such key",
-            "config.toml:10: events.user_registered.tries: there is no such key; did you mean events.tries?",
+            "config.toml:10: events.user_registered.tires: there is no such key; did you mean events.user_registered.tries?",
+            "config.toml:14: events.x.listeners: there is no such key",
             "environment COFFER_LOG__LEVLE: there is no such setting; did you mean COFFER_LOG__LEVEL?",
             "environment COFFER_auth__lock_minutes: there is no such setting; \
          did you mean COFFER_AUTH__LOCK_MINUTES?",
@@ -190,6 +191,8 @@ fn all_mistakes_are_reported_at_once() {
             "config.toml:4: server.request_timeout_s: found \"30\", wanted a whole number from 1 to 600",
             "config.toml:7: events.tries: found 0, wanted a whole number from 1 to 50",
             "config.toml:8: events.backoff: found [], wanted at least one delay",
+            "config.toml:11: events.user_registered.mode: found \"later\", wanted \"sync\", \"queue\" or \"scheduled\"",
+            "config.toml:13: events.a.listeners.b.tries: found 0, wanted a whole number from 1 to 50",
             "environment COFFER_AUTH__LOCK_MINUTES: auth.lock_minutes: found \"soon\", \
          wanted a whole number from 1 to 1440",
             "command line: storage.commit: found \"slow\", wanted \"safe\" or \"fast\"",
@@ -261,9 +264,9 @@ fn what_belongs_to_the_database_stands_beside_it() {
     };
     assert_eq!(
         paths("/var/lib/coffer/x.redb"),
-        ("/var/lib/coffer".into(), "/var/lib/coffer/coffer.sock".into(), "/var/lib/coffer/x.redb.key".into())
+        ("/var/lib/coffer".into(), "/var/lib/coffer/x.sock".into(), "/var/lib/coffer/x.redb.key".into())
     );
-    assert_eq!(paths("x.redb"), (".".into(), "./coffer.sock".into(), "x.redb.key".into()));
+    assert_eq!(paths("x.redb"), (".".into(), "x.sock".into(), "x.redb.key".into()));
 }
 
 #[test]
@@ -337,4 +340,49 @@ fn a_key_gives_the_name_of_its_variable() {
     let info = &CONFIG_KEYS[0];
     assert_eq!((info.key, info.env_name().as_str()), ("server.listen", "COFFER_SERVER__LISTEN"));
     assert!(info.about().starts_with("Where the API and the console are served"));
+}
+
+#[test]
+fn what_is_said_about_an_event_is_kept_with_its_origin() {
+    let scratch = Scratch::new(
+        "[events.user_registered]\nmode = \"scheduled\"\nfrequency = \"30 2 * * * Europe/Berlin\"\n\
+         priority = \"high\"\nqueue = \"mail\"\n\
+         [events.user_registered.listeners.notification_tell]\ntries = 5\nbackoff = [1, 2]\ntimeout_s = 9\n",
+    );
+    let mut options = scratch.options();
+    options.env.insert("COFFER_EVENTS__USER_REGISTERED__PRIORITY".into(), "low".into());
+    options.overrides.push(("events.user_registered.listeners.notification_tell.tries".into(), "7".into()));
+    let loaded = Config::load(&options).unwrap();
+    let rule = &loaded.config.event_rules["user_registered"];
+    assert_eq!((rule.rule.mode, rule.rule.queue.as_deref()), (Some(EventMode::Scheduled), Some("mail")));
+    let listener = &rule.listeners["notification_tell"];
+    assert_eq!((listener.tries, listener.timeout_s), (Some(7), Some(9)));
+    let file = |line| Origin::File(scratch.path("config.toml"), line);
+    let prefix = "events.user_registered";
+    for (key, value, origin) in [
+        ("frequency", "\"30 2 * * * Europe/Berlin\"", file(3)),
+        ("priority", "\"low\"", Origin::Env("COFFER_EVENTS__USER_REGISTERED__PRIORITY".into())),
+        ("listeners.notification_tell.tries", "7", Origin::Flag),
+        ("listeners.notification_tell.backoff", "[1,2]", file(8)),
+    ] {
+        assert_eq!(shown(&loaded, &format!("{prefix}.{key}")), (value.to_owned(), origin), "{key}");
+    }
+}
+
+#[test]
+fn a_wrong_setting_of_an_event_is_refused_with_what_was_wanted() {
+    for (key, value, wanted) in [
+        ("events.a_b.mode", "later", "\"sync\", \"queue\" or \"scheduled\""),
+        ("events.a_b.priority", "urgent", "\"critical\", \"high\""),
+        ("events.a_b.frequency", "61 * * * *", "immediate, hourly, daily"),
+        ("events.a_b.frequency", "0 2 * * * Mars/Olympus", "immediate, hourly, daily"),
+        ("events.a_b.queue", "two words", "the name of a queue"),
+        ("events.a_b.listeners.c.tries", "0", "a whole number from 1 to 50"),
+        ("events.a_b.listeners.c.backoff", "[]", "at least one delay"),
+        ("events.a_b.listeners.c.timeout_s", "0", "a whole number from 1 to 3600"),
+    ] {
+        let refusal = Config::load(&with_flag(key, value)).expect_err(key).to_string();
+        assert!(refusal.starts_with(&format!("command line: {key}: found ")), "{refusal}");
+        assert!(refusal.contains(&format!(", wanted {wanted}")), "{refusal}");
+    }
 }

@@ -18,7 +18,7 @@ use super::{
         limits::Limits,
         principal::Authenticator,
     },
-    clock::{Clock, Time},
+    clock::Time,
     error::{Error, RefusalInfo, Result},
     events::{
         bus::{Bell, Bus},
@@ -26,6 +26,7 @@ use super::{
         event::{Envelope, Event, EventInfo, Listener, Mode, Run},
         frequency::{self, Frequency},
         plan::Plans,
+        routes::LateBus,
         schedule::{Planned, Schedule, Schedules, Task},
         worker::{Job, Worker},
     },
@@ -175,6 +176,7 @@ pub struct Boot {
     checks: Vec<(&'static str, Arc<Check>)>,
     authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     event_shapes: BTreeMap<&'static str, Shape>,
+    bus: LateBus,
     listeners: Vec<Listener>,
     targets: BTreeMap<&'static str, Target>,
     schedules: Schedules,
@@ -204,6 +206,7 @@ impl Boot {
             checks: vec![],
             authenticators: vec![],
             event_shapes: BTreeMap::new(),
+            bus: LateBus::default(),
             listeners: vec![],
             targets: BTreeMap::new(),
             schedules: Schedules::new(),
@@ -251,8 +254,9 @@ impl Boot {
         self.is_ephemeral
     }
 
-    pub fn clock(&self) -> Clock {
-        self.store.clock().clone()
+    /// Who listens to what: there when the last module has registered.
+    pub fn bus(&self) -> LateBus {
+        self.bus.clone()
     }
 
     // What a module may offer.
@@ -436,10 +440,13 @@ impl Boot {
         )
         .map_err(|problems| ConfigError { problems })?;
         let bell = Arc::new(Bell::default());
-        let bus = Arc::new(Bus::with(plans, bell.clone()));
+        let bus = Arc::new(Bus::with(plans, bell));
+        self.bus.set(bus.clone());
         self.store.extend_shared(bus.clone());
         let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, config, epoch);
-        let names = self.endpoints.iter().flat_map(|it| it.access.names()).collect();
+        let further = |it: &Endpoint| it.further.iter().map(|it| (*it).to_owned());
+        let names = self.endpoints.iter().flat_map(|it| it.access.names().into_iter().chain(further(it)));
+        let names = names.collect();
         let permissions = self.catalogue.0.get_or_init(|| Arc::new(names)).clone();
         Ok(Kernel {
             limits: Limits::new(&self.config.limits),

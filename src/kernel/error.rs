@@ -135,6 +135,7 @@ macro_rules! refusals {
     ) => {
         $(#[doc = $enum_about])*
         #[derive(Debug, Clone, PartialEq)]
+        #[allow(clippy::enum_variant_names, reason = "a variant is named after its code")]
         $vis enum $name {
             $( $(#[doc = $about])+ $variant $({ $($field: $type),* })? ),*
         }

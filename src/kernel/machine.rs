@@ -70,6 +70,7 @@ impl<S: Named, E: Named> Machine<S, E> {
     }
 
     /// What is wrong with the table itself; empty when it is sound. Every module tests its own.
+    #[cfg(test)]
     pub fn flaws(&self) -> Vec<String> {
         let mut flaws = vec![];
         for (place, (from, event, to)) in self.moves.iter().enumerate() {
@@ -155,6 +156,7 @@ impl<S: Named> History<S> {
         &self.0[self.0.len() - 1]
     }
 
+    #[cfg(test)]
     pub fn changes(&self) -> &[Change<S>] {
         &self.0
     }

@@ -174,12 +174,6 @@ impl Amount {
         Amount::new(product / divisor + i128::from(product % divisor != 0), self.currency)
     }
 
-    /// `percent` of the amount, rounded down: what a customer receives.
-    pub fn percent_down(self, percent: Percent) -> Result<Amount> {
-        let (product, divisor) = self.percent_parts(percent)?;
-        Amount::new(product / divisor, self.currency)
-    }
-
     fn percent_parts(self, percent: Percent) -> Result<(i128, i128)> {
         let product =
             self.minor.checked_mul(percent.mantissa).ok_or_else(|| too_large("amount", self.currency))?;
@@ -317,10 +311,6 @@ pub struct Percent {
 
 impl Percent {
     pub const ZERO: Percent = Percent { mantissa: 0, scale: 0 };
-
-    pub fn is_zero(&self) -> bool {
-        self.mantissa == 0
-    }
 }
 
 impl FromStr for Percent {
@@ -411,12 +401,11 @@ mod tests {
     }
 
     #[test]
-    fn a_fee_rounds_up_and_a_payout_rounds_down() {
+    fn a_fee_rounds_up() {
         let usd = currency("USD", 2);
         let amount = Amount::new(1001, usd).unwrap();
         let percent: Percent = "1.5".parse().unwrap();
         assert_eq!(amount.percent_up(percent).unwrap().minor(), 16); // 15.015
-        assert_eq!(amount.percent_down(percent).unwrap().minor(), 15);
         assert_eq!("100.1".parse::<Percent>(), Err(()));
         assert_eq!("0.0000001".parse::<Percent>(), Err(()));
     }
@@ -434,8 +423,10 @@ mod tests {
         fn rounding_never_moves_more_than_one_unit(minor in 0..=MAX_MINOR, mantissa in 0u32..=100_000_000) {
             let percent: Percent = rust_decimal::Decimal::new(i64::from(mantissa), 6).to_string().parse().unwrap();
             let amount = Amount::new(minor, currency("ETH", 18)).unwrap();
-            let (up, down) = (amount.percent_up(percent).unwrap(), amount.percent_down(percent).unwrap());
-            prop_assert!(up.minor() - down.minor() <= 1 && up.minor() <= minor);
+            let up = amount.percent_up(percent).unwrap().minor();
+            // up is the smallest whole number that is not below the exact value.
+            let exact_times = minor * i128::from(mantissa);
+            prop_assert!(up * 100_000_000 >= exact_times && (up - 1) * 100_000_000 < exact_times.max(1));
         }
     }
 }

@@ -11,7 +11,7 @@ use chacha20poly1305::{
     aead::{Aead, KeyInit as _, Payload},
 };
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;

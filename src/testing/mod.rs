@@ -19,6 +19,8 @@ mod simulation;
 pub use crate::modules::notification::contract::CapturedMail;
 pub use simulation::Simulation;
 
+pub use crate::kernel::events::failpoint::Failpoint;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -46,7 +48,7 @@ use crate::{
         api::{dispatch::Peer, principal::Actor, server::Listener},
         boot::Kernel,
         clock::{Clock, Time},
-        events::outbox::EVENTS,
+        events::{delivery::DELIVERIES, outbox::EVENTS},
         store::Scan,
     },
     modules::notification::contract::Captured,
@@ -181,6 +183,42 @@ impl Instance {
     /// Waits until every delivery that is due has run.
     pub async fn settle(&self) {
         self.advance(Duration::ZERO).await;
+    }
+
+    /// [`Instance::settle`], under the name other test kits use.
+    pub async fn drain(&self) {
+        self.settle().await;
+    }
+
+    /// That something waits for this listener, or this kind of target.
+    #[track_caller]
+    pub fn assert_enqueued(&self, listener: &str) {
+        let waiting = self.enqueued();
+        assert!(
+            waiting.iter().any(|it| it == listener),
+            "nothing waits for {listener}, only for {waiting:?}"
+        );
+    }
+
+    /// That nothing waits for it.
+    #[track_caller]
+    pub fn refute_enqueued(&self, listener: &str) {
+        assert!(!self.enqueued().iter().any(|it| it == listener), "something waits for {listener}");
+    }
+
+    /// The listeners and kinds of target something waits for, one for each delivery.
+    pub fn enqueued(&self) -> Vec<String> {
+        let read = self.app.kernel().store.read(|tx| {
+            let rows = tx.scan(&DELIVERIES, Scan::all());
+            let waiting = rows.filter(|it| it.as_ref().is_ok_and(|it| !it.1.state.is_end()));
+            waiting.map(|it| it.map(|it| it.1.listener)).collect()
+        });
+        read.expect("deliveries can be read")
+    }
+
+    /// Lets the next `times` passes of a failpoint fail, as if the process had ended there.
+    pub fn fail_next(&self, point: Failpoint, times: u32) {
+        self.app.kernel().worker.failpoints().fail_next(point, times);
     }
 
     pub fn now(&self) -> String {

@@ -23,6 +23,7 @@ pub struct Simulation {
     commit: CommitMode,
     app: Option<App>,
     credentials: Credentials,
+    restarts: u64,
 }
 
 impl Simulation {
@@ -33,7 +34,7 @@ impl Simulation {
         let commit = if seed.is_multiple_of(2) { CommitMode::Safe } else { CommitMode::Fast };
         let app = boot(&disk, &clock, seed, commit).expect("an empty disk opens");
         let credentials = seed_dev(app.kernel()).await.expect("it is seeded");
-        Simulation { disk, clock, seed, commit, app: Some(app), credentials }
+        Simulation { disk, clock, seed, commit, app: Some(app), credentials, restarts: 0 }
     }
 
     pub fn credentials(&self) -> &Credentials {
@@ -58,13 +59,15 @@ impl Simulation {
         self.disk.lose_power_in(changes);
     }
 
-    /// Ends the process and starts it again on what the disk kept. The power may go once more while it recovers.
+    /// Ends the process and starts it again on what the disk kept. Every third time the power goes once more while it
+    /// recovers, or shortly after.
     pub fn restart(&mut self) {
         self.app = None;
+        self.restarts += 1;
         for attempt in 0..8 {
             self.disk.restart();
-            if attempt < 2 && self.seed.is_multiple_of(3) {
-                self.disk.lose_power_in(20 + self.seed % 17);
+            if attempt == 0 && self.restarts.is_multiple_of(3) {
+                self.disk.lose_power_in((self.seed * 31 + self.restarts * 7) % 60);
             }
             if let Some(app) = boot(&self.disk, &self.clock, self.seed + attempt + 1, self.commit) {
                 self.app = Some(app);

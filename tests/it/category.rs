@@ -35,6 +35,13 @@ async fn the_built_in_categories_are_always_there_and_never_change() {
         key.delete(&path, 1).await.refused(409, "category_fixed");
     }
     key.post("/categories", json!({ "key": "fee", "name": "Fee" })).await.refused(409, "category_taken");
+    // Whoever has transactions may know what they are sorted by; a web page's key may not.
+    let user = json!({ "email": "u@example.com", "password": "quiet river stone", "first_name": "U", "last_name": "S" });
+    let user = coffer.publishable().post("/auth/register", user).await.expect(201);
+    let user = coffer.with(user.body["access_token"].as_str().unwrap());
+    user.get("/categories/fee").await.expect(200);
+    user.post("/categories", json!({ "key": "mine", "name": "Mine" })).await.refused(403, "forbidden");
+    coffer.publishable().get("/categories").await.refused(403, "forbidden");
 }
 
 #[tokio::test]

@@ -218,6 +218,31 @@ async fn staff_credits_complete_at_once_and_say_why() {
 }
 
 #[tokio::test]
+async fn a_moderator_asks_for_deposits_and_gives_nothing_away() {
+    let coffer = Instance::start().await;
+    let inside = coffer.operator().inside(&coffer.credentials().client_id);
+    let staff = async |name: &str| {
+        let email = format!("{name}@example.com");
+        let body = json!({
+            "email": email, "first_name": name, "last_name": "T", "password": crate::auth::PASSWORD, "roles": [name],
+        });
+        let id = inside.post("/users", body).await.expect(201).id().to_owned();
+        let body = json!({ "email": email, "password": crate::auth::PASSWORD });
+        let tokens = coffer.publishable().post("/auth/login", body).await.expect(200);
+        (id, coffer.with(tokens.body["access_token"].as_str().unwrap()))
+    };
+    let ((_, moderator), (admin_id, admin)) = (staff("moderator").await, staff("admin").await);
+    let user = user(&coffer, "ann").await;
+    let profit = |user: &str| json!({ "amount": "5.00", "currency": "USD", "user_id": user, "type": "profit", "reason": "third quarter" });
+    moderator.post("/fundings", deposit(&user, "5.00")).await.expect(201);
+    let refused = moderator.post("/fundings", profit(&user)).await.refused(403, "forbidden");
+    assert_eq!(refused.body["required_permission"], "fundings.credit");
+    admin.post("/fundings", profit(&admin_id)).await.refused(403, "self_approval");
+    admin.post("/fundings", profit(&user)).await.expect(201);
+    assert_eq!(available(&coffer, &user).await, "5.00");
+}
+
+#[tokio::test]
 async fn a_request_is_refused_in_one_order() {
     let coffer = Instance::start().await;
     let user = user(&coffer, "ann").await;

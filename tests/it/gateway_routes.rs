@@ -13,7 +13,7 @@ async fn the_public_learns_that_it_runs_and_the_operator_learns_how() {
     let modules = health.body["health"].as_array().unwrap();
     assert!(modules.iter().all(|it| it["status"] == "ok"), "{modules:#?}");
     let balance = coffer.operator().get("/api/gateway/modules/balance").await.expect(200);
-    assert!(balance.body["tables"].as_array().unwrap().contains(&"balance.accounts".into()));
+    assert!(balance.body["tables"].as_array().unwrap().contains(&"balance.entries".into()));
     coffer.nobody().get("/api/gateway/modules/nothing").await.refused(404, "not_found");
 }
 

@@ -3,10 +3,12 @@
 //! An `Instance` checks every invariant of its books when it is dropped.
 
 mod auth;
+mod balance;
 mod beneficiary;
 mod category;
 mod cli;
 mod client;
+mod crash;
 mod currency;
 mod funding;
 mod gateway;
@@ -18,5 +20,7 @@ mod permissions;
 mod questions;
 mod role;
 mod story;
+mod transaction;
+mod transfer;
 mod user;
 mod withdrawal;

@@ -90,7 +90,7 @@ async fn every_magic_amount_of_the_sandbox_ends_where_it_says() {
         ("10.01", "failed", "requires_method none none 0.00", &begun[..]),
         ("10.02", "unknown", "processing needs_review none 0.00", &begun[..]),
         ("10.03", "open", "processing none none 0.00", &begun[..]),
-        ("10.04", "calling", "processing conflicted over 0.00", &conflicted[..]),
+        ("10.04", "open", "processing conflicted over 0.00", &conflicted[..]),
         ("10.05", "settled", "settled none exact 10.05", &settled[..]),
         ("10.06", "settled", "settled none exact 10.06", &settled[..]),
     ] {

@@ -84,7 +84,7 @@ async fn money_comes_in_is_booked_and_goes_out() {
         let sign = if record["entry_type"] == "credit" { 1 } else { -1 };
         sum += sign * cents(&record["amount"]);
     }
-    assert_eq!(sum, 298_00, "what the user is shown sums to what the user has");
+    assert_eq!(sum, 29_800, "what the user is shown sums to what the user has");
     assert_eq!(key.get("/ledger/verify").await.expect(200).body["ok"], true);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coffer::testing::{Answer, Http, Instance};
+use coffer::testing::{Answer, Credentials, Http, Instance};
 use serde_json::{Value, json};
 
 use crate::auth::PASSWORD;
@@ -255,4 +255,50 @@ async fn a_frozen_user_pays_nothing_out() {
     let rejected = coffer.key().post(&format!("{path}/reject"), json!({ "reason": "stolen" })).await;
     assert_eq!(rejected.expect(200).body["status"], "rejected");
     assert_eq!(held(&coffer, &user).await, ("100.00".into(), "0.00".into()));
+}
+
+#[tokio::test]
+async fn what_is_approved_is_processed_at_once_where_the_client_says_so() {
+    let coffer = Instance::start().await;
+    let (user, _) = person(&coffer, "ann", &[]).await;
+    let (_, staff) = person(&coffer, "sue", &["admin"]).await;
+    credit(&coffer, &user, "5000.00").await;
+    let Credentials { manual_gateway, sandbox_gateway, .. } = coffer.credentials().clone();
+    let gateway = |id: &str, verb: &str| format!("/payment-gateways/{id}/{verb}");
+    coffer.key().post(&gateway(&manual_gateway, "deactivate"), json!({})).await.expect(200);
+    let before = coffer.key().post("/withdrawals", cash_out(&user, "20.00")).await.expect(201);
+    set(&coffer, json!({ "withdrawal": { "auto_process": true } })).await;
+    let status = async |id: &str| {
+        coffer.settle().await;
+        let shown = coffer.key().get(&format!("/withdrawals/{id}")).await.expect(200);
+        shown.body["status"].as_str().unwrap().to_owned()
+    };
+
+    // Approved by the rules, and by a person.
+    let small = coffer.key().post("/withdrawals", cash_out(&user, "50.00")).await.expect(201);
+    assert_eq!(small.body["status"], "approved");
+    assert_eq!(status(small.id()).await, "completed");
+    let declined = coffer.key().post("/withdrawals", cash_out(&user, "50.01")).await.expect(201);
+    assert_eq!(status(declined.id()).await, "failed");
+    let unanswered = coffer.key().post("/withdrawals", cash_out(&user, "50.02")).await.expect(201);
+    assert_eq!(status(unanswered.id()).await, "needs_reconciliation");
+    let large = coffer.key().post("/withdrawals", cash_out(&user, "1500.00")).await.expect(201);
+    assert_eq!(status(large.id()).await, "pending_review");
+    let path = format!("/withdrawals/{}/approve", large.id());
+    staff.post(&path, json!({ "revision": 1 })).await.expect(200);
+    assert_eq!(status(large.id()).await, "completed");
+
+    // Without a gateway it waits, and is looked at again.
+    coffer.key().post(&gateway(&sandbox_gateway, "deactivate"), json!({})).await.expect(200);
+    let waits = coffer.key().post("/withdrawals", cash_out(&user, "60.00")).await.expect(201);
+    assert_eq!(status(waits.id()).await, "approved");
+    coffer.key().post(&gateway(&sandbox_gateway, "activate"), json!({})).await.expect(200);
+    coffer.advance(Duration::from_secs(15 * 60)).await;
+    assert_eq!(status(waits.id()).await, "completed");
+
+    // What was approved before waits for a person, and so does everything once it is off again.
+    assert_eq!(status(before.id()).await, "approved");
+    set(&coffer, json!({ "withdrawal": { "auto_process": false } })).await;
+    let after = coffer.key().post("/withdrawals", cash_out(&user, "20.00")).await.expect(201);
+    assert_eq!(status(after.id()).await, "approved");
 }

@@ -99,6 +99,14 @@ impl Caller {
         }
     }
 
+    /// Refuses `forbidden` unless this permission is held too: one of the operation's further ones.
+    pub fn check_may(&self, permission: &str) -> Result<()> {
+        if self.principal.grants.has(permission) {
+            return Ok(());
+        }
+        Err(ApiRefusal::Forbidden { required_permission: permission.to_owned() }.into())
+    }
+
     /// Refuses a change of configuration that was not made from the version it would replace.
     pub fn check_version(&self, current_version: u64) -> Result<()> {
         match self.if_match {

@@ -21,10 +21,11 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::{
     call::{Caller, IfMatch, Reach},
-    endpoint::{Access, Endpoint, Handler, RawCall},
+    endpoint::{Access, Endpoint, Handler, RawCall, Streamed},
     idempotency::{self, Answer, Scoped, fingerprint, run_remote},
     input::Flaw,
     limits::Left,
@@ -45,6 +46,10 @@ pub struct Peer {
     /// Came over the local socket, from the user the server runs as or from root: the command line.
     pub is_local_admin: bool,
 }
+
+/// Turns true when the server stops; the listener attaches it to each request.
+#[derive(Debug, Clone)]
+pub struct Stopping(pub watch::Receiver<bool>);
 
 pub const PREFIX: &str = "/api/v1";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -186,19 +191,29 @@ async fn answer(
     }
 
     kernel.store.read(who)?.note(&mut caller, noted);
+    if let Handler::Stream(open) = &endpoint.handler {
+        let query = going_on(&parts.headers, query);
+        let stop = parts.extensions.get::<Stopping>().map(|it| it.0.clone());
+        // Without a listener nothing tells it to stop: the sender of this one is gone.
+        let stop = stop.unwrap_or_else(|| watch::channel(false).1);
+        let stream = open(kernel.clone(), RawCall { caller, path, query, body: Value::Null }, stop)?;
+        return Ok(stream_response(stream));
+    }
     let limit = endpoint.max_body_bytes.unwrap_or(kernel.config.server.max_body_bytes);
     let body = read_body(&parts.method, &parts.headers, body, limit).await?;
     caller.fingerprint = fingerprint(&kernel.secrets, &body);
     let (dry_run, query) = take_dry_run(endpoint, query)?;
-    let raw = RawCall { caller, path, query, body };
+    let mut raw = RawCall { caller, path, query, body };
     let key = idempotency_key(endpoint, &parts.headers)?.filter(|_| !dry_run);
     let scoped = key.map(|it| Scoped::new(&raw, endpoint, &it));
     let outcome = match &endpoint.handler {
-        Handler::Read(_) => Err(fault!("a reading handler was answered above")),
+        Handler::Read(_) | Handler::Stream(_) => Err(fault!("it was answered above")),
         Handler::Write(write) => {
             let (write, endpoint) = (write.clone(), endpoint.clone());
             let job = move |tx: &mut crate::kernel::store::WriteTx| {
-                idempotency::run(tx, &endpoint, &raw, scoped, dry_run, |tx| write(tx, raw.clone()))
+                let body = std::mem::take(&mut raw.body); // May have megabytes: moved, not copied.
+                let handle = |tx: &mut _| write(tx, RawCall { body, ..raw.clone() });
+                idempotency::run(tx, &endpoint, &raw, scoped, dry_run, handle)
             };
             kernel.store.write(job).await
         }
@@ -468,6 +483,25 @@ fn path_parts(endpoint: &Endpoint, path: &str) -> Vec<String> {
         .filter(|(name, _)| name.starts_with('{'))
         .map(|(_, part)| percent_decode(part).unwrap_or_default())
         .collect()
+}
+
+/// Who was cut off says in a header what they saw last.
+fn going_on(headers: &HeaderMap, mut query: Vec<(String, String)>) -> Vec<(String, String)> {
+    if let Some(last) = headers.get("last-event-id").and_then(|it| it.to_str().ok()) {
+        query.retain(|it| it.0 != "after");
+        query.push(("after".to_owned(), last.to_owned()));
+    }
+    query
+}
+
+fn stream_response(stream: Streamed) -> Response {
+    use futures_util::StreamExt as _;
+    let mut response = Response::new(Body::from_stream(stream.map(Ok::<_, std::convert::Infallible>)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    // Asks nginx, and others that heed it, not to hold pieces back.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
 }
 
 fn answer_response(answer: Answer) -> Response {

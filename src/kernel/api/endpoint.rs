@@ -14,9 +14,12 @@
 
 use std::{any::Any, future::Future, pin::Pin, sync::Arc};
 
+use axum::body::Bytes;
+use futures_util::Stream;
 use hyper::Method;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::watch;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{RefOr, schema::Schema},
@@ -44,6 +47,8 @@ pub struct Endpoint {
     pub path: &'static str,
     pub summary: &'static str,
     pub access: Access,
+    /// Permissions that some inputs need beyond `access`: the use case asks with `caller.check_may`.
+    pub further: &'static [&'static str],
     /// The status of success.
     pub status: u16,
     /// Creates or moves money: `Idempotency-Key` required, `dry_run` allowed.
@@ -152,7 +157,13 @@ pub enum Handler {
     Async(Arc<Asynchronous>),
     /// A call to the outside between two transactions: see [`Remote`].
     Remote(Arc<Remote>),
+    /// Server-sent events, until the reader goes or the server stops.
+    Stream(Arc<Streaming>),
 }
+
+/// What a stream answers, piece by piece.
+pub type Streamed = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+type Streaming = dyn Fn(Arc<Kernel>, RawCall, watch::Receiver<bool>) -> Result<Streamed> + Send + Sync;
 
 /// A command with a remote call in the middle: claim · call · settle. The claim and the settlement are transactions
 /// of their own; nothing is open during the call. What happens to a repeat meanwhile, and after a crash, is in
@@ -213,6 +224,7 @@ impl Builder {
             path,
             summary: "",
             access: Access::Operator,
+            further: &[],
             status: if creates { 201 } else { 200 },
             money: false,
             versioned: false,
@@ -271,6 +283,12 @@ impl Builder {
         self
     }
 
+    /// Permissions that some inputs need beyond the one that lets the caller in.
+    pub fn further(mut self, permissions: &'static [&'static str]) -> Builder {
+        self.0.further = permissions;
+        self
+    }
+
     /// Creates or moves money.
     pub fn money(mut self) -> Builder {
         self.0.money = true;
@@ -307,7 +325,7 @@ impl Builder {
     }
 
     /// The answer of [`Builder::reads`] has `data` and `next_cursor` as a list has, and comes as CSV too.
-    pub fn as_csv(mut self) -> Builder {
+    pub fn with_csv(mut self) -> Builder {
         self.0.csv = true;
         self
     }
@@ -403,6 +421,23 @@ impl Builder {
                 Box::pin(async move { answer(running.await?) })
             }
             Err(error) => Box::pin(async move { Err(error) }),
+        }));
+        self.0
+    }
+
+    /// Server-sent events. `Last-Event-ID` stands in the query as `after`; the last argument of `handle` turns true
+    /// when the server stops.
+    pub fn streams<P: FromPath, I: Input>(
+        mut self,
+        handle: impl Fn(Arc<Kernel>, Call<P, I>, watch::Receiver<bool>) -> Result<Streamed>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Endpoint {
+        self.0.query_names = I::NAMES;
+        self.0.handler = Handler::Stream(Arc::new(move |kernel, raw, stop| {
+            let call = queried(raw)?;
+            handle(kernel, call, stop)
         }));
         self.0
     }

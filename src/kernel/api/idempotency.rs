@@ -13,7 +13,7 @@
 //! Records live in a table in time order and are found through a narrow index of 16-byte hashes: the bulk of what is
 //! written goes to the right edge of one tree.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, borrow::Cow, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -193,16 +193,17 @@ fn store(
     endpoint: &Endpoint,
     answer: &Answer,
 ) -> Result<()> {
-    let mut body = answer.body.clone();
+    // An answer may have megabytes, and few show a secret: only those are copied.
+    let mut body = Cow::Borrowed(&answer.body);
     if !endpoint.shown_once.is_empty()
-        && let Some(object) = body.as_object_mut()
+        && let Some(object) = body.to_mut().as_object_mut()
     {
         for field in endpoint.shown_once.iter().filter(|it| object.contains_key(**it)).collect::<Vec<_>>() {
             object.insert((*field).to_owned(), Value::Null);
             object.insert("secret_shown".into(), true.into());
         }
     }
-    let body = serde_json::to_vec(&body).map_err(|error| fault!("an answer cannot be stored: {error}"))?;
+    let body = serde_json::to_vec(&*body).map_err(|error| fault!("an answer cannot be stored: {error}"))?;
     let outcome = Outcome::Answered { status: answer.status, body };
     tx.put(&RECORDS, &key, &Record { fingerprint: raw.caller.fingerprint, outcome })
 }

@@ -10,14 +10,13 @@ use axum::{
 };
 use hyper::{StatusCode, header};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     call::{Call, found},
     dispatch::{Peer, decorate, make_request_id, problem_response},
     endpoint::{Endpoint, get},
     openapi,
-    page::Page,
     principal::OPERATOR,
     problem::{self, ApiRefusal},
 };
@@ -82,16 +81,6 @@ pub fn endpoints() -> Vec<Endpoint> {
         get("/meta/state-machines").about("The table of every state machine").public().runs(
             |kernel: Arc<Kernel>, _: Call| async move {
                 Ok(MachinesOut { object: "list", data: kernel.machines.clone() })
-            },
-        ),
-        get("/event-types").about("Every event that exists").public().runs(
-            |kernel: Arc<Kernel>, _: Call| async move {
-                let data = kernel.events.iter().map(|it| EventTypeOut {
-                    name: it.name,
-                    version: it.version,
-                    module: it.module,
-                });
-                Ok(Page::whole(data.collect::<Vec<_>>()).into_list())
             },
         ),
         get("/permissions").about("Every permission there is").needs("roles.view_any").runs(
@@ -175,28 +164,6 @@ struct MachinesOut {
     object: &'static str,
     #[schema(value_type = Vec<Object>)]
     data: Vec<Value>,
-}
-
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-struct EventTypeOut {
-    #[schema(value_type = String)]
-    name: &'static str,
-    version: u32,
-    #[schema(value_type = String)]
-    module: &'static str,
-}
-
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-struct EventTypesOut {
-    #[schema(value_type = String)]
-    object: &'static str,
-    data: Vec<EventTypeOut>,
-}
-
-impl Page<EventTypeOut> {
-    fn into_list(self) -> EventTypesOut {
-        EventTypesOut { object: "list", data: self.data }
-    }
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -407,9 +374,4 @@ pub fn refusals() -> Vec<RefusalInfo> {
     all.extend_from_slice(crate::kernel::store::StoreRefusal::CATALOGUE);
     all.push(internal);
     all
-}
-
-/// Used by tests and the command line.
-pub fn error_pages(kernel: &Kernel) -> Vec<Value> {
-    kernel.refusals.iter().map(|it| json!(problem::page(it))).collect()
 }

@@ -78,6 +78,9 @@ fn operation(endpoint: &Endpoint, refusals: &BTreeMap<&str, &RefusalInfo>) -> Va
     operation.insert("tags".into(), json!([endpoint.module]));
     operation.insert("summary".into(), endpoint.summary.into());
     operation.insert("x-permission".into(), endpoint.access.permission().into());
+    if !endpoint.further.is_empty() {
+        operation.insert("x-further-permissions".into(), json!(endpoint.further));
+    }
     operation.insert("x-idempotent".into(), idempotent(endpoint).into());
     let open = endpoint.access == Access::Open;
     operation
@@ -168,7 +171,7 @@ pub fn error_codes(endpoint: &Endpoint) -> BTreeSet<&'static str> {
     if endpoint.path.contains('{') {
         codes.insert("not_found");
     }
-    if matches!(endpoint.handler, Handler::Read(_)) {
+    if matches!(endpoint.handler, Handler::Read(_) | Handler::Stream(_)) {
         codes.insert("snapshot_too_old");
     } else {
         codes.extend([
@@ -208,7 +211,11 @@ fn responses(endpoint: &Endpoint, codes: &BTreeSet<&str>, refusals: &BTreeMap<&s
         });
     }
     let mut content = Map::new();
-    content.insert("application/json".into(), json!({ "schema": body.clone() }));
+    if matches!(endpoint.handler, Handler::Stream(_)) {
+        content.insert("text/event-stream".into(), json!({ "schema": { "type": "string" } }));
+    } else {
+        content.insert("application/json".into(), json!({ "schema": body.clone() }));
+    }
     if endpoint.csv {
         content.insert("text/csv".into(), json!({ "schema": { "type": "string" } }));
     }

@@ -43,6 +43,11 @@ impl<T> Page<T> {
         Ok(Page { object: self.object, data, has_more: self.has_more, next_cursor: self.next_cursor })
     }
 
+    /// A list that finds its own way on; the last page has no `next_cursor`.
+    pub fn part(data: Vec<T>, next_cursor: Option<String>) -> Page<T> {
+        Page { object: "list", data, has_more: next_cursor.is_some(), next_cursor }
+    }
+
     pub fn map<O>(self, f: impl FnMut(T) -> O) -> Page<O> {
         let data = self.data.into_iter().map(f).collect();
         Page { object: self.object, data, has_more: self.has_more, next_cursor: self.next_cursor }

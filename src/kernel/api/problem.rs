@@ -56,7 +56,6 @@ refusals! {
 #[derive(Debug, Clone)]
 pub struct Problem {
     pub status: u16,
-    pub code: &'static str,
     pub document: Map<String, Value>,
     /// Seconds for `Retry-After`.
     pub retry_after_s: Option<u64>,
@@ -112,7 +111,7 @@ impl Problem {
         document.insert("request_id".into(), request_id.into());
         document.insert("retryable".into(), retryable(status, code).into());
         document.extend(params);
-        Problem { status, code, document, retry_after_s: None }
+        Problem { status, document, retry_after_s: None }
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use super::{
-    dispatch::{Peer, make_request_id, problem_response, remote_peer},
+    dispatch::{Peer, Stopping, make_request_id, problem_response, remote_peer},
     problem::ApiRefusal,
 };
 use crate::config::{Listen, Server};
@@ -147,11 +147,13 @@ async fn converse<I>(
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let timeout = Duration::from_secs(config.request_timeout_s);
+    let stopping = Stopping(stop.clone());
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let router = router.clone();
+        let (router, stopping) = (router.clone(), stopping.clone());
         async move {
             let mut request: Request = request.map(Body::new);
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(stopping);
             let answer = tokio::time::timeout(timeout, router.oneshot(request)).await;
             let response = match answer {
                 Ok(Ok(response)) => response,

@@ -14,7 +14,7 @@ use super::{
     courier::Outcome,
     delivery::{Attempt, DELIVERIES, Delivery, Ended, State},
     outbox::{EVENTS, hear},
-    verdict::{self, Key},
+    verdict::{self, Key, POISON},
 };
 use crate::kernel::{
     clock::Time,
@@ -75,6 +75,21 @@ pub(super) fn deliver(tx: &mut WriteTx, bus: &Arc<Bus>, key: &Key) -> Result<()>
         Attempt { started_at: now, duration_ms, outcome: ended, error, http_status: None, response: None };
     verdict::log(tx, key, &mut row, attempt)?;
     verdict::conclude(tx, &bus.plans, key, &mut row, &outcome)
+}
+
+/// Marks a delivery before it is run alone, because the process may have ended under it. Marked three times, it is
+/// poison.
+pub(super) fn suspect(tx: &mut WriteTx, key: &Key) -> Result<()> {
+    let Some(mut row) = tx.get(&DELIVERIES, key)?.filter(|it| it.state == State::Ready) else {
+        return Ok(());
+    };
+    if row.crashes >= POISON {
+        verdict::note_error(&mut row, &format!("the process ended {POISON} times while it ran"));
+        row.end(State::Poison, tx.now());
+    } else {
+        row.crashes += 1;
+    }
+    verdict::keep(tx, key, &row)
 }
 
 enum Heard {

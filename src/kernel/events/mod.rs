@@ -48,6 +48,7 @@ pub mod delivery;
 pub mod enqueue;
 pub mod event;
 pub mod failpoint;
+pub mod feed;
 pub mod frequency;
 mod inside;
 pub mod outbox;
@@ -56,6 +57,7 @@ pub mod plan;
 mod prune;
 pub mod queues;
 pub mod retry;
+pub mod routes;
 pub mod schedule;
 mod sender;
 #[cfg(test)]
@@ -73,6 +75,7 @@ pub fn register(boot: &mut Boot) {
     boot.alias("blk", "bulk retry");
     boot.refusals(control::JobRefusal::CATALOGUE.iter().copied());
     boot.check("events.deliveries", check::deliveries);
+    boot.endpoints(routes::endpoints(&boot.bus()));
     let config = boot.config();
     boot.job(bulk::job());
     boot.job(prune::deliveries(&config.events));

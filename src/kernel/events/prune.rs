@@ -28,6 +28,8 @@ use crate::kernel::{
 /// A piece never holds the writer for longer.
 const HOLD: Duration = Duration::from_millis(5);
 const PIECE: usize = 500;
+/// Old events of one client that one look goes over.
+const MOST_LOOKED_AT: usize = 5000;
 const HOUR: i64 = 3600 * 1_000_000;
 
 /// Forgets deliveries and dedupe keys, at most once an hour.
@@ -129,7 +131,9 @@ fn old_events(tx: &ReadTx, keep: Duration, limit: usize) -> Result<Vec<(ClientId
     let mut clients = Scan::all();
     while let Some(first) = tx.scan(&EVENTS, clients).next() {
         let ((client, _), _) = first?;
-        for event in tx.scan(&EVENTS, Scan::prefix(&client).until((client, until).to_key())).take(limit) {
+        // What failed deliveries refer to stays, and must not hide what is behind it for ever.
+        let scan = Scan::prefix(&client).until((client, until).to_key());
+        for event in tx.scan(&EVENTS, scan).take(MOST_LOOKED_AT) {
             let (key, _) = event?;
             let referred = tx.scan_index(&DELIVERIES, "events.by_event", Scan::prefix(&key.1)).next();
             if referred.transpose()?.is_none() {

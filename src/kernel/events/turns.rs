@@ -78,26 +78,31 @@ impl Turns {
         }
         let end = picked.len() + limit;
         while picked.len() < end && !lanes.is_empty() {
-            let quotas = quotas(turns, &lanes, end - picked.len());
+            let order = order(turns, &lanes, end - picked.len());
+            let mut taken = vec![];
             let mut still = vec![];
-            for ((lane, weight, mut walk), quota) in lanes.into_iter().zip(quotas) {
-                let more = walk.take(ask, quota, picked)?;
+            for (at, (lane, weight, mut walk)) in lanes.into_iter().enumerate() {
+                let quota = order.iter().filter(|it| **it == at).count();
+                let mut rows = vec![];
+                let more = walk.take(ask, quota, &mut rows)?;
                 turns[usize::from(lane.place())].group = walk.group;
+                taken.push(rows.into_iter());
                 if more {
                     still.push((lane, weight, walk));
                 }
             }
+            // In turn, so that a batch that is cut short has served every lane.
+            picked.extend(order.into_iter().filter_map(|at| taken[at].next()));
             lanes = still;
         }
         Ok(())
     }
 }
 
-/// How many rows each lane gets of `count`: by weight, remembering what it was owed.
-fn quotas(turns: &mut [LaneTurn; 4], lanes: &[(Lane, i64, Walk)], count: usize) -> Vec<usize> {
+/// Which lane is served as the first, second, … of `count`: by weight, remembering what each was owed.
+fn order(turns: &mut [LaneTurn; 4], lanes: &[(Lane, i64, Walk)], count: usize) -> Vec<usize> {
     let sum: i64 = lanes.iter().map(|it| it.1).sum();
-    let mut quotas = vec![0; lanes.len()];
-    for _ in 0..count {
+    let next = |_| {
         let mut best = 0;
         for (at, (lane, weight, _)) in lanes.iter().enumerate() {
             turns[usize::from(lane.place())].credit += weight;
@@ -107,9 +112,9 @@ fn quotas(turns: &mut [LaneTurn; 4], lanes: &[(Lane, i64, Walk)], count: usize) 
             }
         }
         turns[usize::from(lanes[best].0.place())].credit -= sum;
-        quotas[best] += 1;
-    }
-    quotas
+        best
+    };
+    (0..count).map(next).collect()
 }
 
 fn weight(lane: Lane, head_millis: i64, now_millis: i64) -> i64 {

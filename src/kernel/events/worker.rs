@@ -31,8 +31,11 @@ use crate::kernel::{
     store::{Key, ReadTx, Scan, Store, WriteTx},
 };
 
-/// How many internal deliveries one transaction takes: the fewest, and the most when they are quick.
-const BATCH: std::ops::RangeInclusive<usize> = 100..=500;
+/// How many internal deliveries one transaction takes at first, and at most when they are quick.
+const BATCH: usize = 100;
+const LARGEST_BATCH: usize = 500;
+/// How many run one by one after the process was cut off.
+const SUSPECTS: usize = 100;
 /// A batch that has held the writer for this long leaves the rest to the next one.
 const HOLD: Duration = Duration::from_millis(10);
 /// How many deliveries become ready in one transaction because their time came.
@@ -58,6 +61,8 @@ pub struct Worker {
     stopping: AtomicBool,
     turns: Arc<Mutex<Turns>>,
     batch: Arc<AtomicUsize>,
+    /// How many internal deliveries are still to be run one by one.
+    suspects: AtomicUsize,
     senders: Mutex<Senders>,
     /// Held during a pass: of two at a time, neither would know what the other claimed.
     passing: Mutex<()>,
@@ -72,7 +77,8 @@ impl Worker {
             grace: Duration::from_secs(config.server.shutdown_grace_s),
             stopping: AtomicBool::new(false),
             turns: Arc::default(),
-            batch: Arc::new(AtomicUsize::new(*BATCH.start())),
+            batch: Arc::new(AtomicUsize::new(BATCH)),
+            suspects: AtomicUsize::new(0),
             senders: Mutex::default(),
             passing: Mutex::default(),
         }
@@ -83,7 +89,10 @@ impl Worker {
     }
 
     /// Gives back what incarnations before this one were sending when they ended. Once, before anything else runs.
-    pub fn recover(&self) -> Result<()> {
+    /// When the last one was cut off, an internal listener may have done it: the first deliveries run one by one,
+    /// each marked before it runs.
+    pub fn recover(&self, was_cut_off: bool) -> Result<()> {
+        self.suspects.store(if was_cut_off { SUSPECTS } else { 0 }, Ordering::Relaxed);
         let Desk { store, bus, failpoints, epoch } = &self.desk;
         let recovered = recover(store, bus, failpoints, epoch.saturating_sub(1), Cut::Crash)?;
         if recovered > 0 {
@@ -163,8 +172,14 @@ impl Worker {
     fn deliver_inside(&self) -> Result<bool> {
         let turns = self.turns.clone();
         let waiting = self.desk.store.read(|tx| pick_inside(tx, &turns, 1))?;
-        if waiting.is_empty() {
-            return Ok(false);
+        let Some(first) = waiting.first().copied() else { return Ok(false) };
+        if self.suspects.load(Ordering::Relaxed) > 0 {
+            self.suspects.fetch_sub(1, Ordering::Relaxed);
+            let bus = self.desk.bus.clone();
+            // Should the process end now, the mark is what remains.
+            self.desk.store.write_blocking(move |tx| inside::suspect(tx, &first))?;
+            self.desk.store.write_blocking(move |tx| inside::deliver(tx, &bus, &first))?;
+            return Ok(true);
         }
         let (bus, batch, failpoints) =
             (self.desk.bus.clone(), self.batch.clone(), self.desk.failpoints.clone());
@@ -172,16 +187,20 @@ impl Worker {
             let began = Instant::now();
             let size = batch.load(Ordering::Relaxed);
             let picked = pick_inside(tx, &turns, size)?;
-            let full = picked.len() == size;
-            for key in picked {
-                if began.elapsed() > HOLD {
-                    batch.store((size / 2).max(*BATCH.start()), Ordering::Relaxed);
+            let mut done = 0;
+            for key in &picked {
+                if done > 0 && began.elapsed() > HOLD {
                     break;
                 }
-                inside::deliver(tx, &bus, &key)?;
+                inside::deliver(tx, &bus, key)?;
+                done += 1;
             }
-            if full && began.elapsed() < HOLD / 2 {
-                batch.store((size + 100).min(*BATCH.end()), Ordering::Relaxed);
+            // Whose turn it is was reckoned for all that were picked: the next time pick as many as will run, or
+            // those at the end of a batch would never have theirs.
+            if done < picked.len() {
+                batch.store(done, Ordering::Relaxed);
+            } else if done == size && began.elapsed() < HOLD / 2 {
+                batch.store((size * 2).min(LARGEST_BATCH), Ordering::Relaxed);
             }
             failpoints.pass(Failpoint::AfterEffectBeforeCommit)
         })?;

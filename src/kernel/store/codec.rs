@@ -8,8 +8,8 @@ use crate::kernel::error::{Error, Result, fault};
 
 pub use bincode::{Decode, Encode};
 
-/// The longest row that may be stored, in bytes.
-pub const ROW_LIMIT: usize = 4 * 1024 * 1024;
+/// The longest row that may be stored, in bytes: the stored answer of ten thousand transfers has some five million.
+pub const ROW_LIMIT: usize = 16 * 1024 * 1024;
 
 /// What decoding one row may allocate. More than [`ROW_LIMIT`], because a number takes one byte when stored and up
 /// to sixteen when read.

@@ -4,7 +4,7 @@ use crate::kernel::{
     api::principal::ClientId,
     error::{Result, refusals},
     id::id,
-    store::{ReadTx, WriteTx},
+    store::WriteTx,
 };
 
 id!(/** A category of transactions. */ CategoryId, "cat");
@@ -29,11 +29,8 @@ pub mod built_in {
 
 /// Transaction categories, by stable key.
 pub trait CategoryContract: Send + Sync {
-    /// Refuses `category_unknown` unless the client has this category, active.
-    fn check(&self, tx: &ReadTx, client: ClientId, key: &str) -> Result<()>;
-
-    /// As [`CategoryContract::check`], and marks it as used: from now on it can be deactivated, not deleted. Built-in
-    /// keys cost nothing.
+    /// Marks a category as used: from now on it can be deactivated, not deleted. Refuses `category_unknown` unless the
+    /// client has it, active. Built-in keys cost nothing.
     fn use_category(&self, tx: &mut WriteTx, client: ClientId, key: &str) -> Result<()>;
 }
 

@@ -88,10 +88,6 @@ impl CategoryService {
 }
 
 impl CategoryContract for CategoryService {
-    fn check(&self, tx: &ReadTx, client: ClientId, key: &str) -> Result<()> {
-        if is_built_in(key) { Ok(()) } else { active(tx, client, key).map(drop) }
-    }
-
     fn use_category(&self, tx: &mut WriteTx, client: ClientId, key: &str) -> Result<()> {
         if is_built_in(key) {
             return Ok(());
@@ -151,7 +147,6 @@ mod tests {
                 (theirs, "rent", Some("category_unknown")),
             ] {
                 let code = |result: Result<()>| result.err().and_then(|it| it.code());
-                assert_eq!(code(CategoryService.check(tx, client, key)), refused, "{key}");
                 assert_eq!(code(CategoryService.use_category(tx, client, key)), refused, "{key}");
             }
             let used = tx.get(&CATEGORIES, &(ours, "rent".to_owned()))?.expect("it is there");

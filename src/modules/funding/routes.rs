@@ -9,7 +9,7 @@ use super::{
     contract::{FundingId, FundingStatus, FundingType},
     model::Funding,
     repository::FUNDINGS,
-    service::{Fundings, load},
+    service::{CREDIT, Fundings, load},
 };
 use crate::{
     kernel::{
@@ -128,6 +128,7 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
         post("/fundings")
             .about("Ask for a deposit, to be paid through its payment; or credit a user, as staff")
             .own("fundings.create")
+            .further(&[CREDIT])
             .money()
             .refuses(&[
                 "currency_inactive",

@@ -3,8 +3,8 @@
 //! Servers stand in an order. An attempt goes to the first one that is not resting; when that cannot be reached or
 //! says no to us (rather than to the recipient), the next one is tried in the same attempt. A server that fails three
 //! times in a row rests for half a minute, and costs nobody time meanwhile; when all rest, the mail waits without
-//! using a try. After a silence in which the mail may have been taken, no other server gets it: the next attempt goes
-//! to the same one, under the same Message-ID.
+//! using a try. After a silence in which the mail may have been taken, the next attempt goes to the same server, under
+//! the same Message-ID; only when that has happened twice do others get it.
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +27,7 @@ use super::{
     letter::{Carried, Letter, read},
     mailbox::Captured,
     service::{tell::Teller, templates},
+    template::one_line,
 };
 use crate::{
     config::{Mail, SmtpServer, SmtpTls, read_secret_file},
@@ -116,6 +117,8 @@ struct Breaker {
 }
 
 const FAILURES: u32 = 3;
+/// From this attempt on a mail that one server may have taken is given to others too: late is worse than twice.
+const OTHERS_FROM_ATTEMPT: u32 = 3;
 const REST: Duration = Duration::from_secs(30);
 
 impl Breaker {
@@ -173,14 +176,15 @@ impl Courier for MailCourier {
                     captured.keep(captured_mail(&message, &letter));
                     Outcome::Ok.into()
                 }
-                Post::Servers(servers) => deliver(servers, message, job.started_at).await,
+                Post::Servers(servers) => deliver(servers, message, &job).await,
             }
         }
     }
 }
 
 /// Hands the message to the first server that takes it.
-async fn deliver(servers: &[Arc<Server>], message: Message, now: Time) -> Report {
+async fn deliver(servers: &[Arc<Server>], message: Message, job: &Sending) -> Report {
+    let now = job.started_at;
     let mut said: Vec<String> = vec![];
     let mut shortest_rest: Option<Duration> = None;
     for server in servers {
@@ -200,11 +204,11 @@ async fn deliver(servers: &[Arc<Server>], message: Message, now: Time) -> Report
         let what = format!("{}: {}", server.name, chain(&error));
         match verdict(&error) {
             Verdict::Recipient => return Outcome::Reject(what).into(),
-            Verdict::Unknown => {
+            Verdict::Unknown if job.attempt < OTHERS_FROM_ATTEMPT => {
                 breaker().failed(now);
                 return Outcome::Retry(what).into();
             }
-            Verdict::Server => {
+            Verdict::Server | Verdict::Unknown => {
                 breaker().failed(now);
                 tracing::warn!(server = server.name, "A mail server failed: {what}");
                 said.push(what);
@@ -234,7 +238,9 @@ fn verdict(error: &SmtpError) -> Verdict {
         // 550 to 554 are about a mailbox or a message; everything else is about us: sign-in, rights, busy.
         return if (550..=554).contains(&code) { Verdict::Recipient } else { Verdict::Server };
     }
-    if error.is_timeout() { Verdict::Unknown } else { Verdict::Server }
+    // The library says only in words that no connection came about; a test holds it to them.
+    let unconnected = error.to_string().starts_with("Connection error");
+    if unconnected || error.is_client() || error.is_tls() { Verdict::Server } else { Verdict::Unknown }
 }
 
 /// An error and its causes.
@@ -255,7 +261,8 @@ fn chain(error: &SmtpError) -> String {
 /// The message as it goes out. `Err` says what no server would take.
 fn message(letter: &Letter, from: Address, id: DeliveryId, at: Time) -> Result<Message, String> {
     let address = |text: &str| text.parse::<Address>().map_err(|error| format!("{text}: {error}"));
-    let name = |text: &str| Some(text.trim().to_owned()).filter(|it| !it.is_empty());
+    // A control character in a name is a panic in the library.
+    let name = |text: &str| Some(one_line(text)).filter(|it| !it.is_empty());
     let message_id = format!("<{id}@{}>", from.domain());
     let date = SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(at.micros()).unwrap_or(0));
     let mut builder = Message::builder()
@@ -263,7 +270,7 @@ fn message(letter: &Letter, from: Address, id: DeliveryId, at: Time) -> Result<M
         .date(date)
         .from(Mailbox::new(name(&letter.from_name), from))
         .to(Mailbox::new(name(&letter.to_name), address(&letter.to)?))
-        .subject(letter.subject.clone())
+        .subject(one_line(&letter.subject))
         // So that nobody's "I am on holiday" answers it.
         .raw_header(header::HeaderValue::new(
             header::HeaderName::new_from_ascii_str("Auto-Submitted"),
@@ -346,6 +353,21 @@ mod tests {
         assert!(!text.lines().any(|it| it.to_ascii_lowercase().starts_with("bcc:")), "{text}");
         assert_eq!(message.envelope().to().len(), 1);
         assert!(made(&Letter { to: "not an address".into(), ..letter() }).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_told_from_one_that_fell_silent() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = || Server::new(&format!("smtp+plain://127.0.0.1:{port}").parse().unwrap(), 5).unwrap();
+        let asked = server();
+        let (silent, _) = tokio::join!(asked.transport.send(made(&letter()).unwrap()), async {
+            drop(listener.accept().await.unwrap());
+        });
+        assert_eq!(verdict(&silent.unwrap_err()), Verdict::Unknown);
+        drop(listener);
+        let gone = server().transport.send(made(&letter()).unwrap()).await.unwrap_err();
+        assert_eq!(verdict(&gone), Verdict::Server, "{gone}");
     }
 
     #[test]

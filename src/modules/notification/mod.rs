@@ -35,6 +35,9 @@ mod sms;
 mod template;
 mod webhook;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::kernel::{

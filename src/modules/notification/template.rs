@@ -287,7 +287,7 @@ fn reason(error: &minijinja::Error) -> String {
 }
 
 /// What a header and a list show: without breaks, cut when it is too long.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().filter(|it| !it.is_control()).take(TITLE_CHARACTERS).collect()
 }

@@ -40,7 +40,7 @@ text_enum! {
     /// Whether a person has to look.
     pub enum Review {
         None = "none",
-        NeedsReview = "needs_review",
+        Needed = "needs_review",
         Conflicted = "conflicted",
         /// Marked as paid above the limit; a second person has to agree.
         AwaitingSecond = "awaiting_second",

@@ -11,9 +11,8 @@ use crate::kernel::{
 
 id!(/** A role of a client. */ RoleId, "rol");
 
-/// The built-in roles, by name.
+/// Two of the built-in roles, by name.
 pub const ADMIN: &str = "admin";
-pub const MODERATOR: &str = "moderator";
 pub const USER: &str = "user";
 
 /// Named sets of permissions inside a client.

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::{
         kernel::api::input::Named as _,
-        modules::role::contract::{ADMIN, MODERATOR, USER},
+        modules::role::contract::{ADMIN, USER},
     };
 
     fn catalogue() -> BTreeSet<String> {
@@ -146,7 +146,7 @@ mod tests {
     fn every_built_in_role_is_defined_and_nothing_else() {
         let names: Vec<&str> = DEFINITIONS.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, BuiltIn::ALL.iter().map(|it| it.name()).collect::<Vec<_>>());
-        assert_eq!(names, [ADMIN, MODERATOR, USER]);
+        assert_eq!(names, [ADMIN, "moderator", USER]);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!
 //! **Calls** Currency, Client (settings, fees), User (may this user pay?), Balance (holds), Transaction (records),
 //! Payment (gateways). **Announces** `withdrawal.*` for every state it enters, `beneficiary.created|deleted`.
-//! **Hears** nothing: what was waited for too long is found by a timer.
+//! **Hears** nothing: what was waited for too long is found by a timer, and a courier of its own processes what was
+//! approved in clients with `auto_process`.
 //!
 //! **Always true**
 //! - A withdrawal whose status holds money has an open hold of exactly payout and fee; any other has none. A hold is
@@ -37,7 +38,10 @@ use crate::kernel::{
 use crate::modules::balance::contract::BalanceContract;
 use contract::WithdrawalRefusal;
 use repository::{BENEFICIARIES, WITHDRAWALS};
-use service::Withdrawals;
+use service::{
+    Withdrawals,
+    automatic::{self, PayoutCourier},
+};
 
 pub const MODULE: Module = Module {
     name: "withdrawal",
@@ -68,6 +72,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         due: Arc::new(repository::first_deadline),
         run: Arc::new(move |tx| timer.meet_deadlines(tx)),
     });
+    boot.target(automatic::KIND, automatic::plan(), PayoutCourier(service.clone()));
     let balances = service.balances.clone();
     boot.check("withdrawal.held_money", move |tx| held_money(tx, &*balances));
     Ok(())

@@ -146,12 +146,36 @@ fn a_chain_of_events_that_does_not_end_is_cut() {
 }
 
 #[test]
+fn a_listener_that_ends_the_process_three_times_is_poison_and_the_others_run() {
+    // The process cannot really end here: the mark is made, and the effect never committed.
+    let (disk, clock) = (Disk::new(), Clock::manual(Time::parse(START).unwrap()));
+    for epoch in 1..=4 {
+        let server = Server::on(disk.open(&clock), clock.clone(), epoch, &[], counting).unwrap();
+        if epoch == 1 {
+            (0..3).for_each(|number| server.publish(1, number));
+        }
+        let first = server.deliveries()[0].0;
+        server.kernel.worker.recover(true).unwrap();
+        if epoch < 4 {
+            let key = (ClientId::from_bytes([1; 16]), first);
+            server.write(move |tx| super::super::inside::suspect(tx, &key));
+        } else {
+            server.settle();
+            assert_eq!(server.states(), [State::Poison, State::Sent, State::Sent]);
+            assert_eq!(server.count("heard"), 2);
+        }
+        server.kernel.store.close().unwrap();
+    }
+}
+
+#[test]
 fn ten_thousand_events_each_count_once_whatever_fails_between() {
     let (disk, clock) = (Disk::new(), Clock::manual(Time::parse(START).unwrap()));
     let (mut published, mut epoch) = (0u64, 0);
-    while epoch < 20 || published < 10_000 {
+    while published < 10_000 {
         epoch += 1;
         let server = Server::on(disk.open(&clock), clock.clone(), epoch, &[], counting).unwrap();
+        server.kernel.worker.recover(epoch % 2 == 0).unwrap();
         for _ in 0..5 {
             server.write(|tx| {
                 (0..100).try_for_each(|number| tx.publish(&caller(1), &Counted { number }).map(drop))
@@ -163,7 +187,6 @@ fn ten_thousand_events_each_count_once_whatever_fails_between() {
         for _ in 0..6 {
             let _ = server.kernel.worker.pass();
         }
-        std::mem::forget(server.kernel.store.clone());
         server.kernel.store.close().unwrap();
     }
     let server = Server::on(disk.open(&clock), clock.clone(), epoch + 1, &[], counting).unwrap();

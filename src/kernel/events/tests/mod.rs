@@ -4,6 +4,7 @@ mod control;
 mod inside;
 mod lanes;
 mod outside;
+mod routes;
 mod schedules;
 
 use std::{
@@ -51,7 +52,7 @@ pub fn add(tx: &mut WriteTx, name: &str) -> Result<()> {
 
 /// A server without HTTP.
 pub struct Server {
-    pub kernel: Kernel,
+    pub kernel: Arc<Kernel>,
     pub clock: Clock,
 }
 
@@ -82,11 +83,12 @@ impl Server {
         let config = Config::load(&options).unwrap().config;
         let mut boot = Boot::new(store, Arc::new(Secrets::new(&[0; 32])), Arc::new(config), true);
         super::register(&mut boot);
+        boot.refusals(crate::kernel::api::meta::refusals());
         boot.announces::<Counted>();
         boot.announces::<Echoed>();
         register(&mut boot);
-        let kernel = boot.finish(epoch)?;
-        kernel.worker.recover()?;
+        let kernel = Arc::new(boot.finish(epoch)?);
+        kernel.worker.recover(false)?;
         Ok(Server { kernel, clock })
     }
 

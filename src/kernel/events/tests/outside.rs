@@ -154,7 +154,7 @@ fn a_recovery_that_fails_is_done_again() {
     assert_eq!(server.delivery().crashes, 1);
     server.fail_next(Failpoint::DuringRecovery, 3);
     for _ in 0..3 {
-        server.kernel.worker.recover().unwrap();
+        server.kernel.worker.recover(true).unwrap();
     }
     assert_eq!(server.delivery().crashes, 1, "nothing is left to recover");
 }

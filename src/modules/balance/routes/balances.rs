@@ -118,7 +118,7 @@ pub fn endpoints(ledger: &Arc<Ledger>) -> Vec<Endpoint> {
         get("/balances/statement")
             .about("Show the history of one account of a user")
             .own("balances.view")
-            .as_csv()
+            .with_csv()
             .reads(move |tx, call: &Call<(), StatementIn>| statement(&ledger, tx, call)),
         get("/balances/{currency}")
             .about("Show what a user has in one currency")

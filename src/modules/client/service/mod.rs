@@ -17,7 +17,7 @@ pub use self::{
 };
 use super::{
     contract::{Client, ClientContract, FeeOperation},
-    repository::{self, CLIENTS, all},
+    repository::{self, CLIENTS, SECRETS, all},
 };
 use crate::{
     kernel::{
@@ -98,7 +98,8 @@ impl ClientContract for ClientService {
     }
 
     fn secret(&self, tx: &ReadTx, client: ClientId, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        self.open_secret(tx, client, name)
+        let row = tx.get(&SECRETS, &(client, name.to_owned()))?;
+        row.map(|it| self.secrets.open_sealed(&secrets::place(client, name), &it.sealed)).transpose()
     }
 
     fn all(&self, tx: &ReadTx) -> Result<Vec<ClientId>> {
@@ -128,7 +129,6 @@ mod tests {
             client::{
                 contract::{ClientMode, FeeRule, Settings},
                 model::{ClientRow, SecretRow},
-                repository::SECRETS,
             },
             currency, role,
         },
@@ -156,8 +156,9 @@ mod tests {
     #[test]
     fn a_stored_secret_opens_for_its_client_under_its_name_alone() {
         let (store, clients, secrets) = clients();
+        let place = super::secrets::place;
         let test = move |tx: &mut WriteTx| {
-            let sealed = secrets.seal(&format!("client.secrets/{}/smtp", us()), b"hunter2", [1; 24])?;
+            let sealed = secrets.seal(&place(us(), "smtp"), b"hunter2", [1; 24])?;
             let row = SecretRow {
                 sealed,
                 set_by: Actor::System,

@@ -1,7 +1,5 @@
 //! What a client stores and never reads back.
 
-use zeroize::Zeroizing;
-
 use super::ClientService;
 use crate::{
     kernel::{
@@ -10,7 +8,7 @@ use crate::{
             principal::ClientId,
         },
         error::Result,
-        store::{ReadTx, WriteTx},
+        store::WriteTx,
     },
     modules::client::{
         model::{SecretName, SecretRow},
@@ -46,19 +44,9 @@ impl ClientService {
         tx.delete(&SECRETS, &key)?;
         Ok(())
     }
-
-    pub(super) fn open_secret(
-        &self,
-        tx: &ReadTx,
-        client: ClientId,
-        name: &str,
-    ) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        let row = tx.get(&SECRETS, &(client, name.to_owned()))?;
-        row.map(|it| self.secrets.open_sealed(&place(client, name), &it.sealed)).transpose()
-    }
 }
 
 /// What a secret is bound to: copied to another client or name, it does not open.
-fn place(client: ClientId, name: &str) -> String {
+pub(super) fn place(client: ClientId, name: &str) -> String {
     format!("client.secrets/{client}/{name}")
 }

@@ -31,6 +31,8 @@ use crate::{
     },
 };
 
+pub use request::CREDIT;
+
 pub struct Fundings {
     pub clients: Arc<dyn ClientContract>,
     pub users: Arc<dyn UserContract>,

@@ -29,11 +29,14 @@ use crate::{
     },
 };
 
+/// Giving money of the house, or of another user, at once: more than asking for a deposit.
+pub const CREDIT: &str = "fundings.credit";
+
 impl Fundings {
-    /// A deposit waits for its payment; a staff credit is completed at once.
+    /// A deposit waits for its payment; a staff credit is completed at once and takes `fundings.credit`.
     ///
     /// Refuses, in this order: `currency_inactive`, what is wrong with the amount and with fields that do not belong to
-    /// the type, `not_found` and `user_not_active` of the user, `self_approval`, `reason_required`, `same_account`,
+    /// the type, `forbidden`, `not_found` and `user_not_active` of the user, `self_approval`, `reason_required`, `same_account`,
     /// `funding_external_id_taken`, `above_maximum`, `fee_above_amount`; then what the payment, or the books, refuse.
     pub fn request(&self, tx: &mut WriteTx, call: &Call<(), FundingIn>) -> Result<(FundingId, Funding)> {
         let (caller, input) = (&call.caller, &call.input);
@@ -43,6 +46,9 @@ impl Fundings {
         let user = caller.acting_for(input.user_id)?;
         let kind = input.r#type.unwrap_or(FundingType::Deposit);
         check_fields(call, kind)?;
+        if kind != FundingType::Deposit {
+            caller.check_may(CREDIT)?;
+        }
         let status = self.users.get(tx, client, user)?.status;
         if status == UserStatus::Disabled {
             return Err(UserRefusal::UserNotActive { status }.into());

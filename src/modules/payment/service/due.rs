@@ -45,7 +45,7 @@ fn first_due(tx: &ReadTx) -> Result<Option<Time>> {
 }
 
 impl Payments {
-    fn look_at_what_is_due(&self, tx: &mut WriteTx) -> Result<()> {
+    pub fn look_at_what_is_due(&self, tx: &mut WriteTx) -> Result<()> {
         let end = Time::from_micros(tx.now().micros() + 1).to_key();
         let due = tx.scan_index(&PAYMENTS, "payment.due", Scan::all().until(end)).take(BATCH);
         let due: Vec<(ClientId, PaymentId)> = due.map(|it| it.map(|(key, _)| key)).collect::<Result<_>>()?;
@@ -55,7 +55,7 @@ impl Payments {
                 tracing::error!(payment.id = %id, error = %error, "Payment {id} could not be dealt with: {error}");
                 let mut case = Case::load(tx, client, id)?;
                 if case.payment.review == Review::None {
-                    case.payment.review = Review::NeedsReview;
+                    case.payment.review = Review::Needed;
                 }
                 case.payment.last_error = Some(error.to_string());
                 case.payment.due_at = Some(tx.now().after(AFTER_A_FAILURE));
@@ -92,7 +92,7 @@ impl Payments {
         case.payment.ask_after(tx.now(), patience(case.payment.asked));
         if attempt.row.status() == AttemptStatus::Calling {
             // Whoever told the gateway never came back with the answer.
-            case.payment.review = Review::NeedsReview;
+            case.payment.review = Review::Needed;
         }
         let asked = request(&case, &attempt, &gateway, None);
         let answer = self.adapters.of(gateway.kind).retrieve(asked).now_or_never();

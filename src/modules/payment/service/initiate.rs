@@ -16,7 +16,7 @@ use crate::{
     },
     modules::payment::{
         adapter::{AttemptOutcome, AttemptRequest, Notice},
-        contract::{AttemptId, GatewayId, GatewayKind, PaymentId, PaymentRefusal},
+        contract::{AttemptId, GatewayKind, PaymentId, PaymentRefusal},
         events::PaymentInitiated,
         model::{Attempt, AttemptStatus, Gateway, PAYMENT, PaymentEvent, patience},
         repository::{ATTEMPTS, HEALTH},
@@ -163,7 +163,7 @@ impl Payments {
     }
 
     /// Everything a gateway answered, in the order it said it.
-    pub(super) fn hear_all(
+    pub fn hear_all(
         &self,
         tx: &mut WriteTx,
         caller: &Caller,

@@ -159,7 +159,7 @@ impl Case {
     fn refused_by_review(&self, event: &str) -> ApiRefusal {
         let (current, allowed): (&str, &[&str]) = match self.payment.review {
             Review::None => (self.payment.status().name(), &[]),
-            Review::NeedsReview => (Review::NeedsReview.name(), &["resolve"]),
+            Review::Needed => (Review::Needed.name(), &["resolve"]),
             Review::Conflicted => (Review::Conflicted.name(), &["resolve"]),
             Review::AwaitingSecond => (Review::AwaitingSecond.name(), &["approve", "reject"]),
         };

@@ -92,7 +92,7 @@ impl Payments {
                 attempt.step(tx, caller, AttemptEvent::Lose, Some(&reason));
                 attempt.row.error = Some(reason);
                 if case.payment.status() == PaymentStatus::Processing {
-                    case.payment.review = Review::NeedsReview;
+                    case.payment.review = Review::Needed;
                     case.payment.ask_after(now, patience(case.payment.asked));
                 }
             }
@@ -229,7 +229,7 @@ impl Payments {
     ) -> Result<()> {
         case.step(tx, caller, PaymentEvent::Settle, None)?;
         attempt.step(tx, caller, AttemptEvent::Settle, None);
-        if case.payment.review == Review::NeedsReview {
+        if case.payment.review == Review::Needed {
             case.payment.review = Review::None;
         }
         case.payment.last_error = None;
@@ -391,9 +391,7 @@ impl Payments {
         said: Said,
         review: Review,
     ) {
-        if attempt.row.status() == AttemptStatus::Failed {
-            attempt.step(tx, caller, AttemptEvent::Open, None);
-        }
+        attempt.step(tx, caller, AttemptEvent::Open, None);
         case.step_if_possible(tx, caller, PaymentEvent::Detect);
         case.payment.review = review;
         case.payment.said = Some(said);

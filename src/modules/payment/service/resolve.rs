@@ -38,7 +38,7 @@ impl Payments {
         let is_part = case.payment.paid_state == PaidState::Partial && !case.payment.is_over();
         let is_open_question = match case.payment.review {
             Review::None => is_part,
-            Review::NeedsReview | Review::Conflicted => true,
+            Review::Needed | Review::Conflicted => true,
             Review::AwaitingSecond => false,
         };
         let (true, Some(mut attempt)) = (is_open_question, Try::last(tx, &case)?) else {
@@ -82,7 +82,7 @@ impl Payments {
                 proof: said.proof.clone(),
             }),
             // The gateway could not say its reference: ours stands for it.
-            (None, Review::NeedsReview) => Some(Money {
+            (None, Review::Needed) => Some(Money {
                 reference: attempt.row.reference.clone().unwrap_or_else(|| attempt.id.to_string()),
                 amount: attempt.row.expected,
                 reason: None,

@@ -76,14 +76,11 @@ impl ClientContract for Clients {
 
 struct BuiltIn;
 impl CategoryContract for BuiltIn {
-    fn check(&self, _: &ReadTx, _: ClientId, key: &str) -> Result<()> {
+    fn use_category(&self, _: &mut WriteTx, _: ClientId, key: &str) -> Result<()> {
         match built_in::ALL.contains(&key) {
             true => Ok(()),
             false => Err(CategoryRefusal::CategoryUnknown { category: key.into() }.into()),
         }
-    }
-    fn use_category(&self, tx: &mut WriteTx, client: ClientId, key: &str) -> Result<()> {
-        self.check(tx, client, key)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The use cases of withdrawals, and the one function that moves them.
 
+pub mod automatic;
 mod beneficiary;
 mod create;
 mod decide;
@@ -95,7 +96,8 @@ impl Withdrawals {
         }
 
         match withdrawal.status() {
-            PendingReview | Approved | Processing | Sent | NeedsReconciliation => {} // Stays held.
+            PendingReview | Processing | Sent | NeedsReconciliation => {} // Stays held.
+            Approved => self.hand_over(tx, client, &withdrawal)?,
             Completed => self.capture(tx, client, &withdrawal)?,
             Failed | Rejected | Canceled | Expired => self.release(tx, client, &withdrawal)?,
             Returned => self.take_back(tx, caller, client, &withdrawal)?,

@@ -17,7 +17,7 @@ use crate::kernel::{
     store::WriteTx,
 };
 use crate::modules::{
-    payment::contract::{GatewayInfo, PaymentContract, PayoutOutcome, PayoutRequest},
+    payment::contract::{GatewayId, GatewayInfo, PaymentContract, PayoutOutcome, PayoutRequest},
     withdrawal::{
         contract::{WithdrawalId, WithdrawalStatus},
         model::{Purpose, WITHDRAWAL, Withdrawal, WithdrawalEvent},
@@ -49,15 +49,27 @@ impl Withdrawals {
         call: &Call<WithdrawalId, WithdrawalProcessIn>,
     ) -> Result<Claim<Payout, WithdrawalOut>> {
         let (caller, client) = (&call.caller, call.caller.client()?);
-        let mut withdrawal = repository::get(tx, client, call.path)?;
+        let withdrawal = repository::get(tx, client, call.path)?;
         if withdrawal.status() != WithdrawalStatus::Approved {
             // Either this very command again, or refused.
             let same = self.advance(tx, caller, withdrawal, WithdrawalEvent::Process, None)?;
             return Ok(Claim::Done(WithdrawalOut::of(&same, &self.policy(tx, client)?)));
         }
+        self.claim_approved(tx, caller, withdrawal, call.input.gateway_id).map(Claim::Call)
+    }
+
+    /// Notes the gateway, and that it is being asked.
+    pub(super) fn claim_approved(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        mut withdrawal: Withdrawal,
+        gateway: Option<GatewayId>,
+    ) -> Result<Payout> {
+        let client = caller.client()?;
         withdrawal.check_not_expired(WithdrawalEvent::Process, tx.now())?;
         self.users.check_may_pay(tx, client, withdrawal.user)?;
-        let gateway = self.payments.payout_gateway(tx, client, call.input.gateway_id, withdrawal.payout)?;
+        let gateway = self.payments.payout_gateway(tx, client, gateway, withdrawal.payout)?;
         let Purpose::CashOut { method, .. } = &withdrawal.purpose else {
             return Err(fault!("{} is a charge and cannot be processed", withdrawal.id));
         };
@@ -66,9 +78,10 @@ impl Withdrawals {
             amount: withdrawal.payout,
             method: serde_json::to_value(method).map_err(|error| fault!("a method is not JSON: {error}"))?,
         };
+
         withdrawal.gateway = Some(gateway.clone());
         self.advance(tx, caller, withdrawal, WithdrawalEvent::Process, None)?;
-        Ok(Claim::Call(Payout { gateway, request }))
+        Ok(Payout { gateway, request })
     }
 
     /// Asks the gateway, and gives up waiting after a minute.
@@ -95,7 +108,8 @@ impl Withdrawals {
         Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))
     }
 
-    fn note(
+    /// Moves a withdrawal as the gateway's answer says.
+    pub(super) fn note(
         &self,
         tx: &mut WriteTx,
         caller: &Caller,

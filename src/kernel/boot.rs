@@ -55,6 +55,9 @@ pub enum BootError {
     Twice { module: &'static str, contract: &'static str },
     #[error("two modules use the name `{name}` for a {what}, the second is `{module}`")]
     NameTaken { module: &'static str, what: &'static str, name: String },
+    /// A setting that only the module could check, or a file it needs.
+    #[error("module `{module}`: {problem}")]
+    Setting { module: &'static str, problem: String },
     #[error("schedule `{name}`: found \"{frequency}\", wanted {}", frequency::WANTED)]
     Frequency { name: &'static str, frequency: String },
 }
@@ -259,6 +262,11 @@ impl Boot {
         self.catalogue.clone()
     }
 
+    /// Started in memory, with a clock that can be moved.
+    pub fn is_ephemeral(&self) -> bool {
+        self.is_ephemeral
+    }
+
     /// Who listens to what: there when the last module has registered.
     pub fn bus(&self) -> LateBus {
         self.bus.clone()
@@ -406,7 +414,8 @@ impl Boot {
     }
 
     fn listener<E: Event>(&mut self, name: &'static str, mode: Mode, run: Run) {
-        if self.listeners.iter().any(|it| it.name == name) {
+        // The same name for several events is one listener that hears them all.
+        if self.listeners.iter().any(|it| (it.name, it.event) == (name, E::NAME)) {
             self.taken("listener", name);
         }
         self.listeners.push(Listener { name, event: E::NAME, module: self.module, mode, run });

@@ -17,6 +17,7 @@
 mod simulation;
 mod webhooks;
 
+pub use crate::modules::notification::contract::CapturedMail;
 pub use simulation::Simulation;
 pub use webhooks::{Received, Recorder, Reply};
 
@@ -52,6 +53,7 @@ use crate::{
         events::{delivery::DELIVERIES, outbox::EVENTS},
         store::Scan,
     },
+    modules::notification::contract::Captured,
 };
 
 /// A server in memory.
@@ -241,6 +243,12 @@ impl Instance {
         let new = all.iter().skip(*seen).map(|it| it.1.clone()).collect();
         *seen = all.len();
         new
+    }
+
+    /// Every mail that would have been sent so far, oldest first; none when it has mail servers.
+    pub fn mailbox(&self) -> Vec<CapturedMail> {
+        let captured = self.app.kernel().service::<Captured>("mailbox");
+        captured.map(|it| it.all()).unwrap_or_default()
     }
 
     fn events(&self) -> Vec<(String, String)> {

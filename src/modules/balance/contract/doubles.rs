@@ -113,6 +113,15 @@ impl UserContract for Users {
             User { status, .. } => Err(UserRefusal::UserNotActive { status }.into()),
         }
     }
+    fn with_role(
+        &self,
+        _: &ReadTx,
+        _: ClientId,
+        _: crate::modules::role::contract::RoleId,
+        _: usize,
+    ) -> Result<Vec<User>> {
+        unreachable!()
+    }
     fn find_by_email(&self, _: &ReadTx, _: ClientId, _: &str) -> Result<Option<User>> {
         unreachable!()
     }

@@ -37,6 +37,7 @@ pub struct Templates {
 }
 
 /// A template, or what comes with the product.
+#[allow(clippy::large_enum_variant, reason = "found, shown and dropped: never kept in numbers")]
 pub enum Found {
     Own(Template),
     BuiltIn(TemplateId),

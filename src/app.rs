@@ -16,7 +16,7 @@ use crate::{
         events::{self, outbox::highest_event},
         secret::Secrets,
         store::{
-            CommitMode, OpenError, Store, StoreOptions, Table, WriteTx,
+            CommitMode, OpenError, ReadTx, Store, StoreOptions, Table, WriteTx,
             codec::{Decode, Encode, row},
             migration::{self, MIGRATIONS, MigrateError},
             random::Random,
@@ -76,6 +76,15 @@ impl StartError {
 /// () → this incarnation of the server.
 const INCARNATION: Table<(), Incarnation> = Table::new("kernel.incarnation");
 
+/// () → a hash made with the installation's key: tells a wrong key file from the right one.
+const KEY_CHECK: Table<(), KeyCheck> = Table::new("kernel.key_check");
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+struct KeyCheck {
+    hash: [u8; 32],
+}
+row!(KeyCheck);
+
 /// How often the server was started on this database.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 struct Incarnation {
@@ -119,6 +128,8 @@ impl App {
         is_ephemeral: bool,
     ) -> Result<App, StartError> {
         migrate(&store)?;
+        let check = secrets.hash("coffer: the key of this database");
+        store.write_blocking(move |tx| check_key(tx, &check))?.map_err(StartError::Key)?;
         let (epoch, was_cut_off) = store.write_blocking(begin_incarnation)?;
         if let Some(last) = store.read(highest_event)? {
             store.ids_after(last);
@@ -134,8 +145,15 @@ impl App {
     /// The kernel over a database opened for reading only: for `verify` and the like beside a running server.
     pub fn inspect(config: Config, clock: Clock) -> Result<Kernel, StartError> {
         let store = Store::open_read_only(&config.storage.path, clock)?;
-        let secrets = Secrets::open(&config.key_file(), false, &mut Random::Os)
-            .unwrap_or_else(|_| Secrets::new(&[0; 32]));
+        // Verifying needs no key; one that is there has to be the right one.
+        let secrets = match Secrets::open(&config.key_file(), false, &mut Random::Os) {
+            Ok(secrets) => {
+                let check = secrets.hash("coffer: the key of this database");
+                store.read(|tx| is_key(tx, &check))?.map_err(StartError::Key)?;
+                secrets
+            }
+            Err(_) => Secrets::new(&[0; 32]),
+        };
         Ok(register(store, secrets, config, false)?.finish(0)?)
     }
 
@@ -244,6 +262,24 @@ fn migrate(store: &Store) -> Result<(), StartError> {
 }
 
 /// The number of this incarnation, and whether the one before ended without being told to.
+/// Notes which key the database belongs to, the first time; afterwards only that one will do.
+fn check_key(tx: &mut WriteTx, hash: &[u8; 32]) -> crate::kernel::error::Result<anyhow::Result<()>> {
+    if !tx.exists(&KEY_CHECK, &())? {
+        tx.put(&KEY_CHECK, &(), &KeyCheck { hash: *hash })?;
+    }
+    is_key(tx, hash)
+}
+
+fn is_key(tx: &ReadTx, hash: &[u8; 32]) -> crate::kernel::error::Result<anyhow::Result<()>> {
+    let known = tx.get(&KEY_CHECK, &())?;
+    Ok(match known {
+        Some(known) if known.hash != *hash => {
+            Err(anyhow::anyhow!("the key file is not the one of this database; restore it from a backup"))
+        }
+        _ => Ok(()),
+    })
+}
+
 fn begin_incarnation(tx: &mut WriteTx) -> crate::kernel::error::Result<(u64, bool)> {
     let before = tx.get(&INCARNATION, &())?;
     let epoch = before.as_ref().map_or(1, |it| it.epoch + 1);
@@ -275,6 +311,7 @@ fn register(store: Store, secrets: Secrets, config: Config, is_ephemeral: bool) 
         idempotency::RECORDS.info(),
         MIGRATIONS.info(),
         INCARNATION.info(),
+        KEY_CHECK.info(),
     ]);
     events::register(&mut boot);
     for module in MODULES {

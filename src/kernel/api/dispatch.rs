@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use super::{
     call::{Caller, IfMatch, Reach},
-    endpoint::{Access, Endpoint, Handler, RawCall, Streamed},
+    endpoint::{Access, Endpoint, Handler, RawCall, Reading, Streamed},
     idempotency::{self, Answer, Scoped, fingerprint, run_remote},
     input::Flaw,
     limits::Left,
@@ -177,11 +177,8 @@ async fn answer(
         let csv = endpoint.csv && accepts_csv(&parts.headers);
         if csv {
             kernel.store.read(who)?.note(&mut caller, noted);
-            return csv_response(
-                kernel.clone(),
-                read.clone(),
-                RawCall { caller, path, query, body: Value::Null },
-            );
+            let raw = RawCall { caller, path, query, body: Value::Null };
+            return csv_response(kernel.clone(), endpoint, read.clone(), raw);
         }
         let value = kernel.store.read(|tx| {
             who(tx)?.note(&mut caller, noted);
@@ -321,9 +318,17 @@ fn principal(
 ) -> Result<Principal> {
     let text = |name: &str| headers.get(name).map(|it| it.to_str().map_err(|_| ApiRefusal::Unauthenticated));
     let bearer = match text("authorization").transpose()? {
-        Some(header) => Some(header.strip_prefix("Bearer ").ok_or(ApiRefusal::Unauthenticated)?),
+        Some(header) => match header.split_once(' ') {
+            // The name of a scheme is case-insensitive (RFC 9110 §11.1).
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim()),
+            _ => return Err(ApiRefusal::Unauthenticated.into()),
+        },
         None => None,
     };
+    if headers.get_all("authorization").iter().count() > 1 || headers.get_all("x-api-key").iter().count() > 1
+    {
+        return Err(ApiRefusal::Malformed { reason: "a credential header is given twice".into() }.into());
+    }
     let key = text("x-api-key").transpose()?;
     let identify = |token: &str| {
         let known =
@@ -384,7 +389,7 @@ fn client_address(kernel: &Kernel, peer: IpAddr, headers: &HeaderMap) -> IpAddr 
     peer
 }
 
-fn request_id(headers: &HeaderMap) -> String {
+pub fn request_id(headers: &HeaderMap) -> String {
     let sent = headers.get(REQUEST_ID).and_then(|it| it.to_str().ok());
     let well_formed = |it: &&str| {
         (1..=64).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-".contains(&it))
@@ -407,7 +412,9 @@ fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>> {
     if text == "*" {
         return Ok(Some(IfMatch::Any));
     }
-    let version = text.strip_prefix("\"v").and_then(|it| it.strip_suffix('"')).and_then(|it| it.parse().ok());
+    let digits = text.strip_prefix("\"v").and_then(|it| it.strip_suffix('"'));
+    let digits = digits.filter(|it| it.bytes().all(|it| it.is_ascii_digit()));
+    let version = digits.and_then(|it| it.parse().ok());
     Ok(Some(IfMatch::Version(version.ok_or_else(malformed)?)))
 }
 
@@ -576,51 +583,62 @@ pub fn decorate(mut response: Response, request_id: &str) -> Response {
     response
 }
 
+/// Whether CSV is wanted more than JSON (RFC 9110 §12.5.1).
 fn accepts_csv(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).is_some_and(|it| it.starts_with("text/csv"))
+    let header = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let (mut csv, mut json) = (0, 0);
+    for part in header.split(',') {
+        let mut parts = part.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|it| it.strip_prefix("q=")).map_or(1000, thousandths);
+        match kind {
+            "text/csv" => csv = csv.max(weight),
+            "application/json" | "application/*" | "*/*" => json = json.max(weight),
+            _ => {}
+        }
+    }
+    csv > 0 && csv >= json
 }
 
-/// A whole list as CSV: page after page, each from a snapshot of its own, so that a long list pins nothing.
+/// `0.5` → 500: a quality has at most three decimals.
+fn thousandths(quality: &str) -> u32 {
+    let (whole, fraction) = quality.split_once('.').unwrap_or((quality, ""));
+    format!("{whole}{fraction:0<3.3}").parse().unwrap_or(0)
+}
+
+/// A whole list as CSV: page after page, each from a snapshot of its own, so that a long list pins nothing. A page is
+/// read when the one before it was taken: a slow reader holds no thread.
 fn csv_response(
     kernel: Arc<Kernel>,
-    read: Arc<dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync>,
+    endpoint: &Endpoint,
+    read: Arc<Reading>,
     mut raw: RawCall,
 ) -> Result<Response> {
     raw.query.retain(|it| it.0 != "limit");
     raw.query.push(("limit".into(), "100".into()));
     let first = kernel.store.read(|tx| read(tx, raw.clone()))?;
-    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(2);
-    tokio::task::spawn_blocking(move || {
-        let mut table = page::Csv::default();
-        let mut value = first;
-        loop {
-            let piece = table.piece(&value).map(Bytes::from).map_err(std::io::Error::other);
-            let failed = piece.is_err();
-            if sender.blocking_send(piece).is_err() || failed {
-                return;
-            }
-            let Some(cursor) = value.get("next_cursor").and_then(Value::as_str).map(str::to_owned) else {
-                return;
-            };
-            raw.query.retain(|it| it.0 != "cursor");
-            raw.query.push(("cursor".into(), cursor));
-            match kernel.store.read(|tx| read(tx, raw.clone())) {
-                Ok(next) => value = next,
-                Err(error) => {
-                    let _ = sender.blocking_send(Err(std::io::Error::other(error.to_string())));
-                    return;
-                }
-            }
-        }
-    });
-    let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|piece| (piece, receiver))
-    });
-    let mut response = Response::new(Body::from_stream(stream));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"list.csv\""));
+    let table = page::Csv::new(endpoint.output.fields());
+    let pages =
+        futures_util::stream::try_unfold((Some(first), table, raw), move |(page, mut table, mut raw)| {
+            let next = page.map(|page| -> Result<_> {
+                let piece = table.piece(&page).map_err(|error| fault!("a list cannot be CSV: {error}"))?;
+                let following = match page.get("next_cursor").and_then(Value::as_str) {
+                    Some(cursor) => {
+                        raw.query.retain(|it| it.0 != "cursor");
+                        raw.query.push(("cursor".into(), cursor.to_owned()));
+                        Some(kernel.store.read(|tx| read(tx, raw.clone()))?)
+                    }
+                    None => None,
+                };
+                Ok((Bytes::from(piece), (following, table, raw)))
+            });
+            std::future::ready(next.transpose())
+        });
+    let mut response = Response::new(Body::from_stream(pages));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+    let disposition = HeaderValue::from_static("attachment; filename=\"list.csv\"");
+    headers.insert(header::CONTENT_DISPOSITION, disposition);
     Ok(response)
 }
 

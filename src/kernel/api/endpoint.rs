@@ -119,6 +119,14 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// The names of an object's fields, as documented.
+    pub fn fields(&self) -> Option<Vec<String>> {
+        match &self.schema {
+            Some((_, RefOr::T(Schema::Object(object)))) => Some(object.properties.keys().cloned().collect()),
+            _ => None,
+        }
+    }
+
     pub fn of<T: ToSchema>() -> Shape {
         let mut referred = vec![];
         T::schemas(&mut referred);
@@ -136,7 +144,7 @@ pub struct RawCall {
 }
 
 pub type Answered = Pin<Box<dyn Future<Output = Result<Value>> + Send>>;
-type Reading = dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync;
+pub type Reading = dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync;
 type Writing = dyn Fn(&mut WriteTx, RawCall) -> Result<Value> + Send + Sync;
 type Asynchronous = dyn Fn(Arc<Kernel>, RawCall) -> Answered + Send + Sync;
 

@@ -246,6 +246,7 @@ pub async fn run_remote(
             }
         }
     };
+    let abandoning = kernel.clone();
     // A task of its own: a caller that hangs up does not leave the command half done.
     let running = tokio::spawn(async move {
         let brought = (remote.call)(needed).await;
@@ -275,7 +276,14 @@ pub async fn run_remote(
         }
         settled
     });
-    running.await.map_err(|error| fault!("a remote command ended early: {error}"))?
+    match running.await {
+        Ok(settled) => settled,
+        Err(ended) => {
+            // A panic in an adapter: nobody knows what the other side did, so a repeat shows the object as it is.
+            abandoning.store.write(move |tx| abandon(tx, scoped)).await?;
+            Err(fault!("a remote command ended early: {ended}"))
+        }
+    }
 }
 
 fn start(

@@ -194,11 +194,21 @@ fn page_through<K: Key, V: Row>(
     collect(tx.scan_index(table, index, scan), paging, position, keep)
 }
 
-/// A page of a list that is short enough to be made whole: `items` in the order of their positions.
+/// A page of a list that is short enough to be made whole: `items` in either order of their positions.
 pub fn page_of<T>(items: Vec<T>, paging: &Paging, position: impl Fn(&T) -> Vec<u8>) -> Result<Page<T>> {
     let behind = paging.behind()?;
     let mut data: Vec<T> = items;
-    data.retain(|it| behind.is_none_or(|key| position(it).as_slice() > key));
+    let is_descending = match (data.first(), data.last()) {
+        (Some(first), Some(last)) => position(first) > position(last),
+        _ => false,
+    };
+    // By comparison, not by search: the row the cursor names may be gone.
+    data.retain(|it| {
+        behind.is_none_or(|key| {
+            let here = position(it);
+            if is_descending { here.as_slice() < key } else { here.as_slice() > key }
+        })
+    });
     let has_more = data.len() > paging.limit;
     data.truncate(paging.limit);
     let next_cursor = data.last().filter(|_| has_more).map(|it| paging.cursor_at(&position(it)));
@@ -234,25 +244,29 @@ pub fn created_within(created_at: Time, from: Option<Time>, to: Option<Time>) ->
     from.is_none_or(|it| created_at >= it) && to.is_none_or(|it| created_at < it)
 }
 
-/// A list as CSV: the fields of the first row are the columns; nested values are JSON text.
-#[derive(Default)]
+/// A list as CSV: the columns are the fields of its objects; nested values are JSON text.
 pub struct Csv {
     columns: Option<Vec<String>>,
+    is_begun: bool,
 }
 
 impl Csv {
+    /// `columns` as documented; `None` takes those of the first row.
+    pub fn new(columns: Option<Vec<String>>) -> Csv {
+        Csv { columns: columns.filter(|it| !it.is_empty()), is_begun: false }
+    }
+
     /// The rows of one page (with the header before the first).
     pub fn piece(&mut self, page: &serde_json::Value) -> Result<Vec<u8>, csv::Error> {
         let rows =
             page.get("data").and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let mut writer = csv::Writer::from_writer(vec![]);
         for row in rows.iter().filter_map(serde_json::Value::as_object) {
-            if self.columns.is_none() {
-                let columns: Vec<String> = row.keys().cloned().collect();
-                writer.write_record(&columns)?;
-                self.columns = Some(columns);
+            let columns = self.columns.get_or_insert_with(|| row.keys().cloned().collect());
+            if !self.is_begun {
+                writer.write_record(&*columns)?;
+                self.is_begun = true;
             }
-            let columns = self.columns.as_deref().unwrap_or_default();
             writer.write_record(columns.iter().map(|it| cell(row.get(it))))?;
         }
         writer.into_inner().map_err(|error| error.into_error().into())
@@ -299,7 +313,24 @@ mod tests {
     fn a_formula_in_a_csv_cell_is_neutralised_and_an_amount_is_not() {
         let page =
             json!({ "data": [{ "a": "=1+1", "b": "-5.00", "c": null, "d": "-cmd" }, { "a": "x", "e": 1 }] });
-        let text = String::from_utf8(Csv::default().piece(&page).unwrap()).unwrap();
+        let text = String::from_utf8(Csv::new(None).piece(&page).unwrap()).unwrap();
         assert_eq!(text, "a,b,c,d\n'=1+1,-5.00,,'-cmd\nx,,,\n");
+    }
+
+    #[test]
+    fn a_list_made_whole_is_paged_in_either_order_and_loses_nothing() {
+        for items in [vec![1u8, 2, 3, 4, 5], vec![5, 4, 3, 2, 1]] {
+            let (mut seen, mut cursor) = (vec![], None);
+            loop {
+                let paging = Paging::new(Limit(2), &cursor, ());
+                let page = page_of(items.clone(), &paging, |it| vec![*it; 4]).unwrap();
+                seen.extend(page.data);
+                match page.next_cursor {
+                    Some(next) => cursor = Some(Cursor::parse(next.into()).unwrap()),
+                    None => break,
+                }
+            }
+            assert_eq!(seen, items);
+        }
     }
 }

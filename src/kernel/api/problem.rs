@@ -46,8 +46,7 @@ refusals! {
         UnsupportedMediaType: UnsupportedMediaType "unsupported_media_type" => "send application/json",
         /// Too many requests. `Retry-After` says when to come back.
         RateLimited { retry_after_s: u64 }: TooManyRequests "rate_limited" => "come back in {retry_after_s} s",
-        /// The request took longer than the server allows. It may or may not have had an effect: repeat it under
-        /// the same idempotency key.
+        /// Reading took longer than the server allows.
         TimedOut: Unavailable "timed_out" => "the request took too long",
     }
 }
@@ -102,7 +101,8 @@ impl Problem {
         params: Map<String, Value>,
         request_id: &str,
     ) -> Problem {
-        let mut document = Map::new();
+        // What a refusal adds never takes the place of what every problem document says.
+        let mut document = params;
         document.insert("type".into(), format!("/docs/errors/{code}").into());
         document.insert("title".into(), title(code).into());
         document.insert("status".into(), status.into());
@@ -110,7 +110,6 @@ impl Problem {
         document.insert("code".into(), code.into());
         document.insert("request_id".into(), request_id.into());
         document.insert("retryable".into(), retryable(status, code).into());
-        document.extend(params);
         Problem { status, document, retry_after_s: None }
     }
 }

@@ -20,10 +20,13 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use super::{
-    dispatch::{Peer, Stopping, make_request_id, problem_response, remote_peer},
+    dispatch::{Peer, Stopping, problem_response, remote_peer, request_id},
     problem::ApiRefusal,
 };
-use crate::config::{Listen, Server};
+use crate::{
+    config::{Listen, Server},
+    kernel::store::StoreRefusal,
+};
 
 /// Where a server listens.
 pub enum Listener {
@@ -154,11 +157,14 @@ async fn converse<I>(
             let mut request: Request = request.map(Body::new);
             request.extensions_mut().insert(peer);
             request.extensions_mut().insert(stopping);
+            let (request_id, reads) = (request_id(request.headers()), request.method().is_safe());
             let answer = tokio::time::timeout(timeout, router.oneshot(request)).await;
             let response = match answer {
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},
-                Err(_) => problem_response(&ApiRefusal::TimedOut.into(), &make_request_id()),
+                Err(_) if reads => problem_response(&ApiRefusal::TimedOut.into(), &request_id),
+                // A command that waits for the writer is still run.
+                Err(_) => problem_response(&StoreRefusal::OutcomeUnknown.into(), &request_id),
             };
             Ok::<_, Infallible>(response)
         }

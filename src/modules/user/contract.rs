@@ -130,7 +130,7 @@ refusals! {
         /// Somebody of this client has this address.
         EmailTaken: Conflict "email_taken" => "this e-mail address is taken",
         /// A frozen or disabled user pays nothing out. Credits, voids and the expiry of holds go on.
-        UserNotActive { status: UserStatus }: Unprocessable "user_not_active" => "the user is {status}",
+        UserNotActive { user_status: UserStatus }: Unprocessable "user_not_active" => "the user is {user_status}",
         /// Nobody of this client has this referral code.
         ReferralUnknown: Unprocessable "referral_unknown" => "nobody has this referral code",
         /// Somebody or something of this kind has this external id; it names one object for ever.

@@ -338,7 +338,7 @@ impl UserContract for Users {
         let user = self.get(tx, client, user)?;
         match user.status {
             UserStatus::Active => Ok(user),
-            status => Err(UserRefusal::UserNotActive { status }.into()),
+            user_status => Err(UserRefusal::UserNotActive { user_status }.into()),
         }
     }
 

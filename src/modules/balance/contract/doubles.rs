@@ -110,7 +110,7 @@ impl UserContract for Users {
     fn check_may_pay(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
         match self.get(tx, client, user)? {
             user if user.status == UserStatus::Active => Ok(user),
-            User { status, .. } => Err(UserRefusal::UserNotActive { status }.into()),
+            User { status: user_status, .. } => Err(UserRefusal::UserNotActive { user_status }.into()),
         }
     }
     fn with_role(

@@ -51,7 +51,7 @@ impl Fundings {
         }
         let status = self.users.get(tx, client, user)?.status;
         if status == UserStatus::Disabled {
-            return Err(UserRefusal::UserNotActive { status }.into());
+            return Err(UserRefusal::UserNotActive { user_status: status }.into());
         }
         if kind != FundingType::Deposit {
             self.check_staff_credit(tx, call, client, user)?;

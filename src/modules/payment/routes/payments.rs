@@ -212,7 +212,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
         ),
         post("/payments")
             .about("Make a plain charge: what comes becomes the user's available money")
-            .own("payments.create")
+            .needs("payments.create_any")
             .money()
             .refuses(&[
                 "currency_inactive",

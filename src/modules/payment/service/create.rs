@@ -37,7 +37,7 @@ impl Payments {
         let user = call.caller.acting_for(input.user_id)?;
         let status = self.users.get(tx, client, user)?.status;
         if status == UserStatus::Disabled {
-            return Err(UserRefusal::UserNotActive { status }.into());
+            return Err(UserRefusal::UserNotActive { user_status: status }.into());
         }
         let new = NewPayment {
             user: Some(user),

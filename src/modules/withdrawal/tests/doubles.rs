@@ -290,7 +290,7 @@ impl UserContract for World {
         let user = UserContract::get(self, tx, client, user)?;
         match user.status {
             UserStatus::Active => Ok(user),
-            status => Err(UserRefusal::UserNotActive { status }.into()),
+            user_status => Err(UserRefusal::UserNotActive { user_status }.into()),
         }
     }
     fn with_role(

@@ -29,7 +29,7 @@ use url::{Host, Url};
 
 pub use address::Policy;
 use resolver::{Guard, Switch};
-pub use resolver::{Names, Resolver, System};
+pub use resolver::{Names, Resolver};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);

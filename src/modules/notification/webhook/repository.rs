@@ -33,6 +33,9 @@ pub const ENDPOINTS: Table<(ClientId, WebhookEndpointId), Endpoint> =
 pub const ORDER: Table<(ClientId, WebhookEndpointId, String, DeliveryId), ()> =
     Table::new("notification.webhook_order");
 
+/// How many messages that wait are looked at in one transaction.
+const LOOKED_AT: usize = 500;
+
 /// The endpoint a delivery goes to; `None` when it was deleted.
 pub fn endpoint_of(tx: &ReadTx, client: Option<ClientId>, target: &str) -> Result<Option<Endpoint>> {
     match client.zip(target.parse().ok()) {
@@ -99,8 +102,8 @@ pub fn waiting(
         scan = scan.after((prefix.0, prefix.1, client, after).to_key());
     }
     let (mut found, mut last) = (vec![], None);
-    for blocked in tx.scan_index(&DELIVERIES, "events.blocked", scan) {
-        if found.len() == limit {
+    for (looked_at, blocked) in tx.scan_index(&DELIVERIES, "events.blocked", scan).enumerate() {
+        if found.len() == limit || looked_at == LOOKED_AT {
             return Ok((found, last));
         }
         let ((_, delivery), row) = blocked?;

@@ -255,7 +255,7 @@ impl Instance {
         let kernel = self.app.kernel();
         kernel
             .store
-            .read(|tx| kernel.verify(tx))
+            .read_unbounded(|tx| kernel.verify(tx))
             .unwrap_or_else(|error| vec![format!("verify failed: {error}")])
     }
 

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::BalanceContract;
 use crate::{
     kernel::{
         api::{
@@ -47,10 +46,7 @@ pub fn user(number: u8) -> UserId {
     UserId::from_bytes([number; 16])
 }
 
-pub fn ledger() -> Arc<dyn BalanceContract> {
-    Arc::new(ledger_with(Arc::default()))
-}
-
+/// A ledger for which the users are as `users` says.
 pub fn ledger_with(users: Arc<Users>) -> Ledger {
     Ledger { currencies: Arc::new(Currencies), users }
 }

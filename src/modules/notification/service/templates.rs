@@ -38,7 +38,7 @@ pub struct Templates {
 
 /// A template, or what comes with the product.
 pub enum Found {
-    Own(Template),
+    Own(Box<Template>),
     BuiltIn(TemplateId),
 }
 
@@ -54,7 +54,7 @@ impl Templates {
         if let Some(external_id) = &input.external_id {
             let key = (client, external_id.clone());
             if let Some((_, it)) = tx.find(&TEMPLATES, "notification.templates_by_external_id", &key)? {
-                return Err(NotificationRefusal::TemplateTaken { existing_id: it.id }.into());
+                return Err(NotificationRefusal::TemplateExternalIdTaken { existing_id: it.id }.into());
             }
         }
         let usual = self.built_in.words(kind.event_type)?;
@@ -85,7 +85,7 @@ impl Templates {
     pub fn change(&self, tx: &mut WriteTx, call: &Call<TemplateId, TemplatePatchIn>) -> Result<Template> {
         let client = call.caller.client()?;
         let mut row = match self.find(tx, client, call.path)? {
-            Found::Own(row) => row,
+            Found::Own(row) => *row,
             Found::BuiltIn(_) => return Err(NotificationRefusal::TemplateFixed.into()),
         };
         call.caller.check_version(row.version)?;
@@ -163,7 +163,7 @@ impl Templates {
     pub fn find(&self, tx: &ReadTx, client: ClientId, id: TemplateId) -> Result<Found> {
         match self.built_in.by_id(id) {
             Some(_) => Ok(Found::BuiltIn(id)),
-            None => found(tx.get(&TEMPLATES, &(client, id))?).map(Found::Own),
+            None => found(tx.get(&TEMPLATES, &(client, id))?).map(|it| Found::Own(Box::new(it))),
         }
     }
 

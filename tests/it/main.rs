@@ -15,6 +15,8 @@ mod funding;
 mod gateway;
 mod gateway_routes;
 mod golden;
+mod mail;
+mod notification;
 mod operator;
 mod payment;
 mod permissions;

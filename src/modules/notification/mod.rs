@@ -48,7 +48,7 @@ use crate::kernel::{
 use contract::NotificationRefusal;
 use mail::{MailCourier, Post};
 use mailbox::Captured;
-use service::{tell::Teller, templates::Templates};
+use service::{inbox::Inboxes, tell::Teller, templates::Templates};
 use sms::SmsCourier;
 use template::BuiltIn;
 
@@ -72,15 +72,17 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.alias("tpl", "notification template");
     boot.check("notification.inboxes", repository::check);
     boot.job(service::inbox::sweeper());
-    boot.endpoints(routes::inbox::endpoints());
+    let inboxes = Arc::new(Inboxes::new());
+    boot.endpoints(routes::inbox::endpoints(&inboxes));
+    boot.endpoints(routes::stream::endpoints(&inboxes));
     boot.endpoints(routes::preferences::endpoints());
     boot.endpoints(routes::outbox::endpoints());
-    register_channels(boot)?;
+    register_channels(boot, inboxes)?;
     webhook::register(boot)
 }
 
 /// Mail and short messages, as far as they are configured; then whoever fills them.
-fn register_channels(boot: &mut Boot) -> Result<(), BootError> {
+fn register_channels(boot: &mut Boot, inboxes: Arc<Inboxes>) -> Result<(), BootError> {
     let config = boot.config();
     let built_in = Arc::new(BuiltIn::new(notices::kinds()).map_err(refused)?);
     let post = match Post::servers(&config.mail).map_err(refused)? {
@@ -98,6 +100,7 @@ fn register_channels(boot: &mut Boot) -> Result<(), BootError> {
         clients: boot.require()?,
         roles: boot.require()?,
         built_in: built_in.clone(),
+        inboxes,
         sends_mail: post.is_some(),
         sends_sms: sms.is_some(),
     });

@@ -1,7 +1,8 @@
 //! Who is told of what: one row an event.
 //!
 //! What says the same as another event to the same person is left out: a payment that was for something has no
-//! notice of its own, a movement on an account has that of what caused it.
+//! notice of its own, a movement on an account has that of what caused it, and what staff credits or charges is told
+//! when it is done.
 
 use std::sync::Arc;
 
@@ -88,7 +89,7 @@ notices! {
     PasswordChanged: Security, BOTH, SESSIONS, |it| it.user_id;
     RefreshReused: Security, BOTH, SESSIONS, |it| it.user_id;
 
-    FundingRequested: Fundings, INBOX, FUNDING, |it| it.user_id;
+    FundingRequested: Fundings, INBOX, FUNDING, |it| (it.r#type == "deposit").then_some(it.user_id);
     FundingCompleted: Fundings, BOTH, FUNDING, |it| it.user_id;
     FundingFailed: Fundings, BOTH, FUNDING, |it| it.user_id;
     FundingCanceled: Fundings, INBOX, FUNDING, |it| it.user_id;
@@ -96,7 +97,7 @@ notices! {
     FundingConflicted: Fundings, BOTH, FUNDING, |it| it.user_id;
     FundingReversed: Fundings, BOTH, FUNDING, |it| it.user_id;
 
-    WithdrawalRequested: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
+    WithdrawalRequested: Withdrawals, BOTH, WITHDRAWAL, |it| (it.r#type == "cash_out").then_some(it.user_id);
     WithdrawalApproved: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
     WithdrawalRejected: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
     WithdrawalCanceled: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;

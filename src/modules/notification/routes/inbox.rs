@@ -1,5 +1,7 @@
 //! The inbox over HTTP. A user has its own; staff and keys name one.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -20,7 +22,7 @@ use crate::{
         contract::{NotificationId, Topic},
         model::{Inbox, Notification},
         repository::{NOTIFICATIONS, inbox, notification},
-        service::inbox::{Mark, mark, mark_all_read},
+        service::inbox::{Inboxes, Mark},
     },
 };
 
@@ -106,7 +108,8 @@ pub struct AllReadOut {
     unread: u64,
 }
 
-pub fn endpoints() -> Vec<Endpoint> {
+pub fn endpoints(inboxes: &Arc<Inboxes>) -> Vec<Endpoint> {
+    let all = inboxes.clone();
     let mut endpoints = vec![
         get("/notifications")
             .about("List what a user was told, newest first")
@@ -156,9 +159,9 @@ pub fn endpoints() -> Vec<Endpoint> {
             .own("notifications.update")
             .status(200)
             .example(json!({}))
-            .writes(|tx, call: &Call<(), InboxIn>| {
+            .writes(move |tx, call: &Call<(), InboxIn>| {
                 let owner = (call.caller.client()?, call.caller.acting_for(call.input.user_id)?);
-                let marked = mark_all_read(tx, owner)?;
+                let marked = all.mark_all_read(tx, owner)?;
                 Ok(AllReadOut { object: "all_read", user_id: owner.1, marked, unread: 0 })
             }),
     ];
@@ -169,9 +172,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             ("/notifications/{id}/archive", "Put a notification away", Mark::Archived),
         ]
         .map(|(path, about, to)| {
+            let inboxes = inboxes.clone();
             post(path).about(about).own("notifications.update").writes(
                 move |tx, call: &Call<NotificationId>| -> Result<NotificationOut> {
-                    let (owner, row, inbox) = mark(tx, &call.caller, call.path, to)?;
+                    let (owner, row, inbox) = inboxes.mark(tx, &call.caller, call.path, to)?;
                     Ok(out(call.path, owner.1, row, &inbox))
                 },
             )
@@ -188,7 +192,7 @@ fn status_of(inbox: &Inbox, row: &Notification) -> NotificationStatus {
     }
 }
 
-fn out(id: NotificationId, user_id: UserId, row: Notification, inbox: &Inbox) -> NotificationOut {
+pub fn out(id: NotificationId, user_id: UserId, row: Notification, inbox: &Inbox) -> NotificationOut {
     NotificationOut {
         id,
         object: "notification",

@@ -3,6 +3,7 @@
 pub mod inbox;
 pub mod outbox;
 pub mod preferences;
+pub mod stream;
 pub mod templates;
 
 use serde_json::Value;

@@ -198,7 +198,7 @@ pub fn endpoints(templates: &Arc<Templates>) -> Vec<Endpoint> {
                     call.caller.client()?,
                     call.path,
                 )? {
-                    Found::Own(row) => out(&templates, row),
+                    Found::Own(row) => out(&templates, *row),
                     Found::BuiltIn(id) => out_of_built_in(&templates, id),
                 }
             }),
@@ -215,7 +215,12 @@ pub fn endpoints(templates: &Arc<Templates>) -> Vec<Endpoint> {
         post("/notification-templates")
             .about("Put an event into words of one's own")
             .needs("notification-templates.create_any")
-            .refuses(&["event_not_notified", "template_taken", "template_invalid"])
+            .refuses(&[
+                "event_not_notified",
+                "template_taken",
+                "template_external_id_taken",
+                "template_invalid",
+            ])
             .example(json!({
                 "event_type": "funding.completed",
                 "title": "{{ event.credit_amount }} {{ event.currency }} for you, {{ user.first_name }}",

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::kernel::api::call::Caller;
 use crate::{
     kernel::{
@@ -30,57 +32,80 @@ pub enum Mark {
     Archived,
 }
 
-/// Puts a notification into an inbox.
-pub fn deliver(tx: &mut WriteTx, owner: Owner, mut row: Notification) -> Result<NotificationId> {
-    let id = tx.new_id();
-    let mut inbox = inbox(tx, owner)?;
-    row.marked = inbox.next_mark();
-    inbox.unread += 1;
-    tx.insert(&NOTIFICATIONS, &(owner.0, owner.1, id), &row)?;
-    tx.put(&INBOXES, &owner, &inbox)?;
-    Ok(id)
+/// Everybody's inboxes.
+pub struct Inboxes {
+    /// How many commits changed one; streams wait for it to change.
+    changes: Arc<watch::Sender<u64>>,
 }
 
-/// Marks a notification; one that is marked so stays as it is. Refuses `not_found`.
-pub fn mark(
-    tx: &mut WriteTx,
-    caller: &Caller,
-    id: NotificationId,
-    mark: Mark,
-) -> Result<(Owner, Notification, Inbox)> {
-    let client = caller.client()?;
-    let (user, mut row) = found(notification(tx, client, id)?)?;
-    caller.may_reach(Some(user))?;
-
-    let owner = (client, user);
-    let mut inbox = inbox(tx, owner)?;
-    let before = inbox.is_unread(&row);
-    let now = tx.now();
-    match mark {
-        Mark::Read if inbox.read_at(&row).is_some() => return Ok((owner, row, inbox)),
-        Mark::Unread if inbox.read_at(&row).is_none() => return Ok((owner, row, inbox)),
-        Mark::Archived if row.archived_at.is_some() => return Ok((owner, row, inbox)),
-        Mark::Read => row.set_read(true, inbox.next_mark(), now),
-        Mark::Unread => row.set_read(false, inbox.next_mark(), now),
-        Mark::Archived => row.archived_at = Some(now),
+impl Inboxes {
+    pub fn new() -> Inboxes {
+        Inboxes { changes: Arc::new(watch::Sender::new(0)) }
     }
-    row.updated_at = now;
-    row.version += 1;
-    count(&mut inbox, before, &row);
-    tx.put(&NOTIFICATIONS, &(client, user, id), &row)?;
-    tx.put(&INBOXES, &owner, &inbox)?;
-    Ok((owner, row, inbox))
-}
 
-/// Everything in the inbox is read; how many were not. Touches no row but one, however many there are.
-pub fn mark_all_read(tx: &mut WriteTx, owner: Owner) -> Result<u64> {
-    let mut inbox = inbox(tx, owner)?;
-    let unread = inbox.unread;
-    if unread > 0 {
-        inbox.mark_all_read(tx.now());
-        tx.put(&INBOXES, &owner, &inbox)?;
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
-    Ok(unread)
+
+    fn put(&self, tx: &mut WriteTx, owner: Owner, inbox: &Inbox) -> Result<()> {
+        let changes = self.changes.clone();
+        tx.on_commit(Box::new(move || changes.send_modify(|it| *it += 1)));
+        tx.put(&INBOXES, &owner, inbox)
+    }
+
+    /// Puts a notification into an inbox.
+    pub fn deliver(&self, tx: &mut WriteTx, owner: Owner, mut row: Notification) -> Result<NotificationId> {
+        let id = tx.new_id();
+        let mut inbox = inbox(tx, owner)?;
+        row.marked = inbox.next_mark();
+        inbox.unread += 1;
+        tx.insert(&NOTIFICATIONS, &(owner.0, owner.1, id), &row)?;
+        self.put(tx, owner, &inbox)?;
+        Ok(id)
+    }
+
+    /// Marks a notification; one that is marked so stays as it is. Refuses `not_found`.
+    pub fn mark(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        id: NotificationId,
+        mark: Mark,
+    ) -> Result<(Owner, Notification, Inbox)> {
+        let client = caller.client()?;
+        let (user, mut row) = found(notification(tx, client, id)?)?;
+        caller.may_reach(Some(user))?;
+
+        let owner = (client, user);
+        let mut inbox = inbox(tx, owner)?;
+        let before = inbox.is_unread(&row);
+        let now = tx.now();
+        match mark {
+            Mark::Read if inbox.read_at(&row).is_some() => return Ok((owner, row, inbox)),
+            Mark::Unread if inbox.read_at(&row).is_none() => return Ok((owner, row, inbox)),
+            Mark::Archived if row.archived_at.is_some() => return Ok((owner, row, inbox)),
+            Mark::Read => row.set_read(true, inbox.next_mark(), now),
+            Mark::Unread => row.set_read(false, inbox.next_mark(), now),
+            Mark::Archived => row.archived_at = Some(now),
+        }
+        row.updated_at = now;
+        row.version += 1;
+        count(&mut inbox, before, &row);
+        tx.put(&NOTIFICATIONS, &(client, user, id), &row)?;
+        self.put(tx, owner, &inbox)?;
+        Ok((owner, row, inbox))
+    }
+
+    /// Everything in the inbox is read; how many were not. Touches no row but one, however many there are.
+    pub fn mark_all_read(&self, tx: &mut WriteTx, owner: Owner) -> Result<u64> {
+        let mut inbox = inbox(tx, owner)?;
+        let unread = inbox.unread;
+        if unread > 0 {
+            inbox.mark_all_read(tx.now());
+            self.put(tx, owner, &inbox)?;
+        }
+        Ok(unread)
+    }
 }
 
 fn count(inbox: &mut Inbox, was_unread: bool, row: &Notification) {

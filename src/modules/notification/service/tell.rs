@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{inbox, templates};
+use super::{inbox::Inboxes, templates};
 use crate::{
     kernel::{
         api::principal::{ClientId, UserId},
@@ -49,6 +49,7 @@ pub struct Teller {
     pub clients: Arc<dyn ClientContract>,
     pub roles: Arc<dyn RoleContract>,
     pub built_in: Arc<BuiltIn>,
+    pub inboxes: Arc<Inboxes>,
     /// Whether there is anybody to hand them to.
     pub sends_mail: bool,
     pub sends_sms: bool,
@@ -94,7 +95,7 @@ impl Teller {
 
         if wants(Channel::Database) {
             let row = in_inbox(tx, envelope, notice, &words, &context);
-            inbox::deliver(tx, (client, user.id), row)?;
+            self.inboxes.deliver(tx, (client, user.id), row)?;
         }
         // Somebody who may not come in any more hears about that, and about nothing else.
         let reachable = user.status != UserStatus::Disabled || notice.topic == Topic::Security;

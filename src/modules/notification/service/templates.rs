@@ -39,7 +39,7 @@ pub struct Templates {
 /// A template, or what comes with the product.
 #[allow(clippy::large_enum_variant, reason = "found, shown and dropped: never kept in numbers")]
 pub enum Found {
-    Own(Template),
+    Own(Box<Template>),
     BuiltIn(TemplateId),
 }
 
@@ -55,7 +55,7 @@ impl Templates {
         if let Some(external_id) = &input.external_id {
             let key = (client, external_id.clone());
             if let Some((_, it)) = tx.find(&TEMPLATES, "notification.templates_by_external_id", &key)? {
-                return Err(NotificationRefusal::TemplateTaken { existing_id: it.id }.into());
+                return Err(NotificationRefusal::TemplateExternalIdTaken { existing_id: it.id }.into());
             }
         }
         let usual = self.built_in.words(kind.event_type)?;
@@ -86,7 +86,7 @@ impl Templates {
     pub fn change(&self, tx: &mut WriteTx, call: &Call<TemplateId, TemplatePatchIn>) -> Result<Template> {
         let client = call.caller.client()?;
         let mut row = match self.find(tx, client, call.path)? {
-            Found::Own(row) => row,
+            Found::Own(row) => *row,
             Found::BuiltIn(_) => return Err(NotificationRefusal::TemplateFixed.into()),
         };
         call.caller.check_version(row.version)?;
@@ -164,7 +164,7 @@ impl Templates {
     pub fn find(&self, tx: &ReadTx, client: ClientId, id: TemplateId) -> Result<Found> {
         match self.built_in.by_id(id) {
             Some(_) => Ok(Found::BuiltIn(id)),
-            None => found(tx.get(&TEMPLATES, &(client, id))?).map(Found::Own),
+            None => found(tx.get(&TEMPLATES, &(client, id))?).map(|it| Found::Own(Box::new(it))),
         }
     }
 

@@ -617,7 +617,8 @@ fn csv_response(
     raw.query.retain(|it| it.0 != "limit");
     raw.query.push(("limit".into(), "100".into()));
     let first = kernel.store.read(|tx| read(tx, raw.clone()))?;
-    let table = page::Csv::new(endpoint.output.fields());
+    let columns = if endpoint.list { endpoint.output.fields() } else { None };
+    let table = page::Csv::new(columns);
     let pages =
         futures_util::stream::try_unfold((Some(first), table, raw), move |(page, mut table, mut raw)| {
             let next = page.map(|page| -> Result<_> {

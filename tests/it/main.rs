@@ -11,6 +11,7 @@ mod client;
 mod crash;
 mod currency;
 mod events;
+mod foureyes;
 mod funding;
 mod gateway;
 mod gateway_routes;

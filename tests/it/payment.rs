@@ -64,10 +64,11 @@ async fn suspense(coffer: &Instance) -> Vec<(String, String)> {
     rows.map(|it| (text(it, "reference"), text(it, "amount"))).collect()
 }
 
-/// A second key of the client: a person of its own.
+/// A second key of the client, made by the operator: a person of its own.
 async fn another_key(coffer: &Instance) -> Http {
     let key = json!({ "name": "second", "kind": "secret", "scopes": ["*:read", "*:write", "*:approve"] });
-    let key = coffer.key().post("/api-keys", key).await.expect(201);
+    let operator = coffer.operator().inside(&coffer.credentials().client_id);
+    let key = operator.post("/api-keys", key).await.expect(201);
     coffer.with(key.body["secret_key"].as_str().unwrap())
 }
 

@@ -169,7 +169,7 @@ async fn a_transfer_is_taken_back_in_parts_and_linked_both_ways() {
 async fn an_external_id_names_one_transfer_for_ever() {
     let coffer = Instance::start().await;
     let (ann, _) = person(&coffer, "ann", &[]).await;
-    let body = json!({ "amount": "1.00", "currency": "USD", "from": "house:suspense", "to": ann, "reason": "x", "external_id": "inv-7" });
+    let body = json!({ "amount": "1.00", "currency": "USD", "from": "house:adjustment", "to": ann, "reason": "x", "external_id": "inv-7" });
     let made = coffer.key().post("/transfers", body.clone()).await.expect(201);
     let taken = coffer.key().post("/transfers", body).await.refused(409, "transfer_external_id_taken");
     assert_eq!(taken.body["existing_id"], made.body["id"]);

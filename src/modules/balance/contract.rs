@@ -180,7 +180,7 @@ impl AccountRef {
         }
         match account.owner {
             AccountOwner::User(_, kind @ (UserAccount::Held | UserAccount::Invested)) => {
-                Err(BalanceRefusal::AccountReserved { kind }.into())
+                Err(BalanceRefusal::AccountReserved { kind: kind.to_string() }.into())
             }
             _ => Ok(account),
         }
@@ -372,7 +372,8 @@ refusals! {
         CurrencyMismatch { found: CurrencyCode, wanted: CurrencyCode }: Unprocessable "currency_mismatch"
             => "the account is in {found}, the command in {wanted}",
         /// What is held or invested moves only with what holds it: capture or release the hold, close the investment.
-        AccountReserved { kind: UserAccount }: Unprocessable "account_reserved"
+        /// What is at gateways, or in suspense, moves with its payment; and people adjust balances by adjustments.
+        AccountReserved { kind: String }: Unprocessable "account_reserved"
             => "{kind} money cannot be moved directly",
         /// Another adjustment of the client has this external id.
         AdjustmentExternalIdTaken { existing_id: AdjustmentId }: Conflict "adjustment_external_id_taken"

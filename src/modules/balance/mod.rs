@@ -41,7 +41,8 @@ pub const MODULE: Module = Module {
 };
 
 fn register(boot: &mut Boot) -> Result<(), BootError> {
-    let ledger = Arc::new(Ledger { currencies: boot.require()?, users: boot.require()? });
+    let ledger =
+        Arc::new(Ledger { currencies: boot.require()?, users: boot.require()?, clients: boot.require()? });
     boot.tables(vec![
         WALLETS.info(),
         ACCOUNT_IDS.info(),

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::kernel::{
     api::{
         input::text_enum,
-        principal::{ClientId, KeyId},
+        principal::{Actor, ClientId, KeyId},
     },
     clock::Time,
     error::{Result, refusals},
@@ -130,6 +130,10 @@ pub trait ClientContract: Send + Sync {
     /// A stored secret of the client, such as a gateway's credentials. `None` when it was never set.
     #[cfg_attr(not(test), expect(dead_code, reason = "gateways over HTTP, and mail, come with later issues"))]
     fn secret(&self, tx: &ReadTx, client: ClientId, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>>;
+
+    /// Whether two actors may be one person: they are the same, or somebody holds both. A key is held by everybody who
+    /// was shown its text. What takes two people asks this.
+    fn same_person(&self, tx: &ReadTx, client: ClientId, a: Actor, b: Actor) -> Result<bool>;
 
     /// Every client, for jobs that go over all of them.
     fn all(&self, tx: &ReadTx) -> Result<Vec<ClientId>>;

@@ -157,7 +157,7 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
             .about("Take a completed funding back")
             .needs("fundings.reverse")
             .money()
-            .refuses(&["invalid_state_transition", "insufficient_funds"])
+            .refuses(&["invalid_state_transition", "user_not_active", "insufficient_funds"])
             .example(json!({ "reason": "the bank recalled the transfer" }))
             .writes(move |tx, call: &Call<FundingId, ReverseIn>| {
                 reversing.reverse(tx, call).map(|funding| out(call.path, funding))

@@ -182,7 +182,7 @@ pub fn endpoints(users: &Arc<Users>) -> Vec<Endpoint> {
             post(path)
                 .about(about)
                 .needs(permission)
-                .refuses(&["invalid_state_transition", "last_admin"])
+                .refuses(&["permission_escalation", "invalid_state_transition", "last_admin"])
                 .example(json!({ "reason": "asked for by the customer" }))
                 .writes(move |tx, call: &Call<UserId, UserReasonIn>| users.change_status(tx, call, event))
         }),

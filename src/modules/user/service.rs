@@ -104,6 +104,8 @@ impl Users {
         let (client, user_id) = (call.caller.client()?, call.path);
         let reason = call.input.reason.as_str();
         let before = self.row(tx, client, user_id)?;
+        // Nobody shuts out, or lets in, somebody who may do more.
+        self.check_grantable(tx, &call.caller, client, &before.roles)?;
         let mut after = before.clone();
         let step = after.history.step(&USER, event, &call.caller, Some(reason), tx.now())?;
         if step == Step::Repeated {
@@ -136,6 +138,7 @@ impl Users {
         };
         let (given, taken) = (only_in(&roles, &before.roles), only_in(&before.roles, &roles));
         self.check_grantable(tx, &call.caller, client, &given)?;
+        self.check_grantable(tx, &call.caller, client, &taken)?;
         let mut after = UserRow { roles, ..before.clone() };
         self.check_admin_left(tx, client, &before, &after)?;
 

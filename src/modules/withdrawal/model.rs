@@ -288,10 +288,18 @@ impl Withdrawal {
         if decided || self.policy == *policy { self.revision } else { self.revision + 1 }
     }
 
-    /// Votes for its approval. Refuses, in this order: `self_approval` (whoever asked for it, or whose money it is),
+    /// Votes for its approval; `is_voter` knows who is the same person as the voter. Refuses, in this order:
+    /// `self_approval` (whoever asked for it, or whose money it is),
     /// `invalid_state_transition`, `revision_stale`, `already_voted`. True when the vote was the last one needed.
-    pub fn vote(&mut self, voter: Actor, ballot: Ballot, policy: Policy, now: Time) -> Result<bool> {
-        if voter == self.history.creator() || voter == Actor::User(self.user) {
+    pub fn vote(
+        &mut self,
+        voter: Actor,
+        is_voter: impl Fn(Actor) -> Result<bool>,
+        ballot: Ballot,
+        policy: Policy,
+        now: Time,
+    ) -> Result<bool> {
+        if is_voter(self.history.creator())? || is_voter(Actor::User(self.user))? {
             return Err(BalanceRefusal::SelfApproval.into());
         }
         self.check_not_expired(Approve, now)?;
@@ -300,8 +308,10 @@ impl Withdrawal {
         if ballot.revision != revision {
             return Err(WithdrawalRefusal::RevisionStale { current_revision: revision }.into());
         }
-        if self.counted(revision).any(|it| it.actor == voter) {
-            return Err(WithdrawalRefusal::AlreadyVoted.into());
+        for vote in self.counted(revision) {
+            if is_voter(vote.actor)? {
+                return Err(WithdrawalRefusal::AlreadyVoted.into());
+            }
         }
 
         let is_enough = self.counted(revision).count() + 1 >= policy.approvals as usize;

@@ -1,15 +1,17 @@
-//! A real ledger for use-case tests, on stand-ins for the currencies and the users.
+//! A real ledger for use-case tests, on stand-ins for the currencies, the users and the clients.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
     kernel::{
         api::{
             call::Caller,
-            principal::{ClientId, UserId},
+            principal::{Actor, ClientId, UserId},
             problem::ApiRefusal,
         },
         clock::Time,
@@ -20,6 +22,7 @@ use crate::{
     },
     modules::{
         balance::service::Ledger,
+        client::contract::{Client, ClientContract, FeeOperation},
         currency::contract::{CurrencyContract, CurrencyRefusal},
         user::contract::{NewUser, User, UserContract, UserRefusal, UserStatus},
     },
@@ -48,7 +51,28 @@ pub fn user(number: u8) -> UserId {
 
 /// A ledger for which the users are as `users` says.
 pub fn ledger_with(users: Arc<Users>) -> Ledger {
-    Ledger { currencies: Arc::new(Currencies), users }
+    Ledger { currencies: Arc::new(Currencies), users, clients: Arc::new(Clients) }
+}
+
+/// Nobody holds a key.
+struct Clients;
+
+impl ClientContract for Clients {
+    fn get(&self, _: &ReadTx, _: ClientId) -> Result<Client> {
+        unreachable!()
+    }
+    fn fee(&self, _: &ReadTx, _: ClientId, _: FeeOperation, _: Amount) -> Result<Amount> {
+        unreachable!()
+    }
+    fn secret(&self, _: &ReadTx, _: ClientId, _: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
+        unreachable!()
+    }
+    fn same_person(&self, _: &ReadTx, _: ClientId, a: Actor, b: Actor) -> Result<bool> {
+        Ok(a == b)
+    }
+    fn all(&self, _: &ReadTx) -> Result<Vec<ClientId>> {
+        unreachable!()
+    }
 }
 
 /// USD and BTC are active, EUR is known.

@@ -10,7 +10,7 @@ use crate::kernel::{
     error::{Error, Result},
     machine::{History, Step},
     money::{Amount, AmountText, Currency, CurrencyCode},
-    store::WriteTx,
+    store::{ReadTx, WriteTx},
 };
 use crate::modules::balance::{
     contract::{
@@ -85,7 +85,7 @@ impl Ledger {
     /// Posts an adjustment that somebody else asked for, and announces it. Refuses `self_approval`,
     /// `invalid_state_transition`, `insufficient_funds`.
     pub fn approve_adjustment(&self, tx: &mut WriteTx, caller: &Caller, id: AdjustmentId) -> Result<Found> {
-        let (client, mut adjustment) = decidable(tx, caller, id)?;
+        let (client, mut adjustment) = self.decidable(tx, caller, id)?;
         let now = tx.now();
         let step = adjustment.history.step(&ADJUSTMENT, AdjustmentEvent::Approve, caller, None, now)?;
         if step == Step::Repeated {
@@ -119,7 +119,7 @@ impl Ledger {
         reason: &str,
     ) -> Result<Found> {
         check_text("reason", reason, 500)?;
-        let (client, mut adjustment) = decidable(tx, caller, id)?;
+        let (client, mut adjustment) = self.decidable(tx, caller, id)?;
         let now = tx.now();
         let event = AdjustmentEvent::Reject;
         if adjustment.history.step(&ADJUSTMENT, event, caller, Some(reason), now)? == Step::Moved {
@@ -128,6 +128,17 @@ impl Ledger {
             tx.put(&ADJUSTMENTS, &(client, id), &adjustment)?;
         }
         Ok((id, adjustment))
+    }
+
+    /// The adjustment, for somebody who did not ask for it. Refuses `not_found`, `self_approval`.
+    fn decidable(&self, tx: &ReadTx, caller: &Caller, id: AdjustmentId) -> Result<(ClientId, Adjustment)> {
+        let client = caller.client()?;
+        let adjustment = found(tx.get(&ADJUSTMENTS, &(client, id))?)?;
+        if self.clients.same_person(tx, client, caller.actor(), adjustment.history.creator())? {
+            return Err(BalanceRefusal::SelfApproval.into());
+        }
+        // A second decision of whatever kind meets the state machine.
+        Ok((client, adjustment))
     }
 
     fn post_adjustment(
@@ -176,17 +187,6 @@ fn lines(direction: Direction, account: Account, contra: Account, amount: Amount
         Direction::Credit => [Line::raise(account, amount), Line::lower(contra, amount)],
         Direction::Debit => [Line::lower(account, amount), Line::raise(contra, amount)],
     }
-}
-
-/// The adjustment, for somebody who did not ask for it.
-fn decidable(tx: &WriteTx, caller: &Caller, id: AdjustmentId) -> Result<(ClientId, Adjustment)> {
-    let client = caller.client()?;
-    let adjustment = found(tx.get(&ADJUSTMENTS, &(client, id))?)?;
-    if adjustment.history.creator() == caller.actor() {
-        return Err(BalanceRefusal::SelfApproval.into());
-    }
-    // A second decision of whatever kind meets the state machine.
-    Ok((client, adjustment))
 }
 
 fn check_text(param: &str, text: &str, most: usize) -> Result<()> {

@@ -27,6 +27,7 @@ use crate::modules::{
         model::wallet::WalletKey,
         repository::{ACCOUNT_IDS, HOLDS, wallet},
     },
+    client::contract::ClientContract,
     currency::contract::CurrencyContract,
     user::contract::UserContract,
 };
@@ -39,6 +40,7 @@ pub use verify::{Verify, clients};
 pub struct Ledger {
     pub currencies: Arc<dyn CurrencyContract>,
     pub users: Arc<dyn UserContract>,
+    pub clients: Arc<dyn ClientContract>,
 }
 
 impl BalanceContract for Ledger {

@@ -66,6 +66,8 @@ pub struct ApiKey {
     pub external_id: Option<String>,
     pub metadata: Metadata,
     pub created_by: Actor,
+    /// Everybody who was shown its text: who made it, and who rotated it.
+    pub holders: Vec<Actor>,
     pub rotated_at: Option<Time>,
     pub revoked_at: Option<Time>,
     pub created_at: Time,
@@ -174,6 +176,7 @@ pub mod tests {
             external_id: None,
             metadata: Metadata::default(),
             created_by: Actor::System,
+            holders: vec![Actor::Key(KeyId::from_bytes([4; 16]))],
             rotated_at: None,
             revoked_at: None,
             created_at: Time::ZERO,

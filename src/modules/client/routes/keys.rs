@@ -154,6 +154,7 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
         post("/api-keys/{id}/revoke")
             .about("Stop a key at once and for ever")
             .needs("api-keys.revoke")
+            .refuses(&["permission_escalation"])
             .writes(move |tx, call: &Call<KeyId>| {
                 let key = revoking.revoke_key(tx, call)?;
                 out(&revoking, tx, call.caller.client()?, key)

@@ -8,12 +8,12 @@ use crate::{
         api::{
             call::{Call, Caller, found},
             input::{Flaw, Metadata, check_length},
-            principal::{Grants, KeyId, Scope},
+            principal::{Actor, ClientId, Grants, KeyId, Scope},
         },
         clock::Time,
         error::Result,
         secret::make_token,
-        store::WriteTx,
+        store::{ReadTx, WriteTx},
     },
     modules::{
         client::{
@@ -75,6 +75,7 @@ impl ClientService {
         }
         let mode = repository::get(tx, client)?.client.mode;
 
+        let holders = held_by(tx, client, caller.actor())?;
         let prefix = new.kind.prefix(mode);
         let token = make_token(prefix, tx.random_bytes());
         let key = ApiKey {
@@ -91,6 +92,7 @@ impl ClientService {
             external_id: new.external_id,
             metadata: new.metadata,
             created_by: caller.actor(),
+            holders,
             rotated_at: None,
             revoked_at: None,
             created_at: tx.now(),
@@ -121,12 +123,15 @@ impl ClientService {
         }
         // Whoever gets the new text may do what the key may do.
         self.check_escalation(&call.caller, &key.scopes)?;
+        let shown_to = held_by(tx, client, call.caller.actor())?;
 
         let token = make_token(&key.prefix, tx.random_bytes());
         let valid_until = tx.now().after(Duration::from_secs(grace_s));
         key.previous = (grace_s > 0).then_some(Previous { hash: key.hash, valid_until });
         key.hash = self.secrets.hash(&token);
         key.last4 = last4(&token);
+        key.holders.extend(shown_to);
+        key.holders = without_repeats(std::mem::take(&mut key.holders));
         key.rotated_at = Some(tx.now());
         key.updated_at = tx.now();
         key.version += 1;
@@ -135,10 +140,14 @@ impl ClientService {
         Ok(CreatedKey { key, token })
     }
 
-    /// Stops a key, old text included, at once and for ever. Doing so twice changes nothing.
+    /// Stops a key, old text included, at once and for ever. Doing so twice changes nothing. Refuses
+    /// `permission_escalation`; a key may always revoke itself.
     pub fn revoke_key(&self, tx: &mut WriteTx, call: &Call<KeyId>) -> Result<ApiKey> {
         let client = call.caller.client()?;
         let mut key = found(tx.get(&KEYS, &(client, call.path))?)?;
+        if call.caller.actor() != Actor::Key(key.id) {
+            self.check_escalation(&call.caller, &key.scopes)?;
+        }
         if key.revoked_at.is_some() {
             return Ok(key);
         }
@@ -180,6 +189,24 @@ impl ClientService {
             None => Ok(()),
         }
     }
+}
+
+/// Who may stand behind an actor: itself, and everybody who was shown its text when it is a key. Nobody stands behind
+/// the system.
+pub(super) fn held_by(tx: &ReadTx, client: ClientId, actor: Actor) -> Result<Vec<Actor>> {
+    let mut holders = match actor {
+        Actor::System => return Ok(vec![]),
+        Actor::Operator(_) | Actor::User(_) => vec![],
+        Actor::Key(id) => tx.get(&KEYS, &(client, id))?.map(|it| it.holders).unwrap_or_default(),
+    };
+    holders.push(actor);
+    Ok(without_repeats(holders))
+}
+
+/// Each once, in the order of their first appearance.
+fn without_repeats(actors: Vec<Actor>) -> Vec<Actor> {
+    let mut seen = std::collections::HashSet::new();
+    actors.into_iter().filter(|it| seen.insert(*it)).collect()
 }
 
 /// Of the checksum, so it says next to nothing about the key.

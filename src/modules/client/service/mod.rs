@@ -23,7 +23,7 @@ use crate::{
     kernel::{
         api::{
             call::Caller,
-            principal::{ClientId, Principal},
+            principal::{Actor, ClientId, Principal},
         },
         boot::Catalogue,
         error::Result,
@@ -102,6 +102,15 @@ impl ClientContract for ClientService {
         row.map(|it| self.secrets.open_sealed(&secrets::place(client, name), &it.sealed)).transpose()
     }
 
+    fn same_person(&self, tx: &ReadTx, client: ClientId, a: Actor, b: Actor) -> Result<bool> {
+        if a == b {
+            return Ok(true);
+        }
+        let these = keys::held_by(tx, client, a)?;
+        let others = keys::held_by(tx, client, b)?;
+        Ok(these.iter().any(|it| others.contains(it)))
+    }
+
     fn all(&self, tx: &ReadTx) -> Result<Vec<ClientId>> {
         Ok(all(tx)?.into_iter().map(|it| it.id).collect())
     }
@@ -118,7 +127,7 @@ mod tests {
     use crate::{
         config::Config,
         kernel::{
-            api::{input::Metadata, principal::Actor},
+            api::input::Metadata,
             boot::Boot,
             clock::Time,
             id::Id as _,

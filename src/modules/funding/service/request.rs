@@ -137,7 +137,7 @@ impl Fundings {
         client: ClientId,
         user: UserId,
     ) -> Result<()> {
-        if call.caller.actor() == Actor::User(user) {
+        if self.clients.same_person(tx, client, call.caller.actor(), Actor::User(user))? {
             return Err(BalanceRefusal::SelfApproval.into());
         }
         if call.input.reason.is_none() {

@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl Fundings {
-    /// A new entry takes back what the first one did. Refuses `invalid_state_transition`, and `insufficient_funds`
-    /// when the user has spent it.
+    /// A new entry takes back what the first one did. Refuses `invalid_state_transition`, `user_not_active`
+    /// (the user has no debits), and `insufficient_funds` when the user has spent it.
     pub fn reverse(&self, tx: &mut WriteTx, call: &Call<FundingId, ReverseIn>) -> Result<Funding> {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let reason = call.input.reason.as_str();
@@ -32,6 +32,7 @@ impl Fundings {
         if step == Step::Repeated {
             return Ok(funding);
         }
+        self.users.check_may_pay(tx, client, funding.user)?;
         let missing = || fault!("{} is completed without an entry", call.path);
         let entry = funding.entry.ok_or_else(missing)?;
         let lines = self.balance.lines_of(tx, client, entry)?.ok_or_else(missing)?;

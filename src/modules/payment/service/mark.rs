@@ -11,13 +11,10 @@ use crate::{
         money::Amount,
         store::{ReadTx, WriteTx},
     },
-    modules::{
-        balance::contract::BalanceRefusal,
-        payment::{
-            contract::{GatewayKind, PaymentId, PaymentRefusal, Review},
-            model::{PAYMENT, PaymentEvent, takes_second_person},
-            routes::payments::{MarkPaidIn, ReasonIn},
-        },
+    modules::payment::{
+        contract::{GatewayKind, PaymentId, PaymentRefusal, Review},
+        model::{PAYMENT, PaymentEvent, takes_second_person},
+        routes::payments::{MarkPaidIn, ReasonIn},
     },
 };
 
@@ -43,7 +40,7 @@ impl Payments {
             proof: input.proof.clone(),
         };
         let mut attempt = self.manual_attempt(tx, &case, PaymentEvent::Settle)?;
-        case.check_not_own(caller)?;
+        self.check_not_own(tx, caller, &case)?;
         match settlement_of(tx, case.client, attempt.row.gateway, &money.reference)? {
             Some((payment, _)) if payment != case.id => {
                 return Err(PaymentRefusal::ReferenceUsed { payment_id: payment }.into());
@@ -175,10 +172,8 @@ impl Payments {
         let (Some(said), Some(attempt)) = (said, Try::last(tx, case)?) else {
             return Err(case.refused_by_review(event).into());
         };
-        if said.by == caller.actor() {
-            return Err(BalanceRefusal::SelfApproval.into());
-        }
-        case.check_not_own(caller)?;
+        self.check_other(tx, caller, case, said.by)?;
+        self.check_not_own(tx, caller, case)?;
         Ok(attempt)
     }
 

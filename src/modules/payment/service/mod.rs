@@ -55,6 +55,24 @@ pub struct Payments {
     pub adapters: Adapters,
 }
 
+impl Payments {
+    /// Refuses `self_approval`: whoever pays does not decide that the money came.
+    fn check_not_own(&self, tx: &ReadTx, caller: &Caller, case: &Case) -> Result<()> {
+        match case.payment.user.map(Actor::User) {
+            Some(payer) => self.check_other(tx, caller, case, payer),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses `self_approval` when the caller is the same person as `first`.
+    fn check_other(&self, tx: &ReadTx, caller: &Caller, case: &Case, first: Actor) -> Result<()> {
+        if self.clients.same_person(tx, case.client, caller.actor(), first)? {
+            return Err(BalanceRefusal::SelfApproval.into());
+        }
+        Ok(())
+    }
+}
+
 /// A payment being worked on: read once, changed, stored once.
 pub struct Case {
     pub client: ClientId,
@@ -167,14 +185,6 @@ impl Case {
             event: event.to_owned(),
             current_status: current.to_owned(),
             allowed_events: allowed.iter().map(|it| (*it).to_owned()).collect(),
-        }
-    }
-
-    /// Refuses `self_approval`: whoever pays does not decide that the money came.
-    fn check_not_own(&self, caller: &Caller) -> Result<()> {
-        match caller.actor() {
-            Actor::User(user) if self.payment.user == Some(user) => Err(BalanceRefusal::SelfApproval.into()),
-            _ => Ok(()),
         }
     }
 

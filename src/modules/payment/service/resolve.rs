@@ -7,13 +7,10 @@ use crate::{
         error::Result,
         store::WriteTx,
     },
-    modules::{
-        balance::contract::BalanceRefusal,
-        payment::{
-            contract::{PaidState, PaymentId, PaymentRefusal, Review},
-            model::{AttemptEvent, Decision, PAYMENT, PaymentEvent},
-            routes::payments::ResolveIn,
-        },
+    modules::payment::{
+        contract::{PaidState, PaymentId, PaymentRefusal, Review},
+        model::{AttemptEvent, Decision, PAYMENT, PaymentEvent},
+        routes::payments::ResolveIn,
     },
 };
 
@@ -44,7 +41,7 @@ impl Payments {
         let (true, Some(mut attempt)) = (is_open_question, Try::last(tx, &case)?) else {
             return Err(case.refused_by_review("resolve").into());
         };
-        case.check_not_own(caller)?;
+        self.check_not_own(tx, caller, &case)?;
 
         match input.decision {
             Decision::Credit => self.resolve_credit(tx, call, &mut case, &mut attempt)?,
@@ -92,14 +89,16 @@ impl Payments {
         };
         if let Some(money) = &money {
             let (found, wanted) = (money.amount.currency(), case.payment.amount.currency());
-            let said_by_caller = case.payment.said.as_ref().is_some_and(|it| it.by == caller.actor());
+            let said_by = case.payment.said.as_ref().map(|it| it.by);
             if found != wanted {
                 let (found, wanted) = (found.code, wanted.code);
                 return Err(PaymentRefusal::PaymentCurrencyMismatch { found, wanted }.into());
             }
             let total = case.payment.received.plus(money.amount)?;
-            if said_by_caller && self.takes_second_person(tx, case, total)? {
-                return Err(BalanceRefusal::SelfApproval.into());
+            if let Some(first) = said_by
+                && self.takes_second_person(tx, case, total)?
+            {
+                self.check_other(tx, caller, case, first)?;
             }
             if let Some((payment_id, _)) =
                 settlement_of(tx, case.client, attempt.row.gateway, &money.reference)?

@@ -103,6 +103,7 @@ const CREATING: &[&str] = &[
     "same_account",
     "currency_mismatch",
     "account_reserved",
+    "self_approval",
     "user_not_active",
     "transfers_off",
     "reason_required",

@@ -12,10 +12,11 @@
 //! | 6 | `not_found`, `currency_mismatch`, `account_reserved` | of `from`, then of `to`: it exists, within reach; is of the currency; may be moved directly |
 //! | 7 | `same_account` | the same account by another name |
 //! | 8 | `not_allowed` | only a user's available money can be held |
-//! | 9 | `user_not_active` | the payer is neither frozen nor disabled |
-//! | 10 | `transfers_off` | users may transfer to each other |
-//! | 11 | `reason_required` | the house says why |
-//! | 12 | `insufficient_funds`, `amount_too_large` | the balances allow it |
+//! | 9 | `self_approval` | staff does not pay itself with the money of others |
+//! | 10 | `user_not_active` | the payer is neither frozen nor disabled |
+//! | 11 | `transfers_off` | users may transfer to each other |
+//! | 12 | `reason_required` | the house says why, and so does staff that moves money of others |
+//! | 13 | `insufficient_funds`, `amount_too_large` | the balances allow it |
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::kernel::{
     api::{
         call::{Caller, Reach},
         input::{Flaw, Metadata, input},
-        principal::{ClientId, UserId},
+        principal::{Actor, ClientId, UserId},
         problem::ApiRefusal,
     },
     error::Result,
@@ -33,7 +34,9 @@ use crate::kernel::{
     store::WriteTx,
 };
 use crate::modules::{
-    balance::contract::{Account, AccountOwner, AccountRef, Line, NewEntry, UserAccount},
+    balance::contract::{
+        Account, AccountOwner, AccountRef, BalanceRefusal, HouseAccount, Line, NewEntry, UserAccount,
+    },
     transaction::{
         contract::{EntryType, TransactionRefusal, TransactionStatus, TransferId},
         model::{DEFAULT_HOLD, Held, LONGEST_HOLD, Transfer, TransferStatus},
@@ -51,7 +54,8 @@ pub struct TransferIn {
     pub hold: Option<bool>,
     /// How long a hold lives: 1 to 2592000, 604800 unless said.
     pub expires_in_s: Option<u64>,
-    /// Why; at most 500 characters. Required when the house is on either side.
+    /// Why; at most 500 characters. Required when the house is on either side, and of staff that is not the
+    /// payer.
     pub reason: Option<String>,
     pub external_id: Option<String>,
     pub metadata: Metadata,
@@ -98,10 +102,12 @@ impl Transactions {
         {
             return Err(ApiRefusal::NotFound.into());
         }
+        check_not_reserved(caller, &from)?;
         let to = self.account(tx, client, input.to, currency, known)?;
         if matches!(caller.reach, Reach::Own(_)) && to.user_id().is_none() {
             return Err(ApiRefusal::NotFound.into());
         }
+        check_not_reserved(caller, &to)?;
         if from == to {
             return Err(TransactionRefusal::SameAccount.into());
         }
@@ -110,6 +116,10 @@ impl Transactions {
             let message = "only the available money of a user can be held";
             return Err(Flaw::new("hold", "not_allowed", message).into());
         }
+        let staff = staff(caller).filter(|it| from.user_id() != Some(*it));
+        if staff.is_some() && staff == to.user_id() {
+            return Err(BalanceRefusal::SelfApproval.into());
+        }
         if let Some(payer) = from.user_id()
             && !known.payers.contains(&payer)
         {
@@ -117,7 +127,8 @@ impl Transactions {
             known.payers.insert(payer);
         }
         self.check_between_users(tx, caller, client, &to)?;
-        if input.reason.is_none() && (from.user_id().is_none() || to.user_id().is_none()) {
+        let is_of_house = from.user_id().is_none() || to.user_id().is_none();
+        if input.reason.is_none() && (is_of_house || staff.is_some()) {
             return Err(TransactionRefusal::ReasonRequired.into());
         }
 
@@ -226,6 +237,31 @@ impl Transactions {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// The member of staff who is asking, if it is one.
+fn staff(caller: &Caller) -> Option<UserId> {
+    match (caller.actor(), caller.reach) {
+        (Actor::User(user), Reach::Any) => Some(user),
+        _ => None,
+    }
+}
+
+/// Refuses `account_reserved`: what is at gateways, or nobody's yet, moves with its payment only; and people correct
+/// the books by adjustments, which take two of them.
+fn check_not_reserved(caller: &Caller, account: &Account) -> Result<()> {
+    use HouseAccount::{Adjustment, Clearing, PayoutClearing, Suspense};
+    let is_reserved = match account.owner {
+        AccountOwner::House(Clearing(_) | PayoutClearing(_) | Suspense) => true,
+        AccountOwner::House(Adjustment) => matches!(caller.actor(), Actor::User(_) | Actor::Operator(_)),
+        _ => false,
+    };
+    match account.owner {
+        AccountOwner::House(kind) if is_reserved => {
+            Err(BalanceRefusal::AccountReserved { kind: kind.to_string() }.into())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -70,6 +70,7 @@ input!(WithdrawalReconcileIn { outcome, reference, reason });
 
 pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
     const MOVES: &[&str] = &["invalid_state_transition"];
+    const BY_OTHERS: &[&str] = &["self_approval", "invalid_state_transition"];
     let [approving, rejecting, canceling, completing, failing, reconciling, returning] =
         std::array::from_fn(|_| service.clone());
     let [claiming, asking, settling, showing] = std::array::from_fn(|_| service.clone());
@@ -99,7 +100,7 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .about("Ask a gateway to pay out an approved withdrawal: once")
             .needs("withdrawals.process")
             .money()
-            .refuses(&["invalid_state_transition", "user_not_active", "gateway_unavailable"])
+            .refuses(&["self_approval", "invalid_state_transition", "user_not_active", "gateway_unavailable"])
             .example(json!({}))
             .calls_out(
                 move |tx, call| claiming.claim(tx, call),
@@ -111,21 +112,21 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .about("Say that a withdrawal has arrived")
             .needs("withdrawals.complete")
             .money()
-            .refuses(MOVES)
+            .refuses(BY_OTHERS)
             .example(json!({ "reference": "E2E-4711" }))
             .writes(move |tx, call| completing.complete(tx, call)),
         post("/withdrawals/{id}/fail")
             .about("Say that a withdrawal was not paid out; its money is released")
             .needs("withdrawals.fail")
             .money()
-            .refuses(MOVES)
+            .refuses(BY_OTHERS)
             .example(reason())
             .writes(move |tx, call| failing.fail(tx, call)),
         post("/withdrawals/{id}/reconcile")
             .about("Say what became of a withdrawal that was lost track of")
             .needs("withdrawals.reconcile")
             .money()
-            .refuses(MOVES)
+            .refuses(BY_OTHERS)
             .example(
                 json!({ "outcome": "completed", "reference": "E2E-4711", "reason": "on the bank statement" }),
             )
@@ -136,7 +137,7 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             )
             .needs("withdrawals.return")
             .money()
-            .refuses(MOVES)
+            .refuses(BY_OTHERS)
             .example(reason())
             .writes(move |tx, call| returning.take_in(tx, call)),
     ]

@@ -33,7 +33,9 @@ impl Withdrawals {
         }
         let note = call.input.note.as_ref().map(|it| it.0.clone());
         let ballot = Ballot { revision: call.input.revision, note: note.clone() };
-        let is_enough = withdrawal.vote(caller.actor(), ballot, policy.clone(), tx.now())?;
+        let voter = caller.actor();
+        let is_voter = |it| self.clients.same_person(tx, client, voter, it);
+        let is_enough = withdrawal.vote(voter, is_voter, ballot, policy.clone(), tx.now())?;
 
         if is_enough {
             withdrawal = self.advance(tx, caller, withdrawal, WithdrawalEvent::Approve, note.as_deref())?;
@@ -61,7 +63,7 @@ impl Withdrawals {
         self.decide(tx, call, WithdrawalEvent::Cancel, reason)
     }
 
-    /// Moves what the caller may reach.
+    /// Moves what the caller may reach. Refuses `self_approval` for what is not the owner's to say.
     pub(super) fn decide<I>(
         &self,
         tx: &mut WriteTx,
@@ -72,6 +74,9 @@ impl Withdrawals {
         let client = call.caller.client()?;
         let withdrawal = repository::get(tx, client, call.path)?;
         call.caller.may_reach(Some(withdrawal.user))?;
+        if matches!(event, WithdrawalEvent::Fail | WithdrawalEvent::Return) {
+            self.check_not_own(tx, &call.caller, &withdrawal)?;
+        }
         let withdrawal = self.advance(tx, &call.caller, withdrawal, event, reason)?;
         Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))
     }

@@ -16,14 +16,19 @@ use super::{
     routes::WithdrawalOut,
 };
 use crate::kernel::{
-    api::{call::Caller, principal::ClientId},
+    api::{
+        call::Caller,
+        principal::{Actor, ClientId},
+    },
     error::{Result, fault},
     machine::Step,
     money::Amount,
     store::{ReadTx, WriteTx},
 };
 use crate::modules::{
-    balance::contract::{Account, BalanceContract, EntryId, HouseAccount, Line, NewEntry, UserAccount},
+    balance::contract::{
+        Account, BalanceContract, BalanceRefusal, EntryId, HouseAccount, Line, NewEntry, UserAccount,
+    },
     category::contract::built_in,
     client::contract::ClientContract,
     currency::contract::CurrencyContract,
@@ -58,6 +63,15 @@ impl Withdrawals {
 
     pub fn policy(&self, tx: &ReadTx, client: ClientId) -> Result<Policy> {
         Ok(Policy::of(&self.clients.get(tx, client)?.settings.withdrawal))
+    }
+
+    /// Refuses `self_approval`: nobody says what became of a payout to themselves.
+    fn check_not_own(&self, tx: &ReadTx, caller: &Caller, withdrawal: &Withdrawal) -> Result<()> {
+        let owner = Actor::User(withdrawal.user);
+        if self.clients.same_person(tx, caller.client()?, caller.actor(), owner)? {
+            return Err(BalanceRefusal::SelfApproval.into());
+        }
+        Ok(())
     }
 
     /// Expires, or marks for reconciliation, what waited too long.

@@ -41,7 +41,7 @@ pub struct Payout {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Withdrawals {
-    /// Claims an approved withdrawal for one call. Refuses `invalid_state_transition`, `user_not_active` (frozen
+    /// Claims an approved withdrawal for one call. Refuses `self_approval`, `invalid_state_transition`, `user_not_active` (frozen
     /// since), `gateway_unavailable`.
     pub fn claim(
         &self,
@@ -50,6 +50,7 @@ impl Withdrawals {
     ) -> Result<Claim<Payout, WithdrawalOut>> {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let withdrawal = repository::get(tx, client, call.path)?;
+        self.check_not_own(tx, caller, &withdrawal)?;
         if withdrawal.status() != WithdrawalStatus::Approved {
             // Either this very command again, or refused.
             let same = self.advance(tx, caller, withdrawal, WithdrawalEvent::Process, None)?;
@@ -164,7 +165,9 @@ impl Withdrawals {
             ReconcileOutcome::Completed => WithdrawalEvent::Complete,
             ReconcileOutcome::Failed => WithdrawalEvent::Fail,
         };
-        let status = repository::get(tx, call.caller.client()?, call.path)?.status();
+        let withdrawal = repository::get(tx, call.caller.client()?, call.path)?;
+        self.check_not_own(tx, &call.caller, &withdrawal)?;
+        let status = withdrawal.status();
         if status == WithdrawalStatus::Sent && event != WithdrawalEvent::Send {
             return Err(WITHDRAWAL.refusal(status, event).into()); // Nobody has lost track of it.
         }
@@ -191,6 +194,7 @@ impl Withdrawals {
     ) -> Result<WithdrawalOut> {
         let client = call.caller.client()?;
         let mut withdrawal = repository::get(tx, client, call.path)?;
+        self.check_not_own(tx, &call.caller, &withdrawal)?;
         withdrawal.reference = reference.cloned().or(withdrawal.reference);
         let withdrawal = self.advance(tx, &call.caller, withdrawal, event, reason)?;
         Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))

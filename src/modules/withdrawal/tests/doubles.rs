@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::kernel::{
     api::{
         call::{Caller, found},
-        principal::{ClientId, UserId},
+        principal::{Actor, ClientId, UserId},
     },
     clock::Time,
     error::{Result, fault},
@@ -257,6 +257,9 @@ impl ClientContract for World {
     }
     fn secret(&self, _: &ReadTx, _: ClientId, _: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
         unreachable!("{UNASKED}")
+    }
+    fn same_person(&self, _: &ReadTx, _: ClientId, a: Actor, b: Actor) -> Result<bool> {
+        Ok(a == b)
     }
     fn all(&self, _: &ReadTx) -> Result<Vec<ClientId>> {
         Ok(vec![id(1)])

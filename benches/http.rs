@@ -124,7 +124,7 @@ async fn bulk(time: Duration) {
             let (key, body, done) = (coffer.key(), body.clone(), done.clone());
             tokio::spawn(async move {
                 while began.elapsed() < time {
-                    key.post("/transfers/bulk", body.clone()).await.expect(201);
+                    key.post("/transfers/bulk", body.clone()).await.expect(200);
                     done.fetch_add(1000, Ordering::Relaxed);
                 }
             })

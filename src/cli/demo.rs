@@ -35,6 +35,10 @@ pub struct Demo {
 
 const DAYS: u64 = 90;
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// When a day's business begins.
+const OPENING: Duration = Duration::from_secs(7 * 3600);
+/// Longer than it takes to leave what waits to be decided.
+const LAST_HOURS: Duration = Duration::from_secs(3 * 3600);
 
 impl Demo {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
@@ -48,8 +52,11 @@ impl Demo {
         if !config.storage.path.exists() {
             eprintln!("Living through {DAYS} days, once …");
         }
-        let begin = Clock::System.now().before(DAY * DAYS as u32);
-        let (app, sown) = sow_once(&config, Clock::manual(begin), async |app| live(app, begin).await).await?;
+        let now = Clock::System.now();
+        let midnight = now.before(Duration::from_secs(now.seconds().rem_euclid(24 * 3600).unsigned_abs()));
+        let begin = midnight.before(DAY * DAYS as u32);
+        let (app, sown) =
+            sow_once(&config, Clock::manual(begin), async |app| live(app, begin, now).await).await?;
         let listeners = Listeners::bind(&app).await?;
         let url = public_url(&config, &listeners.address);
         if context.json {
@@ -62,7 +69,7 @@ impl Demo {
     }
 }
 
-async fn live(app: &App, begin: Time) -> Result<Sown, Failure> {
+async fn live(app: &App, begin: Time, now: Time) -> Result<Sown, Failure> {
     let story = Story { kernel: app.kernel().clone(), backend: Backend::of(app.kernel()) };
     let mut sown = Sown::default();
     sown.add_operator(app, "operator@example.com").await?;
@@ -76,12 +83,13 @@ async fn live(app: &App, begin: Time) -> Result<Sown, Failure> {
 
     let mut houses = [northwind, harbor];
     for day in 0..DAYS {
-        story.wait_until(begin.after(DAY * day as u32)).await?;
+        story.wait_until(begin.after(DAY * day as u32 + OPENING)).await?;
         for house in &mut houses {
             house.live_a_day(&story, day).await?;
         }
     }
     let [northwind, _] = &houses;
+    story.wait_until(now.before(LAST_HOURS)).await?;
     northwind.leave_work(&story).await?;
     Ok(sown)
 }
@@ -202,7 +210,7 @@ impl House {
     }
 
     async fn live_a_day(&mut self, story: &Story, day: u64) -> Result<(), Failure> {
-        story.pass_minutes(7 * 60 + chance(day, 0) % 90);
+        story.pass_minutes(chance(day, 0) % 90);
         // Somebody joins every fourth day.
         if day.is_multiple_of(4) && self.customers.len() < self.cast.customers.len() {
             self.welcome(story).await?;

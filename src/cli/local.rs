@@ -284,6 +284,7 @@ impl From<StartError> for Failure {
             error => {
                 let code = match &error {
                     StartError::Migrate(_) => "migration",
+                    StartError::Config(_) => "configuration",
                     StartError::Key(_) => "key_file",
                     StartError::Listen(..) => "cannot_listen",
                     _ => "internal",

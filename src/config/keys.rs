@@ -10,9 +10,9 @@ use serde::Serialize;
 use toml::Value;
 
 use super::read::{delays, flag, list, number, parsed, path, socket_path, some, text};
-use super::read::{is_email, is_filter, is_origin};
+use super::read::{is_email, is_filter, is_http_url, is_mailbox, is_origin};
 use super::rules::EventRule;
-use super::values::{Commit, EventMode, Listen, LogFormat, Network};
+use super::values::{Commit, EventMode, HttpHeader, Listen, LogFormat, Network, SmtpServer};
 
 /// One key as documentation sees it.
 pub struct KeyInfo {
@@ -236,5 +236,37 @@ sections! {
         /// Days an event is kept in the feed, 1 to 3650; never less than a delivery of it.
         /// A reader of the feed that was away for longer misses events.
         retention_events_days: u64 = 30, number(1..=3650);
+    }
+
+    /// Mail to users. Without a server no mail is sent; the inbox works all the same.
+    mail: Mail {
+        /// SMTP servers, the preferred one first; when one fails, the next one is tried. "smtps://" speaks TLS from the
+        /// first byte (port 465 unless said), "smtp://" after STARTTLS or not at all (587), "smtp+plain://" without
+        /// TLS, for a server on this machine (25). A user name stands before the host, with "%40" for "@" in it, its
+        /// password in a file: "smtps://pay@smtp.example.com?password_file=/run/credentials/coffer.service/smtp".
+        servers: Vec<SmtpServer> = vec![],
+            list(parsed("a server such as \"smtps://user@smtp.example.com?password_file=/path\""));
+        /// Who mails are from: an address your servers may send for. The name shown beside it is the client's.
+        from: String = "no-reply@localhost".into(), text(is_mailbox, "an address such as \"no-reply@example.com\"");
+        /// Seconds a server may take for one step, 1 to 300. Some look up the sender before they greet.
+        timeout_s: u64 = 30, number(1..=300);
+    }
+
+    /// Short messages to telephones, through a provider that takes one HTTP request each.
+    sms: Sms {
+        /// The provider's address, "https://" or "http://". Unless set: no short messages are sent.
+        url: Option<String> = None,
+            some(text(is_http_url, "an address such as \"https://sms.example.com/v1/messages\""));
+        /// Headers of the request. {{ secret }} stands for the first line of secret_file.
+        headers: Vec<HttpHeader> = vec![],
+            list(parsed("a header such as \"Authorization: Bearer {{ secret }}\""));
+        /// The body of the request, a template over to, text, id (the same in every attempt) and secret; tojson quotes.
+        /// A header says its type, JSON unless said. Any answer from 200 to 299 is success.
+        body: String = "{\"to\": {{ to|tojson }}, \"text\": {{ text|tojson }}, \"id\": {{ id|tojson }}}".into(),
+            text(|it| !it.is_empty(), "a template");
+        /// File whose first line is the provider's token: mode 0600, or a systemd credential below /run/credentials.
+        secret_file: Option<PathBuf> = None, some(path);
+        /// Seconds the provider may take to answer, 1 to 300.
+        timeout_s: u64 = 15, number(1..=300);
     }
 }

@@ -246,7 +246,7 @@ mod tests {
             ("server.levl", Some("log.level")),
             ("storage.cache_size_mb", None),
             ("events.tires", Some("events.tries")),
-            ("mail.host", None),
+            ("mail.hosts_and_ports", None),
             ("x", None),
         ] {
             assert_eq!(nearest(written).map(|info| info.key), meant, "{written}");

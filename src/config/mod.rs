@@ -28,13 +28,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use keys::{
-    Auth, Bootstrap, CONFIG_KEYS, Config, Events, Idempotency, KeyInfo, Limits, Log, Server, Storage,
-    Webhooks,
+    Auth, Bootstrap, CONFIG_KEYS, Config, Events, Idempotency, KeyInfo, Limits, Log, Mail, Server, Sms,
+    Storage, Webhooks,
 };
 use rules::RuleKey;
 pub use rules::{EventRule, Rule};
 pub use secret_file::{open_secret_file, read_secret_file};
-pub use values::{Commit, EventMode, Listen, LogFormat, Network};
+pub use values::{Commit, EventMode, HttpHeader, Listen, LogFormat, Network, SmtpServer, SmtpTls};
 
 /// Where settings are looked for. The default is nowhere: tests and instances in memory see no file and no
 /// environment they did not ask for.
@@ -222,7 +222,9 @@ impl Config {
             ("storage.key_file", Some(self.key_file())),
             ("bootstrap.operator_password_file", self.bootstrap.operator_password_file.clone()),
         ];
-        for (key, path) in secrets {
+        let of_mail = self.mail.servers.iter().map(|it| ("mail.servers", it.password_file.clone()));
+        let of_sms = ("sms.secret_file", self.sms.secret_file.clone());
+        for (key, path) in secrets.into_iter().chain(of_mail).chain([of_sms]) {
             let problem = path.and_then(|path| secret_file::readable_by_others(&path));
             problems.extend(problem.map(|problem| format!("{key}: {problem}")));
         }

@@ -115,6 +115,19 @@ pub(super) fn is_email(text: &str) -> bool {
     no_spaces && parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
 }
 
+/// An address that mail can be from: as [`is_email`], with nothing that ends a header or begins another address.
+pub(super) fn is_mailbox(text: &str) -> bool {
+    is_email(text) && text.is_ascii() && !text.contains(['<', '>', ',', ';', '"', '(', ')'])
+}
+
+/// An address for a request: scheme, host, and whatever follows.
+pub(super) fn is_http_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+    !host.is_empty() && !host.contains('@') && printable && text.parse::<hyper::Uri>().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +164,17 @@ mod tests {
         for bad in ["", "inof", "info,", "coffer", "coffer=loud", "=info"] {
             assert!(!is_filter(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_request_goes_to_a_host() {
+        for good in ["https://sms.example.com/v1?x=1", "http://127.0.0.1:9000"] {
+            assert!(is_http_url(good), "{good}");
+        }
+        for bad in ["", "https://", "ftp://a", "https://user:word@a", "https://a b", "sms.example.com"] {
+            assert!(!is_http_url(bad), "{bad}");
+        }
+        assert!(is_mailbox("no-reply@example.com") && !is_mailbox("A <a@b>") && !is_mailbox("a@b,c@d"));
     }
 
     #[test]

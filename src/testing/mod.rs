@@ -17,6 +17,7 @@
 mod simulation;
 mod webhooks;
 
+pub use crate::modules::notification::contract::CapturedMail;
 pub use simulation::Simulation;
 pub use webhooks::{Received, Recorder, Reply};
 
@@ -52,6 +53,7 @@ use crate::{
         events::{delivery::DELIVERIES, outbox::EVENTS},
         store::Scan,
     },
+    modules::notification::contract::Captured,
 };
 
 /// A server in memory.
@@ -243,6 +245,12 @@ impl Instance {
         new
     }
 
+    /// Every mail that would have been sent so far, oldest first; none when it has mail servers.
+    pub fn mailbox(&self) -> Vec<CapturedMail> {
+        let captured = self.app.kernel().service::<Captured>("mailbox");
+        captured.map(|it| it.all()).unwrap_or_default()
+    }
+
     fn events(&self) -> Vec<(String, String)> {
         let read = self.app.kernel().store.read(|tx| {
             tx.scan(&EVENTS, Scan::all())
@@ -267,7 +275,7 @@ impl Instance {
         let kernel = self.app.kernel();
         kernel
             .store
-            .read(|tx| kernel.verify(tx))
+            .read_unbounded(|tx| kernel.verify(tx))
             .unwrap_or_else(|error| vec![format!("verify failed: {error}")])
     }
 

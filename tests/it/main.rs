@@ -10,6 +10,7 @@ mod cli;
 mod client;
 mod crash;
 mod currency;
+mod events;
 mod funding;
 mod gateway;
 mod gateway_routes;

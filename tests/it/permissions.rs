@@ -218,8 +218,10 @@ async fn a_list_of_another_client_is_empty() {
     let ids = things(&coffer).await;
     let foreign = another_client(&coffer).await;
     for operation in operations(&coffer.openapi()) {
+        // A stream has no end to wait for; the tests of events listen to it.
         if operation.method != Method::GET
             || operation.path.contains('{')
+            || operation.path.ends_with("/stream")
             || !operation.permission.contains('.')
         {
             continue;

@@ -36,6 +36,12 @@ impl WriteTx {
         }
         run_again(self, &(client, id), row)
     }
+
+    /// Calls a delivery off, for modules that have a word of their own for it. Refuses `not_found`, `job_ended`.
+    pub fn call_off(&mut self, id: DeliveryId) -> Result<Delivery> {
+        let (client, row) = found(self.delivery(id)?)?;
+        cancel(self, &(client, id), row)
+    }
 }
 
 /// Lets a delivery that was not sent run now.

@@ -203,6 +203,7 @@ impl<C: Courier> AnyCourier for C {
 }
 
 /// A plain async function as a courier: an external listener.
+#[allow(dead_code, reason = "made by Boot::listen_outside")]
 pub struct Plainly<F>(pub F);
 
 impl<F, R, O> Courier for Plainly<F>

@@ -101,7 +101,7 @@ pub struct Delivery {
     pub due_at: Time,
     /// Not worth sending after this.
     pub deliver_before: Option<Time>,
-    /// Failed attempts that count. Invariant: interruptions and snoozes are not among them.
+    /// Attempts that count. Invariant: at most `attempts`, because interruptions and snoozes are not among them.
     pub tries_used: u32,
     /// Attempts allowed beyond what the policy says, because somebody asked for another one.
     pub tries_granted: u32,

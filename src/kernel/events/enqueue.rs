@@ -269,4 +269,5 @@ pub(super) fn group_of(client: ClientId, kind: &str, group: &str) -> [u8; 16] {
 }
 
 /// A day: the usual window.
+#[allow(dead_code, reason = "for modules that enqueue")]
 pub const DAY: Duration = Duration::from_secs(24 * 3600);

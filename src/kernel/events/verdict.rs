@@ -16,7 +16,7 @@ pub(super) type Key = (ClientId, DeliveryId);
 /// How many interruptions in a row make a delivery poison.
 pub(super) const POISON: u32 = 3;
 
-/// Moves a delivery as the outcome of its attempt says, and stores it. An outcome that uses no try is a snooze.
+/// Moves a delivery as the outcome of its attempt says, and stores it.
 pub(super) fn conclude(
     tx: &mut WriteTx,
     plans: &Plans,

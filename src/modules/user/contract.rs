@@ -79,6 +79,9 @@ pub trait UserContract: Send + Sync {
     /// Whatever the spelling of the address: case and surrounding spaces do not matter.
     fn find_by_email(&self, tx: &ReadTx, client: ClientId, email: &str) -> Result<Option<User>>;
 
+    /// Those who have a role, oldest first, at most `limit`; active or not.
+    fn with_role(&self, tx: &ReadTx, client: ClientId, role: RoleId, limit: usize) -> Result<Vec<User>>;
+
     /// Makes a user and announces `user.registered`. Refuses `email_taken`, `referral_unknown`, `external_id_taken`.
     fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User>;
 

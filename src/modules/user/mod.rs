@@ -19,6 +19,7 @@
 pub mod contract;
 pub mod events;
 mod fields;
+mod migrations;
 mod model;
 mod passwords;
 mod repository;
@@ -36,7 +37,7 @@ pub const MODULE: Module = Module {
     name: "user",
     about: "Customers and staff of a client: profile, states, roles, referral codes, statistics",
     register,
-    migrations: &[],
+    migrations: migrations::MIGRATIONS,
 };
 
 fn register(boot: &mut Boot) -> Result<(), BootError> {

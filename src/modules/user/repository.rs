@@ -21,6 +21,7 @@ use crate::{
 pub const BY_EMAIL: &str = "user.users_by_email";
 pub const BY_REFERRAL_CODE: &str = "user.users_by_referral_code";
 pub const BY_EXTERNAL_ID: &str = "user.users_by_external_id";
+pub const BY_ROLE: &str = "user.users_by_role";
 
 /// (client, user) → the person.
 pub const USERS: Table<(ClientId, UserId), UserRow> = Table::new("user.users").with_indexes(&[
@@ -29,6 +30,8 @@ pub const USERS: Table<(ClientId, UserId), UserRow> = Table::new("user.users").w
     Index::lookup(BY_EXTERNAL_ID, |key, row| {
         row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
     }),
+    // (client, role) → whoever has it
+    Index::listing(BY_ROLE, |key, row| row.roles.iter().map(|it| (key.0, *it).to_key()).collect()),
 ]);
 
 /// (client, user) → the hash of its password. Apart, so that reading a user never reads it.

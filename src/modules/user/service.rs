@@ -8,7 +8,8 @@ use super::{
     fields::{Phone, normalise_email},
     model::{USER, UserEvent, read_referral_code, referral_code},
     repository::{
-        BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, CREDENTIALS, Credentials, USERS, UserRow, counts, put,
+        BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, BY_ROLE, CREDENTIALS, Credentials, USERS, UserRow,
+        counts, put,
     },
     routes::{NewUserIn, UpdateUserIn, UserReasonIn, UserRolesIn, UserStatisticsOut},
 };
@@ -21,7 +22,7 @@ use crate::{
         },
         error::{Result, fault},
         machine::{History, Step},
-        store::{ReadTx, WriteTx},
+        store::{ReadTx, Scan, WriteTx},
     },
     modules::role::contract::{ADMIN, RoleContract, RoleId, USER as USER_ROLE},
 };
@@ -275,6 +276,11 @@ impl UserContract for Users {
     fn find_by_email(&self, tx: &ReadTx, client: ClientId, email: &str) -> Result<Option<User>> {
         let row = tx.find(&USERS, BY_EMAIL, &(client, normalise_email(email)))?;
         Ok(row.map(|((_, id), row)| row.into_user(id)))
+    }
+
+    fn with_role(&self, tx: &ReadTx, client: ClientId, role: RoleId, limit: usize) -> Result<Vec<User>> {
+        let rows = tx.scan_index(&USERS, BY_ROLE, Scan::prefix(&(client, role))).take(limit);
+        rows.map(|it| it.map(|((_, id), row)| row.into_user(id))).collect()
     }
 
     fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User> {

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::BalanceContract;
 use crate::{
     kernel::{
         api::{
@@ -47,10 +46,7 @@ pub fn user(number: u8) -> UserId {
     UserId::from_bytes([number; 16])
 }
 
-pub fn ledger() -> Arc<dyn BalanceContract> {
-    Arc::new(ledger_with(Arc::default()))
-}
-
+/// A ledger for which the users are as `users` says.
 pub fn ledger_with(users: Arc<Users>) -> Ledger {
     Ledger { currencies: Arc::new(Currencies), users }
 }
@@ -116,6 +112,15 @@ impl UserContract for Users {
             user if user.status == UserStatus::Active => Ok(user),
             User { status, .. } => Err(UserRefusal::UserNotActive { status }.into()),
         }
+    }
+    fn with_role(
+        &self,
+        _: &ReadTx,
+        _: ClientId,
+        _: crate::modules::role::contract::RoleId,
+        _: usize,
+    ) -> Result<Vec<User>> {
+        unreachable!()
     }
     fn find_by_email(&self, _: &ReadTx, _: ClientId, _: &str) -> Result<Option<User>> {
         unreachable!()

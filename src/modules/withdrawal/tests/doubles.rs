@@ -293,6 +293,15 @@ impl UserContract for World {
             status => Err(UserRefusal::UserNotActive { status }.into()),
         }
     }
+    fn with_role(
+        &self,
+        _: &ReadTx,
+        _: ClientId,
+        _: crate::modules::role::contract::RoleId,
+        _: usize,
+    ) -> Result<Vec<User>> {
+        unreachable!()
+    }
     fn find_by_email(&self, _: &ReadTx, _: ClientId, _: &str) -> Result<Option<User>> {
         unreachable!("{UNASKED}")
     }

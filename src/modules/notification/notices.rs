@@ -1,0 +1,127 @@
+//! Who is told of what: one row an event.
+//!
+//! What says the same as another event to the same person is left out: a payment that was for something has no
+//! notice of its own, a movement on an account has that of what caused it.
+
+use std::sync::Arc;
+
+use super::{
+    contract::{
+        Channel,
+        Channel::{Database, Mail},
+        Topic,
+    },
+    events::PasswordReset,
+    notice::{NoticeKind, Notifiable, NotificationEvent},
+    service::tell::Teller,
+};
+use crate::{
+    kernel::{api::principal::UserId, boot::Boot, events::event::Mode},
+    modules::{
+        auth::events::{PasswordChanged, RefreshReused},
+        balance::events::BalanceAdjusted,
+        client::events::{ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated},
+        funding::events::{
+            FundingCanceled, FundingCompleted, FundingConflicted, FundingExpired, FundingFailed,
+            FundingRequested, FundingReversed,
+        },
+        payment::events::{PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate},
+        user::events::{
+            UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen,
+        },
+        withdrawal::events::{
+            BeneficiaryCreated, BeneficiaryDeleted, WithdrawalApproved, WithdrawalCanceled,
+            WithdrawalCompleted, WithdrawalExpired, WithdrawalFailed, WithdrawalNeedsReconciliation,
+            WithdrawalRejected, WithdrawalRequested, WithdrawalReturned, WithdrawalSent,
+        },
+    },
+};
+
+/// A row reads: event, topic, channels, link (where, and what it says), and whom it concerns.
+macro_rules! notices {
+    ($( $event:ident: $topic:ident, $channels:expr, $action:expr, |$it:ident| $who:expr; )+) => {
+        $(
+            impl NotificationEvent for $event {
+                const TOPIC: Topic = Topic::$topic;
+                const CHANNELS: &'static [Channel] = $channels;
+                const ACTION: Option<(&'static str, &'static str)> = $action;
+                fn notifiable(&self) -> Notifiable {
+                    let $it = self;
+                    Notifiable::from($who)
+                }
+            }
+        )+
+
+        /// Every event that somebody is told of.
+        pub fn kinds() -> Vec<NoticeKind> {
+            vec![$( NoticeKind::of::<$event>(), )+ NoticeKind::of_secret::<PasswordReset>()]
+        }
+
+        /// Hears every one of them.
+        pub fn listen(boot: &mut Boot, teller: &Arc<Teller>) {
+            $(
+                let telling = teller.clone();
+                boot.listen::<$event>("notification.tell", Mode::Queue, move |tx, envelope, event| {
+                    telling.tell(tx, envelope, &event)
+                });
+            )+
+        }
+    };
+}
+
+const BOTH: &[Channel] = &[Database, Mail];
+const INBOX: &[Channel] = &[Database];
+const FUNDING: Option<(&str, &str)> = Some(("/fundings/{entity}", "Show the deposit"));
+const WITHDRAWAL: Option<(&str, &str)> = Some(("/withdrawals/{entity}", "Show the withdrawal"));
+const BENEFICIARIES: Option<(&str, &str)> = Some(("/beneficiaries", "Show where money may go"));
+const PAYMENT: Option<(&str, &str)> = Some(("/payments/{entity}", "Show the payment"));
+const KEYS: Option<(&str, &str)> = Some(("/api-keys", "Show the keys"));
+const SESSIONS: Option<(&str, &str)> = Some(("/sessions", "Show where you are signed in"));
+
+notices! {
+    UserRegistered: Account, BOTH, Some(("/", "Open your account")), |it| it.user_id;
+    UserFrozen: Security, BOTH, None, |it| it.user_id;
+    UserUnfrozen: Security, BOTH, None, |it| it.user_id;
+    UserDisabled: Security, BOTH, None, |it| it.user_id;
+    UserEnabled: Security, BOTH, None, |it| it.user_id;
+    UserRolesChanged: Security, BOTH, None, |it| it.user_id;
+    PasswordChanged: Security, BOTH, SESSIONS, |it| it.user_id;
+    RefreshReused: Security, BOTH, SESSIONS, |it| it.user_id;
+
+    FundingRequested: Fundings, INBOX, FUNDING, |it| it.user_id;
+    FundingCompleted: Fundings, BOTH, FUNDING, |it| it.user_id;
+    FundingFailed: Fundings, BOTH, FUNDING, |it| it.user_id;
+    FundingCanceled: Fundings, INBOX, FUNDING, |it| it.user_id;
+    FundingExpired: Fundings, BOTH, FUNDING, |it| it.user_id;
+    FundingConflicted: Fundings, BOTH, FUNDING, |it| it.user_id;
+    FundingReversed: Fundings, BOTH, FUNDING, |it| it.user_id;
+
+    WithdrawalRequested: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
+    WithdrawalApproved: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
+    WithdrawalRejected: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
+    WithdrawalCanceled: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
+    WithdrawalExpired: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
+    WithdrawalSent: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
+    WithdrawalCompleted: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
+    WithdrawalFailed: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
+    WithdrawalNeedsReconciliation: Withdrawals, BOTH, WITHDRAWAL, |_it| Notifiable::Admins;
+    WithdrawalReturned: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
+    BeneficiaryCreated: Security, BOTH, BENEFICIARIES, |it| it.user_id;
+    BeneficiaryDeleted: Security, BOTH, BENEFICIARIES, |it| it.user_id;
+
+    PaymentFailed: Payments, BOTH, PAYMENT, |it| unless_told(it.payable.as_ref(), it.user_id);
+    PaymentExpired: Payments, BOTH, PAYMENT, |it| unless_told(it.payable.as_ref(), it.user_id);
+    PaymentConflicted: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
+    PaymentLate: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
+
+    BalanceAdjusted: Balances, BOTH, Some(("/balances", "Show your balances")), |it| it.user_id;
+
+    ApiKeyCreated: Security, BOTH, KEYS, |_it| Notifiable::Admins;
+    ApiKeyRotated: Security, BOTH, KEYS, |_it| Notifiable::Admins;
+    ApiKeyRevoked: Security, BOTH, KEYS, |_it| Notifiable::Admins;
+}
+
+/// What a payment was for tells its own story.
+fn unless_told(payable: Option<&String>, user: Option<UserId>) -> Option<UserId> {
+    if payable.is_some() { None } else { user }
+}

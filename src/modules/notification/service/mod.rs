@@ -1,0 +1,7 @@
+//! What Notification does, by use case.
+
+pub mod inbox;
+pub mod outbox;
+pub mod preferences;
+pub mod tell;
+pub mod templates;

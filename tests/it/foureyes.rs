@@ -89,7 +89,7 @@ async fn nobody_returns_a_withdrawal_to_themselves() {
     credit(&coffer, &sue, "100.00").await;
     let (_, own_key) = key_of(&coffer, &session).await;
     let reason = || json!({ "reason": "came back" });
-    let asked = session.post("/withdrawals", cash_out(&sue, "20.00")).await.expect(201);
+    let asked = coffer.key().post("/withdrawals", cash_out(&sue, "20.00")).await.expect(201);
     let path = |verb: &str| format!("/withdrawals/{}/{verb}", asked.id());
     let found_out = json!({ "outcome": "failed", "reason": "lost" });
     for same in [&session, &own_key] {

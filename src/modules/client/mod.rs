@@ -6,8 +6,9 @@
 //! in the same transaction: amounts in the settings begin anew in the new currency.
 //!
 //! Always true: amounts in the settings are in the client's default currency. Of a key only a keyed hash is stored;
-//! its text is shown once. A key is never made, or replaced, by somebody who may do less than it. What a client stores
-//! as a secret is encrypted, bound to client and name, and never shown again.
+//! its text is shown once, and the row says to whom (`holders`), so that a key is no second person for its makers. A
+//! key is never made, replaced or revoked by somebody who may do less than it. What a client stores as a
+//! secret is encrypted, bound to client and name, and never shown again.
 //!
 //! When a key was last used is kept in memory and written at most once a minute: a read is never a write.
 

@@ -77,6 +77,13 @@ impl Simulation {
         panic!("seed {}: the disk does not open any more", self.seed);
     }
 
+    /// As [`Simulation::restart`], on power that stays: what is looked at next is what the disk kept.
+    pub fn restart_calmly(&mut self) {
+        self.app = None;
+        self.disk.restart();
+        self.app = boot(&self.disk, &self.clock, self.seed, self.commit);
+    }
+
     /// Moves the clock and runs what came due.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);

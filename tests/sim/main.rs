@@ -164,7 +164,7 @@ impl Story {
     }
 
     async fn compare(&mut self) {
-        self.simulation.restart();
+        self.simulation.restart_calmly();
         assert_eq!(self.simulation.problems(), Vec::<String>::new());
         for user in &self.users {
             let path = format!("/balances/USD?user_id={user}");

@@ -17,3 +17,4 @@ pub mod principal;
 pub mod problem;
 pub mod server;
 pub mod testing;
+pub mod text;

@@ -28,4 +28,5 @@ mod transaction;
 mod transfer;
 mod user;
 mod webhook;
+mod wire;
 mod withdrawal;

@@ -7,6 +7,7 @@ mod balance;
 mod beneficiary;
 mod category;
 mod cli;
+mod cli_events;
 mod client;
 mod crash;
 mod currency;

@@ -7,7 +7,7 @@ use super::{
     principal::{Actor, ClientId, Grants, Principal, UserId},
     problem::ApiRefusal,
 };
-use crate::kernel::{error::Result, money::CurrencyCode};
+use crate::kernel::{error::Result, events::event::Envelope, money::CurrencyCode};
 
 /// Who asks, what the path names, what was sent.
 pub struct Call<P = (), I = ()> {
@@ -61,6 +61,14 @@ impl Caller {
             fingerprint: [0; 16],
             catalogue: Arc::default(),
         }
+    }
+
+    /// Whoever caused an event, doing what follows from it.
+    pub fn behind(envelope: &Envelope) -> Caller {
+        let mut caller = Caller::system(envelope.client);
+        caller.principal.actor = envelope.actor;
+        caller.request_id = envelope.correlation.clone();
+        caller
     }
 
     pub fn actor(&self) -> Actor {

@@ -10,6 +10,7 @@ pub mod input;
 pub mod limits;
 pub mod meta;
 pub mod metrics;
+pub mod object;
 pub mod openapi;
 pub mod page;
 pub mod principal;

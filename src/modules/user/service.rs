@@ -13,6 +13,7 @@ use super::{
     },
     routes::{NewUserIn, UpdateUserIn, UserReasonIn, UserRolesIn, UserStatisticsOut},
 };
+use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
@@ -303,7 +304,7 @@ impl UserContract for Users {
             && let Some(((_, existing), _)) =
                 tx.find(&USERS, BY_EXTERNAL_ID, &(client, external_id.clone()))?
         {
-            return Err(UserRefusal::ExternalIdTaken { existing_id: existing.to_string() }.into());
+            return Err(ApiRefusal::ExternalIdTaken { existing_id: existing.to_string() }.into());
         }
         let admin = self.admin(tx, client)?;
         let roles = match new.roles {

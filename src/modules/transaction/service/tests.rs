@@ -206,6 +206,7 @@ fn caller(actor: Actor, reach: Reach) -> Caller {
         reach,
         request_id: "req_1".into(),
         ip: IpAddr::from([127, 0, 0, 1]),
+        user_agent: None,
         if_match: None,
         fingerprint: [7; 16],
         catalogue: Arc::default(),

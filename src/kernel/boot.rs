@@ -356,6 +356,18 @@ impl Boot {
         self.listener::<E>(name, mode, Run::Inside(run));
     }
 
+    /// The same by a method of a service.
+    pub fn listen_with<S: Send + Sync + 'static, E: Event>(
+        &mut self,
+        service: &Arc<S>,
+        name: &'static str,
+        mode: Mode,
+        handle: fn(&S, &mut WriteTx, &Envelope, E) -> Result<()>,
+    ) {
+        let service = service.clone();
+        self.listen::<E>(name, mode, move |tx, envelope, event| handle(&service, tx, envelope, event));
+    }
+
     /// Runs `handle` for every event there is, in the transaction that announces it: what enqueues one delivery per
     /// endpoint or channel. It publishes nothing, and fails only when the store does, since that refuses the command.
     pub fn overhear(

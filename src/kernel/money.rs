@@ -156,6 +156,11 @@ impl Amount {
         self.minor == 0
     }
 
+    /// The digits alone, with all decimals of the currency: `"12.30"`.
+    pub fn digits(&self) -> String {
+        self.currency.show(self.minor)
+    }
+
     /// The sum. Mixing currencies is a fault: callers compare them first.
     pub fn plus(self, other: Amount) -> Result<Amount> {
         self.same_currency(other)?;

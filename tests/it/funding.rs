@@ -268,7 +268,7 @@ async fn a_request_is_refused_in_one_order() {
         (Some(("amount", "1000000.01")), 422, "not_allowed"),
         (Some(("from_user_id", "")), 404, "not_found"),
         (Some(("user_id", off.as_str())), 422, "user_not_active"),
-        (Some(("user_id", user.as_str())), 409, "funding_external_id_taken"),
+        (Some(("user_id", user.as_str())), 409, "external_id_taken"),
         (Some(("external_id", "order-2")), 422, "above_maximum"),
         (Some(("amount", "1000000.00")), 422, "gateway_unavailable"),
     ] {

@@ -23,6 +23,7 @@ mod operator;
 mod payment;
 mod permissions;
 mod questions;
+mod recovery;
 mod role;
 mod story;
 mod transaction;

@@ -171,7 +171,7 @@ async fn an_external_id_names_one_transfer_for_ever() {
     let (ann, _) = person(&coffer, "ann", &[]).await;
     let body = json!({ "amount": "1.00", "currency": "USD", "from": "house:adjustment", "to": ann, "reason": "x", "external_id": "inv-7" });
     let made = coffer.key().post("/transfers", body.clone()).await.expect(201);
-    let taken = coffer.key().post("/transfers", body).await.refused(409, "transfer_external_id_taken");
+    let taken = coffer.key().post("/transfers", body).await.refused(409, "external_id_taken");
     assert_eq!(taken.body["existing_id"], made.body["id"]);
     assert_eq!(ids(&coffer.key().get("/transfers?external_id=inv-7").await), [made.id()]);
 }

@@ -169,6 +169,7 @@ async fn answer(
         reach: Reach::Any,
         request_id: request_id.to_owned(),
         ip,
+        user_agent: user_agent(&parts.headers),
         if_match: if_match(&parts.headers)?,
         fingerprint: [0; 16],
         catalogue: kernel.permissions.clone(),
@@ -408,6 +409,11 @@ pub fn request_id(headers: &HeaderMap) -> String {
 pub fn make_request_id() -> String {
     let random = crate::kernel::store::random::Random::Os.bytes::<16>();
     format!("req_{}", data_encoding::BASE32_NOPAD.encode(&random).to_ascii_lowercase())
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("user-agent")?.to_str().ok()?.trim();
+    Some(text.chars().filter(|it| !it.is_control()).take(200).collect()).filter(|it: &String| !it.is_empty())
 }
 
 fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>> {

@@ -28,6 +28,7 @@ use utoipa::{
 use super::{
     call::{Call, Caller, FromPath},
     input::{Input, read_body, read_query},
+    object::NamedShape,
     page::Page,
     principal::{OPERATOR, PUBLIC},
     problem::ApiRefusal,
@@ -67,6 +68,7 @@ pub struct Endpoint {
     pub example: Option<Value>,
     pub input: Shape,
     pub query_names: &'static [&'static str],
+    pub query_shapes: Vec<NamedShape>,
     pub output: Shape,
     pub handler: Handler,
 }
@@ -281,6 +283,7 @@ impl Builder {
             example: None,
             input: Shape::default(),
             query_names: &[],
+            query_shapes: vec![],
             output: Shape::default(),
             handler: Handler::Read(Arc::new(|_, _| Ok(Value::Null))),
         })
@@ -391,7 +394,7 @@ impl Builder {
         handle: impl Fn(&ReadTx, &Call<P, I>) -> Result<O> + Send + Sync + 'static,
     ) -> Endpoint {
         self.0.output = Shape::of::<O>();
-        self.0.query_names = I::NAMES;
+        (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
         self.0.handler = Handler::Read(Arc::new(move |tx, raw| answer(handle(tx, &queried(raw)?)?)));
         self.0
     }
@@ -403,7 +406,7 @@ impl Builder {
     ) -> Endpoint {
         (self.0.list, self.0.csv) = (true, true);
         self.0.output = Shape::of::<O>();
-        self.0.query_names = I::NAMES;
+        (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
         self.0.handler = Handler::Read(Arc::new(move |tx, raw| answer(handle(tx, &queried(raw)?)?)));
         self.0
     }
@@ -440,6 +443,54 @@ impl Builder {
             Ok(Pieces { items, size, run, join })
         }));
         self.0
+    }
+
+    /// The same by a method of a service.
+    pub fn writes_with<S, P, I, O>(
+        self,
+        service: &Arc<S>,
+        command: fn(&S, &mut WriteTx, &Call<P, I>) -> Result<O>,
+    ) -> Endpoint
+    where
+        S: Send + Sync + 'static,
+        P: FromPath + 'static,
+        I: Input + ToSchema + 'static,
+        O: Serialize + ToSchema + 'static,
+    {
+        let service = service.clone();
+        self.writes(move |tx, call| command(&service, tx, call))
+    }
+
+    /// [`Builder::reads`] by a method of a service.
+    pub fn reads_with<S, P, I, O>(
+        self,
+        service: &Arc<S>,
+        query: fn(&S, &ReadTx, &Call<P, I>) -> Result<O>,
+    ) -> Endpoint
+    where
+        S: Send + Sync + 'static,
+        P: FromPath + 'static,
+        I: Input + 'static,
+        O: Serialize + ToSchema + 'static,
+    {
+        let service = service.clone();
+        self.reads(move |tx, call| query(&service, tx, call))
+    }
+
+    /// [`Builder::lists`] by a method of a service.
+    pub fn lists_with<S, P, I, O>(
+        self,
+        service: &Arc<S>,
+        query: fn(&S, &ReadTx, &Call<P, I>) -> Result<Page<O>>,
+    ) -> Endpoint
+    where
+        S: Send + Sync + 'static,
+        P: FromPath + 'static,
+        I: Input + 'static,
+        O: Serialize + ToSchema + 'static,
+    {
+        let service = service.clone();
+        self.lists(move |tx, call| query(&service, tx, call))
     }
 
     /// A command that needs something slow first: `prepare` runs with no transaction open, then `write` as any
@@ -502,7 +553,7 @@ impl Builder {
         + Sync
         + 'static,
     ) -> Endpoint {
-        self.0.query_names = I::NAMES;
+        (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
         self.0.handler = Handler::Stream(Arc::new(move |kernel, raw, stop| {
             let call = queried(raw)?;
             handle(kernel, call, stop)

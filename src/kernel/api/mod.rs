@@ -11,6 +11,7 @@ pub mod json;
 pub mod limits;
 pub mod meta;
 pub mod metrics;
+pub mod object;
 pub mod openapi;
 pub mod page;
 pub mod pieces;

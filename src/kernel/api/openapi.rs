@@ -133,8 +133,20 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
         parameters
             .push(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
     }
+    let shapes: BTreeMap<&str, &RefOr<Schema>> =
+        endpoint.query_shapes.iter().map(|(name, schema)| (*name, schema)).collect();
     for name in endpoint.query_names {
+        if *name == "metadata" {
+            let about = "`metadata[key]=value`: only objects whose metadata say so.";
+            let schema = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+            parameters.push(json!({
+                "name": name, "in": "query", "required": false, "description": about,
+                "style": "deepObject", "explode": true, "schema": schema,
+            }));
+            continue;
+        }
         let schema = match *name {
+            _ if shapes.contains_key(name) => plain(shapes[name]),
             "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 25 }),
             "created_from" | "created_to" | "as_of" | "from" | "to" => {
                 json!({ "type": "string", "format": "date-time" })

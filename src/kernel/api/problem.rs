@@ -20,6 +20,8 @@ refusals! {
         Unauthenticated: Unauthenticated "unauthenticated" => "send a valid credential",
         /// The credential is good but does not hold the permission named in `required_permission`.
         Forbidden { required_permission: String }: Forbidden "forbidden" => "{required_permission} is needed",
+        /// Another object of the client of this kind has this external id.
+        ExternalIdTaken { existing_id: String }: Conflict "external_id_taken" => "{existing_id} has this external id",
         /// The client was deactivated by the operator.
         ClientInactive: Forbidden "client_inactive" => "the client is not active",
         /// The thing does not exist, or one may not know that it does.

@@ -4,10 +4,10 @@ use super::contract::{FundingStatus, FundingType};
 use crate::{
     kernel::{
         api::{
-            input::{Metadata, text_enum},
+            input::text_enum,
+            object::{Stamp, stamped},
             principal::UserId,
         },
-        clock::Time,
         error::Result,
         machine::{History, Machine},
         money::Amount,
@@ -78,13 +78,10 @@ pub struct Funding {
     pub reversal: Option<EntryId>,
     pub transactions: Vec<TransactionId>,
     pub history: History<FundingStatus>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub stamp: Stamp,
 }
 row!(Funding);
+stamped!(Funding);
 
 impl Funding {
     pub fn status(&self) -> FundingStatus {
@@ -144,7 +141,7 @@ pub fn credited(kind: FundingType) -> (UserAccount, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{api::call::Caller, id::Id as _, money::Currency, store::codec::golden};
+    use crate::kernel::{api::call::Caller, clock::Time, id::Id as _, money::Currency, store::codec::golden};
 
     fn usd(minor: i128) -> Amount {
         Amount::new(minor, Currency { code: "USD".parse().unwrap(), decimals: 2 }).unwrap()
@@ -169,11 +166,7 @@ mod tests {
                 reversal: None,
                 transactions: vec![TransactionId::from_bytes([4; 16])],
                 history: History::begin(Is::Pending, &Caller::system(None), at),
-                external_id: None,
-                metadata: Metadata::default(),
-                created_at: at,
-                updated_at: at,
-                version: 1,
+                stamp: Stamp::at(at),
             },
         );
     }

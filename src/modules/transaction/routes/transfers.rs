@@ -99,7 +99,7 @@ input!(TransfersQuery { limit, cursor, user_id, status, currency, external_id, c
 /// What the balances may refuse, on top of what is said of each operation.
 const CREATING: &[&str] = &[
     "currency_inactive",
-    "transfer_external_id_taken",
+    "external_id_taken",
     "same_account",
     "currency_mismatch",
     "account_reserved",

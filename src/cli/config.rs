@@ -8,6 +8,7 @@ use super::{
     exit::{CONFIGURATION, Failure},
     output::{Answer, lines},
 };
+use crate::homes;
 
 #[derive(Subcommand)]
 pub enum Config {
@@ -34,7 +35,8 @@ impl Config {
 }
 
 fn check(context: &Context) -> Answer {
-    match context.load(&[]) {
+    let loaded = context.load(&[]).and_then(|it| homes::check(&it.config).map(|()| it));
+    match loaded {
         Ok(loaded) => {
             let file = loaded.file.map(|it| it.display().to_string());
             let text = match &file {

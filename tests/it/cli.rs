@@ -15,30 +15,30 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A directory with nothing in it, where `coffer` is called.
-struct Place(TempDir);
+pub struct Place(TempDir);
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         Place(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
         command.current_dir(self.0.path()).env_clear().args(arguments).stdin(Stdio::null());
         command
     }
 
-    fn run(&self, arguments: &str) -> Output {
+    pub fn run(&self, arguments: &str) -> Output {
         self.command(&arguments.split(' ').collect::<Vec<_>>()).output().unwrap()
     }
 
     /// What it answers with `--json`; it must end with `exit` and say nothing else.
     #[track_caller]
-    fn json_exiting(&self, arguments: &str, exit: i32) -> Value {
+    pub fn json_exiting(&self, arguments: &str, exit: i32) -> Value {
         let output = self.run(&format!("{arguments} --json"));
         let (out, err) = texts(&output);
         assert_eq!(output.status.code(), Some(exit), "{arguments}\n{out}\n{err}");
@@ -48,12 +48,12 @@ impl Place {
     }
 
     #[track_caller]
-    fn json(&self, arguments: &str) -> Value {
+    pub fn json(&self, arguments: &str) -> Value {
         self.json_exiting(arguments, 0)
     }
 
     /// A server at a free port, when it is ready.
-    fn serve(&self, arguments: &[&str]) -> Server {
+    pub fn serve(&self, arguments: &[&str]) -> Server {
         let log = fs::File::create(self.path("serve.log")).unwrap();
         let arguments = [&["serve", "--json", "--set", "server.listen=127.0.0.1:0"], arguments].concat();
         let child = self.command(&arguments).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
@@ -69,7 +69,7 @@ impl Place {
 }
 
 /// A process that serves; killed when dropped.
-struct Server {
+pub struct Server {
     child: Child,
     /// What it printed when it was ready.
     line: Value,
@@ -100,7 +100,7 @@ impl Server {
     }
 
     /// Asks it to stop, and waits until it has. What it exits with.
-    fn stop(mut self) -> Option<i32> {
+    pub fn stop(mut self) -> Option<i32> {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
         self.child.wait().unwrap().code()
@@ -119,7 +119,7 @@ impl Drop for Server {
     }
 }
 
-fn texts(output: &Output) -> (String, String) {
+pub fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }
@@ -152,6 +152,14 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(modules["data"][0]["name"], "currency");
     let services = call(&place, "module services", "");
     assert!(services["data"].as_array().unwrap().iter().any(|it| it["name"] == "user_balance"));
+    let providers = call(&place, "module providers list", "");
+    assert_eq!(
+        providers["data"][0],
+        json!({
+            "priority": 1, "module": "currency", "enabled": true, "provides": ["CurrencyContract"], "requires": [],
+        })
+    );
+    assert_eq!(call(&place, "module providers cache", "")["cached"], true);
     let aliases = call(&place, "module aliases", "");
     assert!(aliases["data"].as_array().unwrap().iter().any(|it| it["prefix"] == "wdr"));
 
@@ -208,6 +216,21 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(call(&place, "module list", "--health")["data"][0]["health"]["status"], "ok");
     assert_eq!(call(&place, "ledger verify", "--client harbor")["ok"], true);
     assert_eq!(call(&place, "verify", "")["ok"], true);
+
+    // What is done to modules; `module.rs` has the rest.
+    let status = call(&place, "module migration status", "currency");
+    assert!(status["data"][0]["applied_at"].is_string(), "{status}");
+    let undone = call(&place, "module rollback", "user");
+    assert_eq!(undone["data"][0]["name"], "find users by role");
+    let done = call(&place, "module migrate", "--all");
+    assert_eq!((&done["data"][0]["module"], done["data"].as_array().unwrap().len()), (&json!("user"), 1));
+    assert_eq!(call(&place, "module disable", "notification")["enabled"], false);
+    assert_eq!(call(&place, "module enable", "notification")["enabled"], true);
+    crate::module::checkout(&place);
+    let made = call(&place, "module create", "Product --description Goods");
+    assert_eq!(made["module"], "product");
+    let made = call(&place, "module migration make", "find_by_colour --module product");
+    assert_eq!((&made["version"], &made["name"]), (&json!(2), &json!("find by colour")));
 
     // What was shown once stands in no log.
     let log = fs::read_to_string(place.path("serve.log")).unwrap();

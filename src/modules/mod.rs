@@ -6,6 +6,7 @@ pub mod category;
 pub mod client;
 pub mod currency;
 pub mod funding;
+pub mod market;
 pub mod notification;
 pub mod payment;
 pub mod pricing;

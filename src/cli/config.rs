@@ -8,7 +8,7 @@ use super::{
     exit::{CONFIGURATION, Failure},
     output::{Answer, lines},
 };
-use crate::homes;
+use crate::homes::{self, Cast};
 
 #[derive(Subcommand)]
 pub enum Config {
@@ -35,7 +35,7 @@ impl Config {
 }
 
 fn check(context: &Context) -> Answer {
-    let loaded = context.load(&[]).and_then(|it| homes::check(&it.config).map(|()| it));
+    let loaded = context.load(&[]).and_then(|it| homes::check(&it.config, &Cast::PRODUCT).map(|()| it));
     match loaded {
         Ok(loaded) => {
             let file = loaded.file.map(|it| it.display().to_string());

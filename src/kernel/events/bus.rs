@@ -1,7 +1,7 @@
 //! What hangs on every write transaction of the store: who listens, and the bells that ring after a commit.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,7 +15,7 @@ use super::{
 use crate::config::Config;
 use crate::kernel::{
     error::{Result, fault},
-    store::WriteTx,
+    store::{Store, WriteTx},
 };
 
 pub struct Bus {
@@ -27,6 +27,8 @@ pub struct Bus {
     pub names: BTreeSet<&'static str>,
     /// What modules do with every event, in the transaction that announces it.
     pub overhearing: Vec<Arc<Overhear>>,
+    /// Modules whose listeners run in a file of their own.
+    pub away: BTreeMap<&'static str, Store>,
 }
 
 /// Hears every event, whatever its name.
@@ -42,7 +44,14 @@ impl Bus {
     }
 
     pub fn with(plans: Plans, bell: Arc<Bell>) -> Bus {
-        Bus { plans, bell, feed: watch::Sender::new(0), names: BTreeSet::new(), overhearing: vec![] }
+        Bus {
+            plans,
+            bell,
+            feed: watch::Sender::new(0),
+            names: BTreeSet::new(),
+            overhearing: vec![],
+            away: BTreeMap::new(),
+        }
     }
 }
 

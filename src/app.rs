@@ -11,7 +11,7 @@ use crate::{
     homes::{self, Cast, Way},
     kernel::{
         annex::{self, Annex},
-        api::{audit, dispatch, idempotency, meta, server, testing},
+        api::{audit, dispatch, idempotency, meta, pieces, server, testing},
         boot::{Boot, BootError, FinishError, Kernel, Module},
         clock::{Clock, Time},
         error::Error,
@@ -180,6 +180,17 @@ impl App {
         let options = options(&config, clock);
         let annexes = homes::settle(&Cast::PRODUCT, &store, &config, Way::Reading, &options)?;
         Ok(register(&Cast::PRODUCT, store, annexes, secrets, config, false)?.finish(0)?)
+    }
+
+    /// Whether the modules take this configuration: what only they can tell, such as the names of events. Nothing is
+    /// opened and nothing is started.
+    pub fn check(config: Config) -> Result<(), StartError> {
+        let store = Store::in_memory(StoreOptions::default());
+        homes::check(&config, &Cast::PRODUCT)?;
+        let options = options(&config, Clock::System);
+        let annexes = homes::settle(&Cast::PRODUCT, &store, &config, Way::InMemory, &options)?;
+        register(&Cast::PRODUCT, store, annexes, Secrets::new(&[0; 32]), config, false)?.finish(0)?;
+        Ok(())
     }
 
     /// The kernel over a database opened for writing, with nothing migrated and nothing running: for `module migrate`
@@ -359,6 +370,7 @@ fn register(
     boot.tables(vec![
         audit::AUDIT.info(),
         idempotency::RECORDS.info(),
+        pieces::ANSWERS.info(),
         MIGRATIONS.info(),
         INCARNATION.info(),
         KEY_CHECK.info(),

@@ -32,6 +32,7 @@ pub use keys::{
     Auth, Bootstrap, CONFIG_KEYS, Config, Events, Idempotency, KeyInfo, Limits, Log, Mail, Server, Sms,
     Storage, Webhooks,
 };
+pub(crate) use layers::edits;
 use places::PlaceKey;
 pub use places::{Connection, DEFAULT, Database, ModuleRule};
 use rules::RuleKey;

@@ -20,6 +20,7 @@ use super::{
         endpoint::{Endpoint, Shape},
         idempotency,
         limits::Limits,
+        pieces::AtWork,
         principal::Authenticator,
     },
     clock::Time,
@@ -153,6 +154,8 @@ pub struct Kernel {
     pub bus: Arc<Bus>,
     pub worker: Arc<Worker>,
     pub limits: Limits,
+    /// Commands in pieces that are being run.
+    pub at_work: AtWork,
     /// Whether an operator has claimed the installation. Until then only the claim answers.
     pub claimed: AtomicBool,
     /// Which incarnation of the server this is: one more at every start.
@@ -506,6 +509,18 @@ impl Boot {
         self.listener::<E>(name, mode, Run::Inside(run));
     }
 
+    /// The same by a method of a service.
+    pub fn listen_with<S: Send + Sync + 'static, E: Event>(
+        &mut self,
+        service: &Arc<S>,
+        name: &'static str,
+        mode: Mode,
+        handle: fn(&S, &mut WriteTx, &Envelope, E) -> Result<()>,
+    ) {
+        let service = service.clone();
+        self.listen::<E>(name, mode, move |tx, envelope, event| handle(&service, tx, envelope, event));
+    }
+
     /// Runs `handle` for every event there is, in the transaction that announces it: what enqueues one delivery per
     /// endpoint or channel. It publishes nothing, and fails only when the store does, since that refuses the command.
     pub fn overhear(
@@ -688,6 +703,7 @@ impl Boot {
         let permissions = self.catalogue.0.get_or_init(|| Arc::new(names)).clone();
         Ok(Kernel {
             limits: Limits::new(&self.config.limits),
+            at_work: AtWork::default(),
             store: self.store,
             annexes: self.annexes,
             secrets: self.secrets,

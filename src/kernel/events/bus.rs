@@ -2,13 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use tokio::sync::watch;
 
 use super::{
+    delivery::Ended,
     event::{Envelope, Listener},
     plan::Plans,
 };
@@ -29,6 +33,36 @@ pub struct Bus {
     pub overhearing: Vec<Arc<Overhear>>,
     /// Modules whose listeners run in a file of their own.
     pub away: BTreeMap<&'static str, Store>,
+    /// How attempts ended since the start.
+    pub tally: Tally,
+}
+
+/// Attempts that were committed.
+#[derive(Debug, Default)]
+pub struct Tally {
+    ok: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Tally {
+    /// Put off, interrupted or called off is neither.
+    pub fn count(&self, ended: Ended) {
+        match ended {
+            Ended::Ok => self.ok.fetch_add(1, Relaxed),
+            Ended::Failed | Ended::TimedOut | Ended::Panicked | Ended::Rejected => {
+                self.failed.fetch_add(1, Relaxed)
+            }
+            Ended::Interrupted | Ended::Snoozed | Ended::Canceled => 0,
+        };
+    }
+
+    pub fn ok(&self) -> u64 {
+        self.ok.load(Relaxed)
+    }
+
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Relaxed)
+    }
 }
 
 /// Hears every event, whatever its name.
@@ -44,14 +78,9 @@ impl Bus {
     }
 
     pub fn with(plans: Plans, bell: Arc<Bell>) -> Bus {
-        Bus {
-            plans,
-            bell,
-            feed: watch::Sender::new(0),
-            names: BTreeSet::new(),
-            overhearing: vec![],
-            away: BTreeMap::new(),
-        }
+        let (feed, tally) = (watch::Sender::new(0), Tally::default());
+        let (names, away) = (BTreeSet::new(), BTreeMap::new());
+        Bus { plans, bell, feed, names, overhearing: vec![], away, tally }
     }
 }
 

@@ -274,8 +274,7 @@ impl Instance {
     pub fn problems(&self) -> Vec<String> {
         let kernel = self.app.kernel();
         kernel
-            .store
-            .read_unbounded(|tx| kernel.verify(tx))
+            .verify_all(&std::collections::BTreeSet::new())
             .unwrap_or_else(|error| vec![format!("verify failed: {error}")])
     }
 

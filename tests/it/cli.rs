@@ -272,10 +272,10 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(call(&place, "module disable", "notification")["enabled"], false);
     assert_eq!(call(&place, "module enable", "notification")["enabled"], true);
     crate::module::checkout(&place);
-    let made = call(&place, "module create", "Product --description Goods");
-    assert_eq!(made["module"], "product");
-    let made = call(&place, "module migration make", "find_by_colour --module product");
-    assert_eq!((&made["version"], &made["name"]), (&json!(2), &json!("find by colour")));
+    let written = call(&place, "module create", "Product --description Goods");
+    assert_eq!(written["module"], "product");
+    let written = call(&place, "module migration make", "find_by_colour --module product");
+    assert_eq!((&written["version"], &written["name"]), (&json!(2), &json!("find by colour")));
 
     // What was shown once stands in no log.
     let log = fs::read_to_string(place.path("serve.log")).unwrap();

@@ -9,7 +9,7 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use crate::{
     config::{Commit, Config, ConfigError},
     kernel::{
-        api::{audit, dispatch, idempotency, meta, server, testing},
+        api::{audit, dispatch, idempotency, meta, pieces, server, testing},
         boot::{Boot, BootError, FinishError, Kernel},
         clock::{Clock, Time},
         error::Error,
@@ -155,6 +155,14 @@ impl App {
             Err(_) => Secrets::new(&[0; 32]),
         };
         Ok(register(store, secrets, config, false)?.finish(0)?)
+    }
+
+    /// Whether the modules take this configuration: what only they can tell, such as the names of events. Nothing is
+    /// opened and nothing is started.
+    pub fn check(config: Config) -> Result<(), StartError> {
+        let store = Store::in_memory(StoreOptions::default());
+        register(store, Secrets::new(&[0; 32]), config, false)?.finish(0)?;
+        Ok(())
     }
 
     pub fn kernel(&self) -> &Arc<Kernel> {
@@ -309,6 +317,7 @@ fn register(store: Store, secrets: Secrets, config: Config, is_ephemeral: bool) 
     boot.tables(vec![
         audit::AUDIT.info(),
         idempotency::RECORDS.info(),
+        pieces::ANSWERS.info(),
         MIGRATIONS.info(),
         INCARNATION.info(),
         KEY_CHECK.info(),

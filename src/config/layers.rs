@@ -212,7 +212,7 @@ fn nearest(key: &str) -> Option<&'static KeyInfo> {
 }
 
 /// How many letters must be added, dropped or replaced to turn one word into the other (Levenshtein), row by row.
-pub(super) fn edits(from: &str, to: &str) -> usize {
+pub fn edits(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (i, a) in from.chars().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);

@@ -33,6 +33,7 @@ pub use keys::{
     Auth, Bootstrap, CONFIG_KEYS, Config, Events, Idempotency, KeyInfo, Limits, Log, Mail, Server, Sms,
     Storage, Webhooks,
 };
+pub(crate) use layers::edits;
 use rules::RuleKey;
 pub use rules::{EventRule, Rule};
 pub use secret_file::{open_secret_file, read_secret_file};

@@ -16,6 +16,7 @@ use super::{
     api::{
         endpoint::{Endpoint, Shape},
         limits::Limits,
+        pieces::AtWork,
         principal::Authenticator,
     },
     clock::Time,
@@ -128,6 +129,8 @@ pub struct Kernel {
     pub bus: Arc<Bus>,
     pub worker: Arc<Worker>,
     pub limits: Limits,
+    /// Commands in pieces that are being run.
+    pub at_work: AtWork,
     /// Whether an operator has claimed the installation. Until then only the claim answers.
     pub claimed: AtomicBool,
     /// Which incarnation of the server this is: one more at every start.
@@ -491,6 +494,7 @@ impl Boot {
         let permissions = self.catalogue.0.get_or_init(|| Arc::new(names)).clone();
         Ok(Kernel {
             limits: Limits::new(&self.config.limits),
+            at_work: AtWork::default(),
             store: self.store,
             secrets: self.secrets,
             config: self.config,

@@ -179,6 +179,23 @@ impl Amount {
         Amount::new(product / divisor + i128::from(product % divisor != 0), self.currency)
     }
 
+    /// The same share of this amount as `part` is of `whole`, rounded up: what a customer pays. `part` is at most
+    /// `whole`, which is above zero.
+    pub fn share_up(self, part: Amount, whole: Amount) -> Result<Amount> {
+        self.same_currency(part)?;
+        self.same_currency(whole)?;
+        if part.minor > whole.minor || whole.minor == 0 {
+            return Err(super::error::fault!("{part} is no part of {whole}"));
+        }
+        // self × part / whole, digit by binary digit of `part`: the product alone may have 60 decimal digits.
+        let (mut quotient, mut rest) = (0i128, 0i128);
+        for place in (0..i128::BITS - part.minor.leading_zeros()).rev() {
+            let dividend = 2 * rest + if part.minor >> place & 1 == 1 { self.minor } else { 0 };
+            (quotient, rest) = (2 * quotient + dividend / whole.minor, dividend % whole.minor);
+        }
+        Amount::new(quotient + i128::from(rest != 0), self.currency)
+    }
+
     fn percent_parts(self, percent: Percent) -> Result<(i128, i128)> {
         let product =
             self.minor.checked_mul(percent.mantissa).ok_or_else(|| too_large("amount", self.currency))?;
@@ -374,6 +391,27 @@ mod tests {
             Ok(amount) => amount.to_string(),
             Err(error) => error.to_string().split(':').next().unwrap_or_default().to_owned(),
         }
+    }
+
+    #[test]
+    fn a_share_is_that_of_the_part_rounded_up() {
+        let usd = currency("USD", 2);
+        let of = |minor: i128| Amount::new(minor, usd).unwrap();
+        for (amount, part, whole, wanted) in [
+            (1500, 1000, 11500, 131), // 130.4
+            (15, 0, 7, 0),
+            (15, 7, 7, 15),
+            (15, 1, 15, 1),
+            (1, 1, 3, 1),
+            (0, 1, 3, 0),
+            (MAX_MINOR, MAX_MINOR - 1, MAX_MINOR, MAX_MINOR - 1),
+            (MAX_MINOR, 1, MAX_MINOR, 1),
+            (MAX_MINOR - 1, MAX_MINOR - 1, MAX_MINOR, MAX_MINOR - 1), // (m-1)²/m = m - 2 + 1/m
+        ] {
+            let share = of(amount).share_up(of(part), of(whole)).unwrap();
+            assert_eq!(share.minor(), wanted, "{amount} × {part} / {whole}");
+        }
+        assert!(of(1).share_up(of(2), of(1)).is_err() && of(1).share_up(of(0), of(0)).is_err());
     }
 
     #[test]

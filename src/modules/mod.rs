@@ -8,6 +8,7 @@ pub mod currency;
 pub mod funding;
 pub mod notification;
 pub mod payment;
+pub mod pricing;
 pub mod role;
 pub mod transaction;
 pub mod user;
@@ -25,6 +26,8 @@ pub const MODULES: &[Module] = &[
     client::MODULE,
     user::MODULE,
     auth::MODULE,
+    // What things cost.
+    pricing::MODULE,
     // The books.
     balance::MODULE,
     transaction::MODULE,

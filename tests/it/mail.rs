@@ -12,7 +12,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::withdrawal::{cash_out, person};
+use crate::{
+    crash::Installation,
+    withdrawal::{cash_out, person},
+};
 
 /// What the server does with a mail.
 #[derive(Clone, Copy, PartialEq)]
@@ -291,6 +294,39 @@ async fn a_mail_that_may_have_been_taken_comes_again_under_the_same_id() {
     assert_eq!(without_date(&seen[0]), without_date(&seen[1]));
     let sent = outbox(&coffer, "").await;
     assert_eq!((sent.len(), sent[0]["status"].as_str()), (1, Some("sent")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_ends_before_it_notes_a_mail_sends_it_once_more_under_the_same_id() {
+    let installation = Installation::new();
+    let smtp = Server::start(Manner::Takes).await;
+    let settings = [&format!("mail.servers=[\"{}\"]", smtp.url())[..]];
+    let server = installation.start_with(&settings, Some("after_send_before_ack")).await;
+    let secret = installation.make_client(&server).await;
+    // The server may end before it has answered.
+    let ann = json!({ "email": "ann@example.com", "first_name": "Ann", "last_name": "Lee" });
+    server.with_key(&secret).idempotent("one").try_post("/users", ann).await;
+    server.ended();
+    assert_eq!(smtp.seen().len(), 1);
+
+    let server = installation.start_with(&settings, None).await;
+    for _ in 0..1000 {
+        let log = server.with_key(&secret).get("/notification-outbox").await.expect(200).body;
+        let log = log["data"].as_array().unwrap();
+        if log.first().is_some_and(|it| it["status"] == "sent") {
+            let attempts = log[0]["attempts"].as_array().unwrap();
+            let outcomes: Vec<_> = attempts.iter().map(|it| it["outcome"].as_str().unwrap()).collect();
+            assert_eq!(
+                (outcomes, &log[0]["tries_used"], log.len()),
+                (vec!["interrupted", "ok"], &json!(1), 1)
+            );
+            let ids: Vec<_> = smtp.seen().iter().map(|it| it.header("Message-ID")).collect();
+            assert_eq!((ids.len(), &ids[0]), (2, &ids[1]));
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it was not sent");
 }
 
 #[tokio::test]

@@ -294,7 +294,7 @@ async fn metrics(State(kernel): State<Arc<Kernel>>, request: Request) -> Respons
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             decorate(([(header::CONTENT_TYPE, kind)], text).into_response(), &make_request_id())
         }
-        Err(error) => problem_response(&crate::kernel::error::fault!("metrics: {error}"), &make_request_id()),
+        Err(error) => problem_response(&error, &make_request_id()),
     }
 }
 

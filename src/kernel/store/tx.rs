@@ -6,6 +6,7 @@
 
 use std::{
     any::Any,
+    collections::HashSet,
     ops::{Deref, DerefMut},
     sync::Arc,
 };
@@ -170,6 +171,8 @@ pub struct WriteTx {
     extensions: Vec<Extension>,
     /// How many of them are the store's own.
     own_extensions: usize,
+    /// The ids made, once somebody wants to know.
+    made_ids: Option<HashSet<[u8; 16]>>,
 }
 
 impl WriteTx {
@@ -211,7 +214,21 @@ impl WriteTx {
     /// A new id, greater than every one this process made before.
     pub fn new_id<I: Id>(&mut self) -> I {
         let random = self.random.bytes();
-        I::from_bytes(self.ids.next(self.now().millis(), random))
+        let bytes = self.ids.next(self.now().millis(), random);
+        if let Some(made) = &mut self.made_ids {
+            made.insert(bytes);
+        }
+        I::from_bytes(bytes)
+    }
+
+    /// From now on, remembers the ids it makes.
+    pub fn note_ids(&mut self) {
+        self.made_ids.get_or_insert_default();
+    }
+
+    /// Whether these are the bytes of an id it made since [`WriteTx::note_ids`].
+    pub fn has_made(&self, id: &[u8; 16]) -> bool {
+        self.made_ids.as_ref().is_some_and(|it| it.contains(id))
     }
 
     pub fn random_bytes<const N: usize>(&mut self) -> [u8; N] {
@@ -323,7 +340,8 @@ fn encoded<K: Key, V: Row>(table: &Table<K, V>, row: &V) -> Result<Vec<u8>> {
 impl WriteTx {
     pub(super) fn new(read: ReadTx, ids: IdSource, random: Random, extensions: Vec<Extension>) -> WriteTx {
         let own_extensions = extensions.len();
-        let mut tx = WriteTx { read, ids, random, hooks: Vec::new(), extensions, own_extensions };
+        let mut tx =
+            WriteTx { read, ids, random, hooks: Vec::new(), extensions, own_extensions, made_ids: None };
         tx.layers.push(WriteSet::default());
         tx
     }

@@ -17,10 +17,10 @@ use crate::kernel::{
         codec::{Decode, Encode},
     },
 };
+pub use crate::modules::pricing::contract::GatewayId;
 
 id!(/** A payment: money on its way in. */ PaymentId, "pay");
 id!(/** One try at a payment, through one gateway. */ AttemptId, "att");
-id!(/** A way in or out for money. */ GatewayId, "gtw");
 id!(/** Money that came. */ SettlementId, "stl");
 
 text_enum! {

@@ -531,7 +531,8 @@ fn at_its_last_instant_a_hold_has_expired_whether_or_not_the_timer_ran() {
 
 fn bulk(bank: &Bank, atomic: bool, items: Vec<TransferIn>) -> Result<serde_json::Value> {
     let input = BulkIn { items, atomic: Some(atomic) };
-    let out = bank.run(move |tx, service| service.create_bulk(tx, &key(), &input));
+    let all = 0..input.items.len();
+    let out = bank.run(move |tx, service| service.create_bulk(tx, &key(), &input, all));
     out.map(|it| serde_json::to_value(it).unwrap())
 }
 

@@ -292,7 +292,7 @@ impl Boot {
     pub fn new(store: Store, secrets: Arc<Secrets>, config: Arc<Config>, is_ephemeral: bool) -> Boot {
         let policy = Policy { allow: config.webhooks.allow_networks.clone() };
         Boot {
-            net: Arc::new(Net::new(policy)),
+            net: Arc::new(Net::new(policy).trusting(config.webhooks.ca_file.clone())),
             store,
             annexes: vec![],
             secrets,

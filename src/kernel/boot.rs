@@ -247,6 +247,11 @@ impl Boot {
         found.cloned().ok_or(BootError::Missing { module: self.module, contract: type_name::<T>() })
     }
 
+    /// The store, for what writes outside of commands and reads at start. Services are handed transactions.
+    pub fn store(&self) -> Store {
+        self.store.clone()
+    }
+
     pub fn secrets(&self) -> Arc<Secrets> {
         self.secrets.clone()
     }

@@ -170,6 +170,14 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(modules["data"][0]["name"], "currency");
     let services = call(&place, "module services", "");
     assert!(services["data"].as_array().unwrap().iter().any(|it| it["name"] == "user_balance"));
+    let providers = call(&place, "module providers list", "");
+    assert_eq!(
+        providers["data"][0],
+        json!({
+            "priority": 1, "module": "currency", "enabled": true, "provides": ["CurrencyContract"], "requires": [],
+        })
+    );
+    assert_eq!(call(&place, "module providers cache", "")["cached"], true);
     let aliases = call(&place, "module aliases", "");
     assert!(aliases["data"].as_array().unwrap().iter().any(|it| it["prefix"] == "wdr"));
 
@@ -253,6 +261,21 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(call(&place, "module list", "--health")["data"][0]["health"]["status"], "ok");
     assert_eq!(call(&place, "ledger verify", "--client harbor")["ok"], true);
     assert_eq!(call(&place, "verify", "")["ok"], true);
+
+    // What is done to modules; `module.rs` has the rest.
+    let status = call(&place, "module migration status", "currency");
+    assert!(status["data"][0]["applied_at"].is_string(), "{status}");
+    let undone = call(&place, "module rollback", "user");
+    assert_eq!(undone["data"][0]["name"], "find users by role");
+    let done = call(&place, "module migrate", "--all");
+    assert_eq!((&done["data"][0]["module"], done["data"].as_array().unwrap().len()), (&json!("user"), 1));
+    assert_eq!(call(&place, "module disable", "notification")["enabled"], false);
+    assert_eq!(call(&place, "module enable", "notification")["enabled"], true);
+    crate::module::checkout(&place);
+    let made = call(&place, "module create", "Product --description Goods");
+    assert_eq!(made["module"], "product");
+    let made = call(&place, "module migration make", "find_by_colour --module product");
+    assert_eq!((&made["version"], &made["name"]), (&json!(2), &json!("find by colour")));
 
     // What was shown once stands in no log.
     let log = fs::read_to_string(place.path("serve.log")).unwrap();

@@ -380,6 +380,11 @@ impl Boot {
         found.downcast_ref::<Arc<T>>().cloned().ok_or_else(missing)
     }
 
+    /// The store, for what writes outside of commands and reads at start. Services are handed transactions.
+    pub fn store(&self) -> Store {
+        self.store.clone()
+    }
+
     pub fn secrets(&self) -> Arc<Secrets> {
         self.secrets.clone()
     }

@@ -549,7 +549,15 @@ fn answer_response(answer: Answer) -> Response {
 fn found_response(endpoint: &Endpoint, headers: &HeaderMap, value: Value) -> Response {
     let mut response = json_response(endpoint.status, "application/json", &value);
     add_etag(&mut response, &value);
-    let known = headers.get(header::IF_NONE_MATCH);
+    if let Some(seconds) = endpoint.cached_s
+        && let Ok(value) = HeaderValue::from_str(&format!("public, max-age={seconds}"))
+    {
+        response.headers_mut().insert(header::CACHE_CONTROL, value);
+        // Whose prices they are is in the credential.
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Authorization, X-Api-Key, Accept"));
+    }
+    // A price changes without its market's version.
+    let known = headers.get(header::IF_NONE_MATCH).filter(|_| endpoint.cached_s.is_none());
     if known.is_some() && known == response.headers().get(header::ETAG) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = Body::empty();

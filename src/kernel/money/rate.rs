@@ -374,7 +374,10 @@ mod tests {
         ] {
             assert_eq!(RateValue::read_loosely(text), wanted.map(value), "{text}");
         }
-        assert_eq!((value("0.5").shown(2), value("109500.126").shown(2)), ("0.50".into(), "109500.13".into()));
+        assert_eq!(
+            (value("0.5").shown(2), value("109500.126").shown(2)),
+            ("0.50".into(), "109500.13".into())
+        );
         assert_eq!(value("1.5").shown(0), "2");
     }
 

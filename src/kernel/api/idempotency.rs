@@ -152,14 +152,17 @@ pub fn answered(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<Ans
 /// All checks, the would-be object without the ids of what was not made, and nothing written.
 fn rehearse(tx: &mut WriteTx, handle: impl FnOnce(&mut WriteTx) -> Result<Value>) -> Result<Answer> {
     let mut body = None;
-    tx.note_ids();
+    tx.note_ids(true);
     let outcome: Result<()> = tx.attempt(|tx| {
         body = Some(handle(tx)?);
         Err(fault!("a rehearsal is never kept"))
     });
+    if let Some(body) = &mut body {
+        forget_made(tx, body);
+    }
+    tx.note_ids(false);
     match (body, outcome) {
         (Some(mut body), _) => {
-            forget_made(tx, &mut body);
             if let Some(object) = body.as_object_mut() {
                 object.insert("id".into(), Value::Null);
             }

@@ -153,19 +153,20 @@ pub fn answered(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<Ans
 /// All checks, the would-be object without the ids of what was not made, and nothing written.
 fn rehearse(tx: &mut WriteTx, handle: impl FnOnce(&mut WriteTx) -> Result<Body>) -> Result<Answer> {
     let mut body = None;
-    tx.note_ids();
+    tx.note_ids(true);
     let outcome: Result<()> = tx.attempt(|tx| {
         body = Some(handle(tx)?);
         Err(fault!("a rehearsal is never kept"))
     });
-    match (body, outcome) {
-        (Some(body), _) => {
-            let body = body.with(|object| {
-                object.values_mut().for_each(|it| forget_made(tx, it));
-                object.insert("id".into(), Value::Null);
-            })?;
-            Ok(Answer { status: 200, body, replayed: false })
-        }
+    let shown = body.map(|body| {
+        body.with(|object| {
+            object.values_mut().for_each(|it| forget_made(tx, it));
+            object.insert("id".into(), Value::Null);
+        })
+    });
+    tx.note_ids(false);
+    match (shown, outcome) {
+        (Some(body), _) => Ok(Answer { status: 200, body: body?, replayed: false }),
         (None, Err(error)) => Err(error),
         (None, Ok(())) => Err(fault!("a rehearsal ended without an answer")),
     }

@@ -224,9 +224,10 @@ impl WriteTx {
         I::from_bytes(bytes)
     }
 
-    /// From now on, remembers the ids it makes.
-    pub fn note_ids(&mut self) {
-        self.made_ids.get_or_insert_default();
+    /// Remembers the ids it makes from now on, or no longer does. The jobs of a batch share the transaction: whoever
+    /// begins ends it too.
+    pub fn note_ids(&mut self, on: bool) {
+        self.made_ids = on.then(HashSet::new);
     }
 
     /// Whether these are the bytes of an id it made since [`WriteTx::note_ids`].

@@ -148,7 +148,7 @@ impl Events {
 }
 
 async fn types() -> Result<Answer, Failure> {
-    let app = compiled_in()?;
+    let app = compiled_in(None)?;
     let types = Backend::of(app.kernel()).get("/event-types").send().await?;
     let rows = types["data"].as_array().map(Vec::as_slice).unwrap_or_default().iter();
     let rows = rows.map(|it| {

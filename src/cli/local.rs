@@ -264,6 +264,11 @@ pub fn inspect(config: Config, recover: bool) -> Result<Kernel, Failure> {
     }
 }
 
+/// Whether a server listens on its socket.
+pub async fn server_runs(config: &Config) -> Result<bool, Failure> {
+    Ok(running(config).await?.is_some())
+}
+
 /// The socket, when a server listens on it.
 async fn running(config: &Config) -> Result<Option<Backend>, Failure> {
     let path = config.socket_path();

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Serialize;
 use toml::Value;
 
+use super::places::{Connection, ModuleRule};
 use super::read::{delays, flag, list, number, parsed, path, socket_path, some, text};
 use super::read::{is_email, is_filter, is_http_url, is_mailbox, is_origin};
 use super::rules::EventRule;
@@ -49,6 +50,12 @@ macro_rules! sections {
             /// `[events.<event>]`, by the event's name with `_` for `.`.
             #[serde(skip_serializing_if = "BTreeMap::is_empty")]
             pub event_rules: BTreeMap<String, EventRule>,
+            /// `[modules.<module>]`: only those something is said about.
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            pub modules: BTreeMap<String, ModuleRule>,
+            /// `[connections.<name>]`: database files besides `storage.path`.
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            pub connections: BTreeMap<String, Connection>,
         }
 
         $(

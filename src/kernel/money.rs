@@ -3,6 +3,10 @@
 //! An [`Amount`] is a whole number of minor units (cents, satoshi) and the currency they are units of. Text comes in
 //! as [`AmountText`], which is only known to be well formed; asking for it in a currency makes it an `Amount` or says
 //! what is wrong. Nothing rounds on the way in, and every operation that could overflow says so.
+//!
+//! A [`Rate`] turns an amount of one currency into one of another: `money/rate.rs`.
+
+mod rate;
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 
@@ -18,6 +22,8 @@ use super::{
         key::Key,
     },
 };
+
+pub use self::rate::{Rate, RateValue, Rounding};
 
 /// The largest amount, in minor units: far above any sum of money, far enough below 2^127 that adding balances and
 /// multiplying by a percentage cannot overflow unnoticed.

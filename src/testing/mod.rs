@@ -292,8 +292,7 @@ impl Instance {
     pub fn problems(&self) -> Vec<String> {
         let kernel = self.app.kernel();
         kernel
-            .store
-            .read_unbounded(|tx| kernel.verify(tx))
+            .verify_all(&std::collections::BTreeSet::new())
             .unwrap_or_else(|error| vec![format!("verify failed: {error}")])
     }
 
@@ -492,7 +491,7 @@ impl Http {
 }
 
 /// Makes what `dev` and every instance start with: an operator token, one test client with USD (default), EUR, BTC,
-/// ETH and USDT, one manual and one sandbox gateway, both active. Through the API itself, as the command line does.
+/// ETH and USDT, markets of BTC, ETH and EUR in USD, one manual and one sandbox gateway, both active. Through the API itself, as the command line does.
 pub async fn seed_dev(kernel: &Arc<Kernel>) -> Result<Credentials, StartError> {
     let local = Local::new(kernel);
     kernel.claimed.store(true, Ordering::SeqCst); // Nobody has to claim what vanishes.
@@ -504,6 +503,11 @@ pub async fn seed_dev(kernel: &Arc<Kernel>) -> Result<Credentials, StartError> {
         local
             .send("POST", &format!("/api/v1/currencies/{code}/activate"), Some(&client_id), json!({}))
             .await?;
+    }
+    for (base, quote, price) in [("BTC", "USD", "109500"), ("ETH", "USD", "4500"), ("EUR", "USD", "1.1")] {
+        // Fixed: they do not grow old when a test moves the clock.
+        let market = json!({ "base": base, "quote": quote, "feed": { "type": "fixed", "price": price } });
+        local.send("POST", "/api/v1/markets", Some(&client_id), market).await?;
     }
     let mut gateways = vec![];
     for (kind, name) in [("manual", "Bank transfer"), ("sandbox", "Sandbox")] {

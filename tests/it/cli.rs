@@ -170,6 +170,14 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(modules["data"][0]["name"], "currency");
     let services = call(&place, "module services", "");
     assert!(services["data"].as_array().unwrap().iter().any(|it| it["name"] == "user_balance"));
+    let providers = call(&place, "module providers list", "");
+    assert_eq!(
+        providers["data"][0],
+        json!({
+            "priority": 1, "module": "currency", "enabled": true, "provides": ["CurrencyContract"], "requires": [],
+        })
+    );
+    assert_eq!(call(&place, "module providers cache", "")["cached"], true);
     let aliases = call(&place, "module aliases", "");
     assert!(aliases["data"].as_array().unwrap().iter().any(|it| it["prefix"] == "wdr"));
 
@@ -253,6 +261,21 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(call(&place, "module list", "--health")["data"][0]["health"]["status"], "ok");
     assert_eq!(call(&place, "ledger verify", "--client harbor")["ok"], true);
     assert_eq!(call(&place, "verify", "")["ok"], true);
+
+    // What is done to modules; `module.rs` has the rest.
+    let status = call(&place, "module migration status", "currency");
+    assert!(status["data"][0]["applied_at"].is_string(), "{status}");
+    let undone = call(&place, "module rollback", "user");
+    assert_eq!(undone["data"][0]["name"], "find users by role");
+    let done = call(&place, "module migrate", "--all");
+    assert_eq!((&done["data"][0]["module"], done["data"].as_array().unwrap().len()), (&json!("user"), 1));
+    assert_eq!(call(&place, "module disable", "notification")["enabled"], false);
+    assert_eq!(call(&place, "module enable", "notification")["enabled"], true);
+    crate::module::checkout(&place);
+    let written = call(&place, "module create", "Product --description Goods");
+    assert_eq!(written["module"], "product");
+    let written = call(&place, "module migration make", "find_by_colour --module product");
+    assert_eq!((&written["version"], &written["name"]), (&json!(2), &json!("find by colour")));
 
     // What was shown once stands in no log.
     let log = fs::read_to_string(place.path("serve.log")).unwrap();
@@ -622,7 +645,7 @@ fn a_name_no_module_knows_is_found_without_starting_and_the_nearest_one_is_named
     assert!(!problems.iter().any(|it| it.contains("another_thing") && it.contains("did you mean")));
     assert_eq!(fs::read_dir(place.0.path()).unwrap().count(), 1, "nothing was made");
 
-    let output = place.run("serve --json");
+    let output = place.run("serve --json --set log.level=off");
     let said: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!((output.status.code(), &said["error"]["code"]), (Some(78), &json!("configuration")));
     assert_eq!(text(&said["error"], "message").lines().collect::<Vec<_>>(), problems, "the same as at start");

@@ -6,7 +6,7 @@
 
 use std::{
     any::Any,
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     ops::{Deref, DerefMut},
     sync::Arc,
 };
@@ -19,7 +19,7 @@ use super::{
     random::Random,
     scan::{Merge, Scan},
     table::{IndexKind, Table},
-    write_set::WriteSet,
+    write_set::{Fate, WriteSet},
 };
 use crate::kernel::{
     clock::Time,
@@ -178,6 +178,7 @@ pub struct WriteTx {
 impl WriteTx {
     /// Stores a row, and its index entries, in place of what was under the key.
     pub fn put<K: Key, V: Row>(&mut self, table: &Table<K, V>, key: &K, row: &V) -> Result<()> {
+        self.check_home(table.name)?;
         let bytes = encoded(table, row)?;
         if !table.indexes.is_empty() {
             let before = self.get(table, key)?;
@@ -191,6 +192,7 @@ impl WriteTx {
     /// to find out which index entries go.
     pub fn insert<K: Key, V: Row>(&mut self, table: &Table<K, V>, key: &K, row: &V) -> Result<()> {
         debug_assert!(!self.exists(table, key)?, "table {}: there is such a row", table.name);
+        self.check_home(table.name)?;
         let bytes = encoded(table, row)?;
         self.reindex_row(table, key, None, Some(row))?;
         self.raw_put(table.name, key.to_key(), bytes);
@@ -293,6 +295,42 @@ impl WriteTx {
         }
         let rows: Result<Vec<(K, V)>> = self.scan(table, Scan::all()).collect();
         rows?.iter().try_for_each(|(key, row)| self.reindex_row(table, key, None, Some(row)))
+    }
+
+    /// Makes a table and its indexes before they have a row: the first migration of a module, so that `rollback` has
+    /// something to undo.
+    pub fn create_table<K: Key, V: Row>(&mut self, table: &Table<K, V>) {
+        let names = table.indexes.iter().map(|index| index.name);
+        names.chain([table.name]).for_each(|name| self.top().decide(name, Fate::Made));
+    }
+
+    /// Deletes all rows of a table, and the table with its indexes.
+    pub fn drop_table<K: Key, V: Row>(&mut self, table: &Table<K, V>) -> Result<()> {
+        for name in table.indexes.iter().map(|index| index.name).chain([table.name]) {
+            let keys = self.raw_scan(name, &Scan::all())?.map(|entry| entry.map(|(key, _)| key));
+            for key in keys.collect::<Result<Vec<_>>>()? {
+                self.raw_delete(name, key);
+            }
+            self.top().decide(name, Fate::Dropped);
+        }
+        Ok(())
+    }
+
+    /// How many keys of each table this job has deleted so far, indexes included.
+    pub fn deleted(&self) -> BTreeMap<String, usize> {
+        let mut deleted = BTreeMap::new();
+        for (table, changes) in self.layers.iter().skip(1).flat_map(WriteSet::tables) {
+            let gone = changes.values().filter(|it| it.is_none()).count();
+            if gone > 0 {
+                *deleted.entry(table.to_owned()).or_default() += gone;
+            }
+        }
+        deleted
+    }
+
+    /// A put into a table of another file would otherwise be noticed only when the whole batch is committed.
+    fn check_home(&self, table: &str) -> Result<()> {
+        Ok(self.snapshot.check_home(table)?)
     }
 
     fn reindex_row<K: Key, V: Row>(

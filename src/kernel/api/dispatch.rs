@@ -545,7 +545,9 @@ fn found_response(endpoint: &Endpoint, headers: &HeaderMap, value: Value) -> Res
     {
         response.headers_mut().insert(header::CACHE_CONTROL, value);
         // Whose prices they are is in the credential.
-        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Authorization, X-Api-Key, Accept"));
+        response
+            .headers_mut()
+            .insert(header::VARY, HeaderValue::from_static("Authorization, X-Api-Key, Accept"));
     }
     // A price changes without its market's version.
     let known = headers.get(header::IF_NONE_MATCH).filter(|_| endpoint.cached_s.is_none());

@@ -334,7 +334,8 @@ mod tests {
     #[test]
     fn the_three_roundings_differ_where_they_should() {
         let (a, b) = (currency("AAA", 0), currency("BBB", 0));
-        for (amount, down, up, half) in [(1, 0, 1, 0), (2, 1, 1, 1), (3, 1, 2, 2), (5, 2, 3, 2), (7, 3, 4, 4)] {
+        for (amount, down, up, half) in [(1, 0, 1, 0), (2, 1, 1, 1), (3, 1, 2, 2), (5, 2, 3, 2), (7, 3, 4, 4)]
+        {
             let amount = Amount::new(amount, a).unwrap();
             let by = |rounding| amount.convert(rate("0.5", "AAA", "BBB"), b, rounding).unwrap().minor();
             assert_eq!((by(Rounding::Down), by(Rounding::Up), by(Rounding::HalfEven)), (down, up, half));
@@ -349,7 +350,11 @@ mod tests {
         assert_eq!(all.convert(small, eth, Rounding::Up).unwrap_err().code(), Some("amount_too_large"));
         let large = rate("999999999999999999", "USD", "ETH");
         assert_eq!(all.convert(large, eth, Rounding::Up).unwrap_err().code(), Some("amount_too_large"));
-        assert_eq!(all.convert(large, usd, Rounding::Up).unwrap_err().code(), None, "the wrong pair is a fault");
+        assert_eq!(
+            all.convert(large, usd, Rounding::Up).unwrap_err().code(),
+            None,
+            "the wrong pair is a fault"
+        );
         assert_eq!(value("999999999999999999").times(value("10"), Rounding::Down), None);
         assert_eq!(small.value.times(small.value, Rounding::Down), None, "nothing is left");
     }
@@ -369,7 +374,10 @@ mod tests {
         ] {
             assert_eq!(RateValue::read_loosely(text), wanted.map(value), "{text}");
         }
-        assert_eq!((value("0.5").shown(2), value("109500.126").shown(2)), ("0.50".into(), "109500.13".into()));
+        assert_eq!(
+            (value("0.5").shown(2), value("109500.126").shown(2)),
+            ("0.50".into(), "109500.13".into())
+        );
         assert_eq!(value("1.5").shown(0), "2");
     }
 

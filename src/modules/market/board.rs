@@ -85,7 +85,9 @@ impl Board {
             let live = Live::new(id, &market, tx.get(&LATEST, &(client, id))?.map(Arc::new));
             clients.entry(client).or_default().put(Arc::new(live));
         }
-        board.clients.store(Arc::new(clients.into_iter().map(|(client, it)| (client, Arc::new(it))).collect()));
+        board
+            .clients
+            .store(Arc::new(clients.into_iter().map(|(client, it)| (client, Arc::new(it))).collect()));
         Ok(board)
     }
 
@@ -134,7 +136,8 @@ impl Board {
     pub fn due(&self, now: Time, most: usize) -> Vec<(ClientId, Arc<Live>)> {
         let clients = self.clients.load();
         let all = clients.iter().flat_map(|(client, it)| it.by_id.values().map(|live| (*client, live)));
-        let due = all.filter(|(_, it)| it.is_pulled() && it.next_pull.load(Ordering::Relaxed) <= now.micros());
+        let due =
+            all.filter(|(_, it)| it.is_pulled() && it.next_pull.load(Ordering::Relaxed) <= now.micros());
         let due: Vec<_> = due.take(most).map(|(client, live)| (client, live.clone())).collect();
         for (_, live) in &due {
             let interval = live.pull.as_ref().map_or(60, |it| it.interval_s);
@@ -189,11 +192,12 @@ impl Markets {
         }
         match best {
             Some((_, value, used)) => Ok((value, used)),
-            None => Err(refused.unwrap_or_else(|| {
-                let reason = "there is no market for it, nor a way through one other currency".to_owned();
-                MarketRefusal::RateUnavailable { pair: format!("{from}/{to}"), reason, age_s: None }
-            })
-            .into()),
+            None => Err(refused
+                .unwrap_or_else(|| {
+                    let reason = "there is no market for it, nor a way through one other currency".to_owned();
+                    MarketRefusal::RateUnavailable { pair: format!("{from}/{to}"), reason, age_s: None }
+                })
+                .into()),
         }
     }
 }
@@ -270,7 +274,11 @@ impl Live {
         let age = now.since(tick.price.observed_at);
         match self.stale_after {
             Some(most) if age >= most => {
-                let reason = format!("the last price is {} s old, less than {} s is wanted", age.as_secs(), most.as_secs());
+                let reason = format!(
+                    "the last price is {} s old, less than {} s is wanted",
+                    age.as_secs(),
+                    most.as_secs()
+                );
                 Err(unavailable(reason, Some(age.as_secs())))
             }
             _ => Ok(tick),

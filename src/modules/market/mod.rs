@@ -49,7 +49,8 @@ pub const MODULE: Module = Module {
 fn register(boot: &mut Boot) -> Result<(), BootError> {
     let store = boot.store();
     let loaded = store.read_unbounded(|tx| Board::load(tx, store.clock().clone()));
-    let unread = |error| BootError::Setting { module: "market", problem: format!("its prices do not read: {error}") };
+    let unread =
+        |error| BootError::Setting { module: "market", problem: format!("its prices do not read: {error}") };
     let board = Arc::new(loaded.map_err(unread)?);
     let service = Arc::new(MarketService {
         board: board.clone(),

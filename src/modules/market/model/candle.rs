@@ -87,13 +87,8 @@ mod tests {
         for price in ["12", "9.5", "11"] {
             candle.add(value(price));
         }
-        let wanted = Candle {
-            open: value("10"),
-            high: value("12"),
-            low: value("9.5"),
-            close: value("11"),
-            count: 4,
-        };
+        let wanted =
+            Candle { open: value("10"), high: value("12"), low: value("9.5"), close: value("11"), count: 4 };
         assert_eq!(candle, wanted);
     }
 

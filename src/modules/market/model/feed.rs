@@ -140,7 +140,13 @@ pub struct FeedOut {
 
 impl FeedOut {
     pub fn of(feed: &Feed) -> FeedOut {
-        let none = FeedOut { r#type: FeedType::Push, price: None, interval_s: None, median_of: None, providers: None };
+        let none = FeedOut {
+            r#type: FeedType::Push,
+            price: None,
+            interval_s: None,
+            median_of: None,
+            providers: None,
+        };
         match feed {
             Feed::Push => none,
             Feed::Fixed { price } => FeedOut { r#type: FeedType::Fixed, price: Some(*price), ..none },
@@ -158,7 +164,8 @@ impl FeedOut {
 impl FeedIn {
     /// Refuses what does not belong to the type, what is missing, and addresses that may not be asked.
     pub fn read(&self, net: &Net, base: CurrencyCode, quote: CurrencyCode) -> Result<Feed> {
-        let flaw = |param: &str, code: &'static str, message: &str| Err(Flaw::new(param, code, message).into());
+        let flaw =
+            |param: &str, code: &'static str, message: &str| Err(Flaw::new(param, code, message).into());
         let is = |kind: FeedType| self.r#type == kind;
         if self.price.is_some() && !is(FeedType::Fixed) {
             return flaw("feed.price", "not_allowed", "only a fixed feed has a price");
@@ -171,7 +178,9 @@ impl FeedIn {
             FeedType::Push => Ok(Feed::Push),
             FeedType::Fixed => match self.price.as_ref().map(RateValue::of) {
                 Some(Some(price)) => Ok(Feed::Fixed { price }),
-                Some(None) => flaw("feed.price", "out_of_range", "must be above zero, with at most 18 digits"),
+                Some(None) => {
+                    flaw("feed.price", "out_of_range", "must be above zero, with at most 18 digits")
+                }
                 None => flaw("feed.price", "required", "is required"),
             },
             FeedType::Http => self.read_pull(net, base, quote).map(Feed::Http),
@@ -199,7 +208,8 @@ impl ProviderIn {
     fn read(&self, net: &Net, param: &str, base: CurrencyCode, quote: CurrencyCode) -> Result<Provider> {
         check_length(&format!("{param}.name"), &self.name, 40)?;
         let mut flaws: Flaws = vec![];
-        let paths = [("price_path", &self.price_path), ("bid_path", &self.bid_path), ("ask_path", &self.ask_path)];
+        let paths =
+            [("price_path", &self.price_path), ("bid_path", &self.bid_path), ("ask_path", &self.ask_path)];
         for (name, path) in paths {
             if path.as_ref().is_some_and(|it| it.parse::<JsonPath>().is_err()) {
                 let message = "must be a path such as data.rates[0].price";
@@ -264,7 +274,8 @@ mod tests {
         let read = |provider: Provider, body: &str| {
             provider.read(body.as_bytes()).map(|it| (it.bid.to_string(), it.ask.to_string()))
         };
-        let body = r#"{"data": [{"price": 109500.12000000001, "bid": "109499", "ask": 1.095e5}], "error": null}"#;
+        let body =
+            r#"{"data": [{"price": 109500.12000000001, "bid": "109499", "ask": 1.095e5}], "error": null}"#;
         let same = |it: &str| Ok((it.to_owned(), it.to_owned()));
         assert_eq!(read(provider(Some("data[0].price"), None, None), body), same("109500.12000000001"));
         let both = read(provider(None, Some("data[0].bid"), Some("data[0].ask")), body);

@@ -153,13 +153,16 @@ pub fn endpoints(service: &Arc<MarketService>) -> Vec<Endpoint> {
     let (listing, preparing, creating, converting) =
         (service.clone(), service.clone(), service.clone(), service.clone());
     vec![
-        get("/markets").about("List the markets and their last prices").public().further(&["markets.view_any"]).cached(CACHED_S).lists(
-            move |tx: &ReadTx, call: &Call<(), MarketQuery>| {
+        get("/markets")
+            .about("List the markets and their last prices")
+            .public()
+            .further(&["markets.view_any"])
+            .cached(CACHED_S)
+            .lists(move |tx: &ReadTx, call: &Call<(), MarketQuery>| {
                 let client = call.caller.client()?;
                 let page = list(tx, call, &MARKETS, None)?;
                 page.try_map(|((_, id), row)| listing.out(tx, &call.caller, client, id, &row))
-            },
-        ),
+            }),
         post("/markets")
             .about("Make a market")
             .needs("markets.create_any")

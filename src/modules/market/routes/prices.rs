@@ -278,7 +278,8 @@ async fn send_many(service: &MarketService, call: Call<(), BatchIn>) -> Result<B
     let items = items.collect::<Result<Vec<_>>>()?;
     let markets: Vec<MarketId> = items.iter().map(|it| it.market).collect();
     let taken = service.take(&caller, client, items).await?;
-    let data: Vec<TakenOut> = markets.into_iter().zip(taken).map(|(market, it)| taken_out(market, it)).collect();
+    let data: Vec<TakenOut> =
+        markets.into_iter().zip(taken).map(|(market, it)| taken_out(market, it)).collect();
     let accepted = data.iter().filter(|it| it.price_id.is_some()).count() as u64;
     Ok(BatchOut { object: "price_batch", accepted, rejected: data.len() as u64 - accepted, data })
 }
@@ -302,7 +303,8 @@ fn prices(tx: &ReadTx, call: &Call<MarketId, PricesQuery>) -> Result<Page<PriceO
     let (from, to) = (query.observed_from, query.observed_to);
     let paging = Paging::new(query.limit, &query.cursor, (call.path, from, to, &query.source));
     let keep = |it: &Price| {
-        created_within(it.observed_at, from, to) && query.source.as_ref().is_none_or(|source| *source == it.source)
+        created_within(it.observed_at, from, to)
+            && query.source.as_ref().is_none_or(|source| *source == it.source)
     };
     let page = page(tx, &PRICES, &(client, call.path), &paging, keep)?;
     Ok(page.map(|((_, _, id), row)| PriceOut::of(call.path, (market.base, market.quote), id, row)))

@@ -108,9 +108,7 @@ impl MarketService {
             return Ok(());
         }
         let caller = caller.clone();
-        self.books
-            .write(move |tx| events.iter().try_for_each(|it| tx.publish(&caller, it).map(drop)))
-            .await
+        self.books.write(move |tx| events.iter().try_for_each(|it| tx.publish(&caller, it).map(drop))).await
     }
 }
 
@@ -160,7 +158,7 @@ impl Counter {
     }
 
     /// A refusal is the inner result; the outer one is a fault.
-    fn take(&mut self, tx: &mut WriteTx, new: &NewPrice) -> Result<Taken> {
+    pub fn take(&mut self, tx: &mut WriteTx, new: &NewPrice) -> Result<Taken> {
         let key = (self.client, new.market);
         if !self.trays.contains_key(&new.market) {
             let market = tx.get(&MARKETS, &key)?;
@@ -281,7 +279,8 @@ fn prune(tx: &mut WriteTx, client: ClientId, id: MarketId, most: usize) -> Resul
         let Some(kept) = interval.kept() else { continue };
         let until = (client, id, interval.number(), now.before(kept)).to_key();
         let scan = Scan::prefix(&(client, id, interval.number())).until(until);
-        let old: Vec<_> = tx.scan(&CANDLES, scan).take(4).map(|it| it.map(|it| it.0)).collect::<Result<_>>()?;
+        let old: Vec<_> =
+            tx.scan(&CANDLES, scan).take(4).map(|it| it.map(|it| it.0)).collect::<Result<_>>()?;
         for key in old {
             tx.delete(&CANDLES, &key)?;
         }

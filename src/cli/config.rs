@@ -9,7 +9,6 @@ use super::{
     output::{Answer, lines},
 };
 use crate::app::{App, StartError};
-use crate::homes;
 
 #[derive(Subcommand)]
 pub enum Config {
@@ -38,7 +37,6 @@ impl Config {
 fn check(context: &Context) -> Answer {
     let checked = context
         .load(&[])
-        .and_then(|it| homes::check(&it.config).map(|()| it))
         .map_err(|error| error.problems)
         .and_then(|loaded| {
             // What the layers cannot tell the modules can: which events, listeners and channels there are.

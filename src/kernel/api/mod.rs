@@ -19,6 +19,7 @@ pub mod principal;
 pub mod problem;
 pub mod server;
 pub mod testing;
+pub mod text;
 
 #[cfg(test)]
 mod tests;

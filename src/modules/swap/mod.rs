@@ -22,8 +22,6 @@ mod model;
 mod repository;
 mod routes;
 mod service;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

@@ -15,8 +15,7 @@ use crate::kernel::{
 };
 use crate::modules::balance::{
     contract::{
-        Account, AccountRef, AdjustmentId, BalanceContract as _, BalanceRefusal, HouseAccount, Line,
-        NewEntry, Posted,
+        Account, AccountRef, AdjustmentId, BalanceContract as _, HouseAccount, Line, NewEntry, Posted,
     },
     events::{BalanceAdjusted, Direction},
     model::adjustment::{ADJUSTMENT, Adjustment, AdjustmentEvent, AdjustmentStatus},
@@ -135,9 +134,7 @@ impl Ledger {
     fn decidable(&self, tx: &ReadTx, caller: &Caller, id: AdjustmentId) -> Result<(ClientId, Adjustment)> {
         let client = caller.client()?;
         let adjustment = found(tx.get(&ADJUSTMENTS, &(client, id))?)?;
-        if self.clients.same_person(tx, client, caller.actor(), adjustment.history.creator())? {
-            return Err(BalanceRefusal::SelfApproval.into());
-        }
+        self.clients.check_other(tx, client, caller, adjustment.history.creator())?;
         // A second decision of whatever kind meets the state machine.
         Ok((client, adjustment))
     }

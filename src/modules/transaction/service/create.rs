@@ -37,6 +37,7 @@ use crate::modules::{
     balance::contract::{
         Account, AccountOwner, AccountRef, BalanceRefusal, HouseAccount, Line, NewEntry, UserAccount,
     },
+    client::contract::ClientRefusal,
     transaction::{
         contract::{EntryType, TransactionRefusal, TransactionStatus, TransferId},
         model::{DEFAULT_HOLD, Held, LONGEST_HOLD, Transfer, TransferStatus},
@@ -118,7 +119,7 @@ impl Transactions {
         }
         let staff = staff(caller).filter(|it| from.user_id() != Some(*it));
         if staff.is_some() && staff == to.user_id() {
-            return Err(BalanceRefusal::SelfApproval.into());
+            return Err(ClientRefusal::SelfApproval.into());
         }
         if let Some(payer) = from.user_id()
             && !known.payers.contains(&payer)

@@ -1,1 +1,0 @@
-//! Swaps on a real ledger.

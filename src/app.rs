@@ -8,9 +8,10 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::{
     config::{Commit, Config, ConfigError},
+    homes,
     kernel::{
-        api::{audit, dispatch, idempotency, meta, server, testing},
-        boot::{Boot, BootError, FinishError, Kernel},
+        api::{audit, dispatch, idempotency, meta, pieces, server, testing},
+        boot::{Boot, BootError, FinishError, Kernel, Module},
         clock::{Clock, Time},
         error::Error,
         events::{self, outbox::highest_event},
@@ -65,8 +66,8 @@ impl StartError {
         match self {
             StartError::Open(error) => error.exit_code(),
             StartError::Migrate(error) => error.exit_code(),
+            StartError::Boot(BootError::SwitchedOff { .. }) | StartError::Config(_) => 78,
             StartError::Boot(_) | StartError::Store(_) => 70,
-            StartError::Config(_) => 78,
             StartError::Key(_) => 77,
             StartError::Listen(..) => 71,
         }
@@ -127,7 +128,8 @@ impl App {
         config: Config,
         is_ephemeral: bool,
     ) -> Result<App, StartError> {
-        migrate(&store)?;
+        homes::check(&config)?;
+        migrate(&store, &config)?;
         let check = secrets.hash("coffer: the key of this database");
         store.write_blocking(move |tx| check_key(tx, &check))?.map_err(StartError::Key)?;
         let (epoch, was_cut_off) = store.write_blocking(begin_incarnation)?;
@@ -144,6 +146,7 @@ impl App {
 
     /// The kernel over a database opened for reading only: for `verify` and the like beside a running server.
     pub fn inspect(config: Config, clock: Clock) -> Result<Kernel, StartError> {
+        homes::check(&config)?;
         let store = Store::open_read_only(&config.storage.path, clock)?;
         // Verifying needs no key; one that is there has to be the right one.
         let secrets = match Secrets::open(&config.key_file(), false, &mut Random::Os) {
@@ -154,6 +157,25 @@ impl App {
             }
             Err(_) => Secrets::new(&[0; 32]),
         };
+        Ok(register(store, secrets, config, false)?.finish(0)?)
+    }
+
+    /// Whether the modules take this configuration: what only they can tell, such as the names of events. Nothing is
+    /// opened and nothing is started.
+    pub fn check(config: Config) -> Result<(), StartError> {
+        let store = Store::in_memory(StoreOptions::default());
+        register(store, Secrets::new(&[0; 32]), config, false)?.finish(0)?;
+        Ok(())
+    }
+
+    /// The kernel over a database opened for writing, with nothing migrated and nothing running: for `module migrate`
+    /// and `rollback`.
+    pub fn stopped(config: Config, clock: Clock) -> Result<Kernel, StartError> {
+        homes::check(&config)?;
+        let store = Store::open_file(&config.storage.path, false, options(&config, clock))?;
+        let secrets = Secrets::open(&config.key_file(), false, &mut Random::Os).map_err(StartError::Key)?;
+        let check = secrets.hash("coffer: the key of this database");
+        store.read(|tx| is_key(tx, &check))?.map_err(StartError::Key)?;
         Ok(register(store, secrets, config, false)?.finish(0)?)
     }
 
@@ -246,8 +268,10 @@ fn options(config: &Config, clock: Clock) -> StoreOptions {
     }
 }
 
-fn migrate(store: &Store) -> Result<(), StartError> {
-    for module in MODULES {
+fn migrate(store: &Store, config: &Config) -> Result<(), StartError> {
+    // What is switched off stays as it is, and is brought up to date when it is switched on again.
+    let is_on = |it: &&Module| config.modules.get(it.name).is_none_or(|it| it.enabled);
+    for module in MODULES.iter().filter(is_on) {
         for applied in migration::migrate(store, module.name, module.migrations)? {
             tracing::info!(
                 module = module.name,
@@ -309,6 +333,7 @@ fn register(store: Store, secrets: Secrets, config: Config, is_ephemeral: bool) 
     boot.tables(vec![
         audit::AUDIT.info(),
         idempotency::RECORDS.info(),
+        pieces::ANSWERS.info(),
         MIGRATIONS.info(),
         INCARNATION.info(),
         KEY_CHECK.info(),

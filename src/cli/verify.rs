@@ -16,7 +16,7 @@ pub fn run(context: &Context) -> Result<Answer, Failure> {
     let path = config.storage.path.display().to_string();
     let kernel = inspect(config, context.recover)?;
     let problems = kernel.store.read_unbounded(|tx| kernel.verify(tx))?;
-    let checks: Vec<&str> = kernel.checks.iter().map(|it| it.0).collect();
+    let checks: Vec<&str> = kernel.checks.iter().map(|it| it.name).collect();
     let (tables, rules) = (kernel.tables.len(), checks.len());
     let text = match problems.as_slice() {
         [] => format!("{path}: all is well ({tables} tables and their indexes, {rules} invariants)."),

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Serialize;
 use toml::Value;
 
+use super::places::{Connection, ModuleRule};
 use super::read::{delays, flag, list, number, parsed, path, socket_path, some, text};
 use super::read::{is_email, is_filter, is_http_url, is_mailbox, is_origin};
 use super::rules::EventRule;
@@ -49,6 +50,12 @@ macro_rules! sections {
             /// `[events.<event>]`, by the event's name with `_` for `.`.
             #[serde(skip_serializing_if = "BTreeMap::is_empty")]
             pub event_rules: BTreeMap<String, EventRule>,
+            /// `[modules.<module>]`: only those something is said about.
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            pub modules: BTreeMap<String, ModuleRule>,
+            /// `[connections.<name>]`: database files besides `storage.path`.
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            pub connections: BTreeMap<String, Connection>,
         }
 
         $(
@@ -167,6 +174,14 @@ sections! {
         /// Fewest characters in a new password, 8 to 128. Existing passwords stay valid.
         /// Length is the only rule: demanding digits and signs makes passwords worse, not better.
         password_min_length: usize = 10, number(8..=128);
+        /// Minutes the link to choose a new password is good for, 30 to 60. Long enough for slow mail, too short for
+        /// somebody who finds the mail later.
+        reset_token_minutes: u64 = 30, number(30..=60);
+        /// Hours the link to confirm an e-mail address is good for, 1 to 168.
+        verify_token_hours: u64 = 24, number(1..=168);
+        /// true or false. Switched on, registering answers 202 to everyone, whether or not the address is taken, and
+        /// nobody signs in before following the link in the mail. Needs mail.servers. Off, because it takes a mail.
+        verify_before_tokens: bool = false, flag;
     }
 
     /// Requests that may be made before the answer is 429 with Retry-After. 0 switches a limit off.

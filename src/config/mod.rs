@@ -15,6 +15,7 @@
 mod keys;
 mod layers;
 mod memory;
+mod places;
 mod read;
 mod rules;
 mod secret_file;
@@ -31,6 +32,9 @@ pub use keys::{
     Auth, Bootstrap, CONFIG_KEYS, Config, Events, Idempotency, KeyInfo, Limits, Log, Mail, Server, Sms,
     Storage, Webhooks,
 };
+pub(crate) use layers::edits;
+use places::PlaceKey;
+pub use places::{Connection, DEFAULT, Database, ModuleRule};
 use rules::RuleKey;
 pub use rules::{EventRule, Rule};
 pub use secret_file::{open_secret_file, read_secret_file};
@@ -111,9 +115,11 @@ pub struct Shown {
 }
 
 impl Loaded {
-    /// Every key with its value and origin, in the order of the shipped file; then what is said about single events.
+    /// Every key with its value and origin, in the order of the shipped file; then what is said about single
+    /// events, modules and connections.
     pub fn show(&self) -> Vec<Shown> {
         let mut values = serde_json::to_value(&self.config).unwrap_or_default();
+        let of_places: Vec<_> = self.origins.keys().filter(|it| PlaceKey::parse(it).is_some()).collect();
         let rules = values.as_object_mut().and_then(|it| it.remove("event_rules")).unwrap_or_default();
         let shown = |key: Cow<'static, str>, value: Option<&serde_json::Value>| {
             let origin = self.origins.get(&*key).cloned().unwrap_or(Origin::Default);
@@ -124,7 +130,8 @@ impl Loaded {
         let of_rules = self.origins.keys().filter(|it| RuleKey::parse(it).is_some());
         let said =
             of_rules.map(|it| shown(it.clone().into(), find(&rules, it.trim_start_matches("events."))));
-        known.chain(said).collect()
+        let placed = of_places.into_iter().map(|it| shown(it.clone().into(), find(&values, it)));
+        known.chain(said).chain(placed).collect()
     }
 }
 
@@ -218,6 +225,7 @@ impl Config {
                     .into(),
             );
         }
+        places::check(&self.modules, &self.connections, &self.storage.path, problems);
         let secrets = [
             ("storage.key_file", Some(self.key_file())),
             ("bootstrap.operator_password_file", self.bootstrap.operator_password_file.clone()),

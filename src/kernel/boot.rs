@@ -5,6 +5,7 @@
 
 use std::{
     any::{Any, TypeId, type_name},
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     future::Future,
     sync::{Arc, OnceLock, atomic::AtomicBool},
@@ -16,6 +17,7 @@ use super::{
     api::{
         endpoint::{Endpoint, Shape},
         limits::Limits,
+        pieces::AtWork,
         principal::Authenticator,
     },
     clock::Time,
@@ -53,6 +55,11 @@ pub enum BootError {
     Missing { module: &'static str, contract: &'static str },
     #[error("`{contract}` is provided twice, the second time by module `{module}`")]
     Twice { module: &'static str, contract: &'static str },
+    #[error(
+        "module `{module}` requires `{contract}` of module `{provider}`, which modules.{provider}.enabled switches off. \
+         Switch both off, or neither"
+    )]
+    SwitchedOff { module: &'static str, contract: &'static str, provider: &'static str },
     #[error("two modules use the name `{name}` for a {what}, the second is `{module}`")]
     NameTaken { module: &'static str, what: &'static str, name: String },
     /// A setting that only the module could check, or a file it needs.
@@ -104,6 +111,13 @@ type Claim = dyn Fn(&ReadTx) -> Result<bool> + Send + Sync;
 /// What a check of the books found wrong; empty when it is right.
 pub type Check = dyn Fn(&ReadTx) -> Result<Vec<String>> + Send + Sync;
 
+/// What must be true of a module's data.
+pub struct Invariant {
+    pub module: &'static str,
+    pub name: &'static str,
+    pub check: Arc<Check>,
+}
+
 /// Everything the modules brought, and what they share: one per server.
 pub struct Kernel {
     pub store: Store,
@@ -119,7 +133,7 @@ pub struct Kernel {
     pub machines: Vec<Value>,
     pub events: BTreeSet<EventInfo>,
     pub tables: Vec<TableInfo>,
-    pub checks: Vec<(&'static str, Arc<Check>)>,
+    pub checks: Vec<Invariant>,
     pub authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     /// Every permission there is.
     pub permissions: Arc<BTreeSet<String>>,
@@ -128,6 +142,8 @@ pub struct Kernel {
     pub bus: Arc<Bus>,
     pub worker: Arc<Worker>,
     pub limits: Limits,
+    /// Commands in pieces that are being run.
+    pub at_work: AtWork,
     /// Whether an operator has claimed the installation. Until then only the claim answers.
     pub claimed: AtomicBool,
     /// Which incarnation of the server this is: one more at every start.
@@ -144,11 +160,31 @@ impl Kernel {
 
     /// Everything that is wrong with the data: tables and their indexes, then each module's invariants.
     pub fn verify(&self, tx: &ReadTx) -> Result<Vec<String>> {
-        let mut wrong = super::store::verify_tables(tx, &self.tables)?;
-        for (name, check) in &self.checks {
+        self.verify_part(tx, &|_| true)
+    }
+
+    /// The same from a snapshot of its own, without the modules that are named.
+    pub fn verify_without(&self, left_out: &BTreeSet<&'static str>) -> Result<Vec<String>> {
+        self.store.read_unbounded(|tx| self.verify_part(tx, &|module| !left_out.contains(module)))
+    }
+
+    fn verify_part(&self, tx: &ReadTx, is_in: &dyn Fn(&str) -> bool) -> Result<Vec<String>> {
+        let tables = self.tables.iter().filter(|it| is_in(it.module()));
+        let mut wrong = super::store::verify_tables(tx, tables)?;
+        for Invariant { name, check, .. } in self.checks.iter().filter(|it| is_in(it.module)) {
             wrong.extend(check(tx)?.into_iter().map(|it| format!("{name}: {it}")));
         }
         Ok(wrong)
+    }
+
+    /// Where a module's tables are.
+    pub fn store_of(&self, _module: &str) -> &Store {
+        &self.store
+    }
+
+    /// Closes the database. For a kernel that no server runs on.
+    pub fn close(&self) -> Result<()> {
+        self.store.close()
     }
 }
 
@@ -158,6 +194,20 @@ pub struct ModuleInfo {
     pub name: &'static str,
     pub about: &'static str,
     pub migrations: &'static [Migration],
+    /// As configured: off, it has only its tables, their checks and its id prefixes.
+    pub is_enabled: bool,
+    /// The contracts it lets others require.
+    pub provides: Vec<&'static str>,
+    /// The modules whose contracts it requires.
+    pub requires: BTreeSet<&'static str>,
+}
+
+/// A contract somebody provided.
+struct Provided {
+    module: &'static str,
+    name: &'static str,
+    /// `None` when its module is switched off: known only so that whoever requires it is told.
+    contract: Option<Box<dyn Any>>,
 }
 
 /// What the register function of a module is handed.
@@ -168,7 +218,11 @@ pub struct Boot {
     net: Arc<Net>,
     is_ephemeral: bool,
     module: &'static str,
-    contracts: HashMap<TypeId, Box<dyn Any>>,
+    /// While a module registers that is switched off: nothing it brings runs.
+    is_muted: bool,
+    contracts: HashMap<TypeId, Provided>,
+    /// Which modules the one that is registering requires.
+    required: RefCell<BTreeSet<&'static str>>,
     modules: Vec<ModuleInfo>,
     endpoints: Vec<Endpoint>,
     services: BTreeMap<&'static str, (ServiceInfo, Arc<dyn Any + Send + Sync>)>,
@@ -177,7 +231,7 @@ pub struct Boot {
     machines: Vec<Value>,
     events: BTreeSet<EventInfo>,
     tables: Vec<TableInfo>,
-    checks: Vec<(&'static str, Arc<Check>)>,
+    checks: Vec<Invariant>,
     authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     event_shapes: BTreeMap<&'static str, Shape>,
     bus: LateBus,
@@ -201,7 +255,9 @@ impl Boot {
             config,
             is_ephemeral,
             module: "kernel",
+            is_muted: false,
             contracts: HashMap::new(),
+            required: RefCell::default(),
             modules: vec![],
             endpoints: vec![],
             services: BTreeMap::new(),
@@ -225,14 +281,27 @@ impl Boot {
         }
     }
 
+    /// Takes in a module; of one that is switched off, only what its stored data needs.
     pub fn register(&mut self, module: &Module) -> Result<(), BootError> {
+        let is_enabled = self.config.modules.get(module.name).is_none_or(|it| it.enabled);
         self.module = module.name;
-        self.modules.push(ModuleInfo {
+        self.is_muted = !is_enabled;
+        let registered = (module.register)(self);
+        let provided = self.contracts.values().filter(|it| it.module == module.name);
+        let mut info = ModuleInfo {
             name: module.name,
             about: module.about,
             migrations: module.migrations,
-        });
-        (module.register)(self)?;
+            is_enabled,
+            provides: vec![],
+            requires: self.required.take(),
+        };
+        info.provides = provided.map(|it| it.name).collect();
+        info.provides.sort_unstable();
+        self.modules.push(info);
+        self.is_muted = false;
+        // What it requires may be switched off with it.
+        registered.or_else(|error| if is_enabled { Err(error) } else { Ok(()) })?;
         self.errors.pop().map_or(Ok(()), Err)
     }
 
@@ -240,8 +309,14 @@ impl Boot {
 
     /// The contract `T` of an earlier module.
     pub fn require<T: ?Sized + 'static>(&self) -> Result<Arc<T>, BootError> {
-        let found = self.contracts.get(&TypeId::of::<Arc<T>>()).and_then(|any| any.downcast_ref::<Arc<T>>());
-        found.cloned().ok_or(BootError::Missing { module: self.module, contract: type_name::<T>() })
+        let (module, contract) = (self.module, type_name::<T>());
+        let missing = || BootError::Missing { module, contract };
+        let provided = self.contracts.get(&TypeId::of::<Arc<T>>()).ok_or_else(missing)?;
+        self.required.borrow_mut().insert(provided.module);
+        let Some(found) = &provided.contract else {
+            return Err(BootError::SwitchedOff { module, contract, provider: provided.module });
+        };
+        found.downcast_ref::<Arc<T>>().cloned().ok_or_else(missing)
     }
 
     pub fn secrets(&self) -> Arc<Secrets> {
@@ -276,7 +351,9 @@ impl Boot {
 
     /// Lets later modules `require` the contract `T`.
     pub fn provide<T: ?Sized + 'static>(&mut self, service: Arc<T>) -> Result<(), BootError> {
-        match self.contracts.insert(TypeId::of::<Arc<T>>(), Box::new(service)) {
+        let contract = (!self.is_muted).then(|| Box::new(service) as Box<dyn Any>);
+        let provided = Provided { module: self.module, name: type_name::<T>(), contract };
+        match self.contracts.insert(TypeId::of::<Arc<T>>(), provided) {
             None => Ok(()),
             Some(_) => Err(BootError::Twice { module: self.module, contract: type_name::<T>() }),
         }
@@ -284,6 +361,9 @@ impl Boot {
 
     /// Lets the service be looked up by name.
     pub fn service<T: ?Sized + Send + Sync + 'static>(&mut self, name: &'static str, service: Arc<T>) {
+        if self.is_muted {
+            return;
+        }
         let info = ServiceInfo { name, contract: type_name::<T>(), module: self.module };
         if self.services.insert(name, (info, Arc::new(service))).is_some() {
             self.taken("service", name);
@@ -292,6 +372,9 @@ impl Boot {
 
     /// Its operations.
     pub fn endpoints(&mut self, endpoints: Vec<Endpoint>) {
+        if self.is_muted {
+            return;
+        }
         for mut endpoint in endpoints {
             endpoint.module = self.module;
             if self.endpoints.iter().any(|it| it.method == endpoint.method && it.path == endpoint.path) {
@@ -313,6 +396,9 @@ impl Boot {
 
     /// What its contract refuses.
     pub fn refusals(&mut self, catalogue: impl IntoIterator<Item = RefusalInfo>) {
+        if self.is_muted {
+            return;
+        }
         for refusal in catalogue {
             if self.refusals.iter().any(|it| it.code == refusal.code) {
                 self.taken("refusal", refusal.code);
@@ -331,11 +417,17 @@ impl Boot {
 
     /// A state machine's table, from [`super::machine::Machine::table`].
     pub fn machine(&mut self, table: Value) {
+        if self.is_muted {
+            return;
+        }
         self.machines.push(table);
     }
 
     /// An event it announces.
     pub fn announces<E: Event>(&mut self) {
+        if self.is_muted {
+            return;
+        }
         self.events.insert(EventInfo { name: E::NAME, version: E::VERSION, module: self.module });
         self.event_shapes.insert(E::NAME, Shape::of::<E>());
     }
@@ -353,12 +445,27 @@ impl Boot {
         self.listener::<E>(name, mode, Run::Inside(run));
     }
 
+    /// The same by a method of a service.
+    pub fn listen_with<S: Send + Sync + 'static, E: Event>(
+        &mut self,
+        service: &Arc<S>,
+        name: &'static str,
+        mode: Mode,
+        handle: fn(&S, &mut WriteTx, &Envelope, E) -> Result<()>,
+    ) {
+        let service = service.clone();
+        self.listen::<E>(name, mode, move |tx, envelope, event| handle(&service, tx, envelope, event));
+    }
+
     /// Runs `handle` for every event there is, in the transaction that announces it: what enqueues one delivery per
     /// endpoint or channel. It publishes nothing, and fails only when the store does, since that refuses the command.
     pub fn overhear(
         &mut self,
         handle: impl Fn(&mut WriteTx, &Envelope) -> Result<()> + Send + Sync + 'static,
     ) {
+        if self.is_muted {
+            return;
+        }
         self.overhearing.push(Arc::new(handle));
     }
 
@@ -376,6 +483,9 @@ impl Boot {
 
     /// Delivers to endpoints or channels of one kind whatever is enqueued for it. `kind` is stored: never renamed.
     pub fn target(&mut self, kind: &'static str, plan: TargetPlan, courier: impl Courier) {
+        if self.is_muted {
+            return;
+        }
         let courier: Arc<dyn AnyCourier> = Arc::new(courier);
         if self.targets.insert(kind, Target { kind, module: self.module, plan, courier }).is_some() {
             self.taken("target", kind);
@@ -401,6 +511,9 @@ impl Boot {
 
     #[allow(dead_code, reason = "the first module that reaches out or runs by the clock is still to come")]
     fn planned(&mut self, schedule: Schedule, run: Option<Arc<Task>>) {
+        if self.is_muted {
+            return;
+        }
         let name = schedule.name;
         match schedule.frequency.parse::<Frequency>() {
             Ok(frequency) if !frequency.is_immediate() => {
@@ -414,6 +527,9 @@ impl Boot {
     }
 
     fn listener<E: Event>(&mut self, name: &'static str, mode: Mode, run: Run) {
+        if self.is_muted {
+            return;
+        }
         // The same name for several events is one listener that hears them all.
         if self.listeners.iter().any(|it| (it.name, it.event) == (name, E::NAME)) {
             self.taken("listener", name);
@@ -423,6 +539,9 @@ impl Boot {
 
     /// Something to do when its time comes.
     pub fn job(&mut self, job: Job) {
+        if self.is_muted {
+            return;
+        }
         self.jobs.push(job);
     }
 
@@ -432,11 +551,14 @@ impl Boot {
         name: &'static str,
         check: impl Fn(&ReadTx) -> Result<Vec<String>> + Send + Sync + 'static,
     ) {
-        self.checks.push((name, Arc::new(check)));
+        self.checks.push(Invariant { module: self.module, name, check: Arc::new(check) });
     }
 
     /// Says whether the installation has an operator; until it has, only the claim answers.
     pub fn claim(&mut self, is_claimed: impl Fn(&ReadTx) -> Result<bool> + Send + Sync + 'static) {
+        if self.is_muted {
+            return;
+        }
         self.claim = Some(Box::new(is_claimed));
     }
 
@@ -446,6 +568,9 @@ impl Boot {
         prefixes: &'static [&'static str],
         authenticator: Arc<dyn Authenticator>,
     ) {
+        if self.is_muted {
+            return;
+        }
         self.authenticators.push((prefixes, authenticator));
     }
 
@@ -479,6 +604,7 @@ impl Boot {
         let permissions = self.catalogue.0.get_or_init(|| Arc::new(names)).clone();
         Ok(Kernel {
             limits: Limits::new(&self.config.limits),
+            at_work: AtWork::default(),
             store: self.store,
             secrets: self.secrets,
             config: self.config,

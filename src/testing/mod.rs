@@ -311,6 +311,8 @@ pub struct Catalogue {
     pub tables: Vec<String>,
     pub refusals: Vec<String>,
     pub machines: Value,
+    /// Names of the OpenAPI document that stand for different things.
+    pub clashes: Vec<String>,
 }
 
 impl Catalogue {
@@ -337,6 +339,7 @@ impl Catalogue {
                 kernel.refusals.iter().map(|it| format!("{} {}", status(it.kind), it.code)).collect(),
             ),
             machines: kernel.machines.clone().into(),
+            clashes: crate::kernel::api::openapi::clashes(&kernel.endpoints),
         }
     }
 }

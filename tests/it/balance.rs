@@ -110,7 +110,7 @@ async fn an_adjustment_is_posted_by_somebody_else_than_who_asked_for_it() {
     });
     let asked = key.post("/adjustments", body.clone()).await.expect(201);
     assert_eq!((&asked.body["status"], &asked.body["entry_id"]), (&json!("requested"), &Value::Null));
-    let taken = key.post("/adjustments", body).await.refused(409, "adjustment_external_id_taken");
+    let taken = key.post("/adjustments", body).await.refused(409, "external_id_taken");
     assert_eq!(taken.body["existing_id"], asked.body["id"]);
     let path = format!("/adjustments/{}", asked.id());
     key.post(&format!("{path}/approve"), json!({})).await.refused(403, "self_approval");

@@ -36,7 +36,7 @@ async fn users_keep_their_own_beneficiaries() {
     let (_, bob) = person(&coffer, "bob", &[]).await;
     let body = json!({ "label": "Mine", "method": bank(), "external_id": "b-1", "metadata": { "a": "b" } });
     let made = ann.post("/beneficiaries", body.clone()).await.expect(201);
-    let taken = ann.post("/beneficiaries", body).await.refused(409, "beneficiary_external_id_taken");
+    let taken = ann.post("/beneficiaries", body).await.refused(409, "external_id_taken");
     assert_eq!(taken.body["existing_id"], made.id());
     let again = json!({ "label": "Again", "method": bank() });
     ann.post("/beneficiaries", again.clone()).await.refused(409, "beneficiary_exists");

@@ -60,7 +60,7 @@ async fn a_client_makes_renames_and_deletes_its_own() {
     let made = key.post("/categories", rent.clone()).await.expect(201);
     key.post("/categories", rent).await.refused(409, "category_taken");
     let other = json!({ "key": "lease", "name": "Lease", "external_id": "r-1" });
-    let taken = key.post("/categories", other).await.refused(409, "category_external_id_taken");
+    let taken = key.post("/categories", other).await.refused(409, "external_id_taken");
     assert_eq!(taken.body["existing_id"], made.id());
 
     assert_eq!(keys(&key.get("/categories?limit=100").await.expect(200).body)[11..], ["rent"]);

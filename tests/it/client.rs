@@ -55,7 +55,7 @@ async fn an_operator_makes_a_client_and_sees_its_keys_once() {
         (with(json!({ "name": "" })), 422, "out_of_range"),
         (with(json!({ "slug": "North Wind" })), 422, "invalid_format"),
         (northwind.clone(), 409, "slug_taken"),
-        (with(json!({ "slug": "n2" })), 409, "client_external_id_taken"),
+        (with(json!({ "slug": "n2" })), 409, "external_id_taken"),
         (
             with(json!({ "slug": "n2", "external_id": "x", "default_currency": "XXX" })),
             422,
@@ -273,7 +273,7 @@ async fn nobody_makes_a_key_that_may_do_more_than_they_may() {
 
     let body = json!({ "name": "k", "scopes": ["users:read"], "external_id": "k-1" });
     let made = limited.post("/api-keys", body.clone()).await.expect(201);
-    let taken = limited.post("/api-keys", body).await.refused(409, "key_external_id_taken");
+    let taken = limited.post("/api-keys", body).await.refused(409, "external_id_taken");
     assert_eq!(taken.body["existing_id"], made.id());
     let public = json!({ "name": "p", "kind": "publishable" });
     let public = limited.post("/api-keys", public).await.expect(201);

@@ -67,7 +67,7 @@ async fn the_operator_keeps_the_catalogue() {
     let made = operator.post("/currencies", krona(json!({ "external_id": "752" }))).await.expect(201);
     assert!(made.id().starts_with("cur_"));
     let dane = krona(json!({ "code": "DKK", "name": "Danish krone", "symbol": "kr.", "external_id": "752" }));
-    let taken = operator.post("/currencies", dane).await.refused(409, "currency_external_id_taken");
+    let taken = operator.post("/currencies", dane).await.refused(409, "external_id_taken");
     assert_eq!(taken.body["existing_id"], made.id());
     coffer.key().post("/currencies", krona(json!({}))).await.refused(403, "forbidden");
 

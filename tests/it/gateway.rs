@@ -50,7 +50,7 @@ async fn a_gateway_says_what_is_wrong_with_it() {
     let mut body = bank("bank");
     body["external_id"] = "g-1".into();
     let first = made(&coffer, body.clone()).await;
-    let taken = coffer.key().post("/payment-gateways", body).await.refused(409, "gateway_external_id_taken");
+    let taken = coffer.key().post("/payment-gateways", body).await.refused(409, "external_id_taken");
     assert_eq!(taken.body["existing_id"], first.as_str());
 }
 

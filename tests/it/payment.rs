@@ -534,7 +534,7 @@ async fn payments_are_made_once_and_found_by_what_they_are() {
     let user = user(&coffer, "ann").await;
     let body = json!({ "amount": "5.00", "currency": "USD", "user_id": user, "external_id": "order-7" });
     let made = coffer.key().post("/payments", body.clone()).await.expect(201);
-    let taken = coffer.key().post("/payments", body).await.refused(409, "payment_external_id_taken");
+    let taken = coffer.key().post("/payments", body).await.refused(409, "external_id_taken");
     assert_eq!(taken.body["existing_id"], made.id());
     awaited(&coffer, &user, "6.00").await;
     let count = async |query: &str| {

@@ -55,7 +55,7 @@ async fn a_client_makes_roles_of_what_there_is() {
     let made = key.post("/roles", auditor).await.expect(201);
     assert_eq!(permissions(&made.body), ["audit.view_any", "roles.view_any"], "sorted, none twice");
     let taken = json!({ "name": "other", "permissions": [], "external_id": "a" });
-    key.post("/roles", taken).await.refused(409, "role_external_id_taken");
+    key.post("/roles", taken).await.refused(409, "external_id_taken");
 
     let path = format!("/roles/{}", made.id());
     key.patch(&path, 1, json!({ "name": "user" })).await.refused(409, "role_taken");

@@ -576,7 +576,7 @@ async fn what_is_wrong_with_an_endpoint_is_said_at_once() {
     post(json!({ "event_types": ["*"] })).await.refused(422, "required");
     let body = json!({ "url": url, "event_types": ["*"], "external_id": "erp", "metadata": { "a": "b" } });
     let made = post(body.clone()).await.expect(201);
-    let refused = post(body).await.refused(409, "webhook_endpoint_external_id_taken");
+    let refused = post(body).await.refused(409, "external_id_taken");
     assert_eq!(refused.body["existing_id"], made.id());
     coffer.publishable().get("/webhook-endpoints").await.refused(403, "forbidden");
     let list = coffer.key().get("/webhook-endpoints?status=active").await.expect(200);

@@ -28,8 +28,9 @@ use super::{
     endpoint::{Access, Endpoint, Handler, RawCall, Reading, Streamed},
     idempotency::{self, Answer, Scoped, fingerprint, run_remote},
     input::Flaw,
+    json,
     limits::Left,
-    page,
+    page, pieces,
     principal::{Actor, ClientId, Grants, OPERATOR, PUBLIC, Principal},
     problem::{self, ApiRefusal, Problem},
 };
@@ -168,6 +169,7 @@ async fn answer(
         reach: Reach::Any,
         request_id: request_id.to_owned(),
         ip,
+        user_agent: user_agent(&parts.headers),
         if_match: if_match(&parts.headers)?,
         fingerprint: [0; 16],
         catalogue: kernel.permissions.clone(),
@@ -225,6 +227,11 @@ async fn answer(
             body,
             replayed: false,
         }),
+        Handler::Pieces(cut) => {
+            let body = std::mem::take(&mut raw.body);
+            let cut = cut(RawCall { body, ..raw.clone() })?;
+            pieces::run(kernel.clone(), endpoint.clone(), cut, raw, scoped, dry_run).await
+        }
         Handler::Remote(remote) => {
             run_remote(kernel.clone(), endpoint.clone(), remote.clone(), raw, scoped).await
         }
@@ -251,7 +258,8 @@ struct Who {
 impl Who {
     fn note(self, caller: &mut Caller, noted: &mut Noted) {
         noted.client = self.principal.client;
-        noted.actor = (self.principal.actor != Actor::System).then_some(self.principal.actor);
+        let is_somebody = !matches!(self.principal.grants, Grants::Public) || self.principal.client.is_some();
+        noted.actor = is_somebody.then_some(self.principal.actor);
         noted.left = self.left;
         caller.principal = self.principal;
         caller.reach = self.reach;
@@ -400,6 +408,11 @@ pub fn make_request_id() -> String {
     format!("req_{}", data_encoding::BASE32_NOPAD.encode(&random).to_ascii_lowercase())
 }
 
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("user-agent")?.to_str().ok()?.trim();
+    Some(text.chars().filter(|it| !it.is_control()).take(200).collect()).filter(|it: &String| !it.is_empty())
+}
+
 fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>> {
     let malformed = || ApiRefusal::Malformed { reason: "If-Match is not an ETag of this API".into() };
     let Some(header) = headers.get(header::IF_MATCH) else {
@@ -434,7 +447,7 @@ fn idempotency_key(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Option<St
 
 /// `?dry_run=true` on commands that move money.
 fn take_dry_run(endpoint: &Endpoint, query: Vec<(String, String)>) -> Result<(bool, Vec<(String, String)>)> {
-    let rehearses = endpoint.money && matches!(endpoint.handler, Handler::Write(_));
+    let rehearses = endpoint.money && matches!(endpoint.handler, Handler::Write(_) | Handler::Pieces(_));
     let (asked, rest): (Vec<_>, Vec<_>) = query.into_iter().partition(|it| rehearses && it.0 == "dry_run");
     match asked.first().map(|it| it.1.as_str()) {
         None | Some("false") => Ok((false, rest)),
@@ -460,8 +473,7 @@ async fn read_body(method: &Method, headers: &HeaderMap, body: Body, limit: usiz
     if !json {
         return Err(ApiRefusal::UnsupportedMediaType.into());
     }
-    serde_json::from_slice(&bytes)
-        .map_err(|error| ApiRefusal::Malformed { reason: format!("the body is not JSON: {error}") }.into())
+    json::read(&bytes).map_err(|reason| ApiRefusal::Malformed { reason }.into())
 }
 
 fn parse_query(query: &str) -> Result<Vec<(String, String)>> {
@@ -643,4 +655,54 @@ fn csv_response(
 /// The peer of a TCP connection.
 pub fn remote_peer(address: SocketAddr) -> Peer {
     Peer { ip: address.ip().to_canonical(), is_local_admin: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines of commands given on the machine itself once named nobody.
+    #[test]
+    fn the_log_names_whoever_is_known_and_the_machines_administrator_too() {
+        let noted = |principal: Principal| {
+            let mut caller = Caller::system(None);
+            let mut noted = Noted::default();
+            Who { principal, reach: Reach::Any, left: vec![] }.note(&mut caller, &mut noted);
+            noted.actor
+        };
+        let admin = Principal { actor: Actor::System, client: None, session: None, grants: Grants::All };
+        assert_eq!(noted(admin), Some(Actor::System));
+        assert_eq!(noted(nobody()), None);
+        let (client, key) = ("cli_01jd8x8y3re4vbh0m1k5n7p9qs", "key_01jd8x8y3re4vbh0m1k5n7p9qs");
+        let key = Actor::Key(key.parse().unwrap());
+        let public =
+            Principal { actor: key, client: client.parse().ok(), session: None, grants: Grants::Public };
+        assert_eq!(noted(public), Some(key));
+    }
+
+    /// `"v+7"` once counted as 7.
+    #[test]
+    fn a_version_is_digits_and_nothing_else() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_MATCH, text.parse().unwrap());
+            if_match(&headers)
+        };
+        assert_eq!(read("\"v7\"").unwrap(), Some(IfMatch::Version(7)));
+        assert_eq!(read(" * ").unwrap(), Some(IfMatch::Any));
+        assert_eq!(if_match(&HeaderMap::new()).unwrap(), None);
+        for wrong in [
+            "\"v+7\"",
+            "\"v-7\"",
+            "\"v\"",
+            "\"v 7\"",
+            "v7",
+            "7",
+            "W/\"v7\"",
+            "\"v7\", \"v8\"",
+            "\"v99999999999999999999\"",
+        ] {
+            assert_eq!(read(wrong).unwrap_err().code(), Some("malformed"), "{wrong}");
+        }
+    }
 }

@@ -12,7 +12,7 @@
 //! The permission checked, the permission documented and the permission in the catalogue are this one value; the
 //! schema documented is that of the type read. A handler runs inside one transaction and never sees HTTP.
 
-use std::{any::Any, future::Future, pin::Pin, sync::Arc};
+use std::{any::Any, future::Future, ops::Range, pin::Pin, sync::Arc};
 
 use axum::body::Bytes;
 use futures_util::Stream;
@@ -29,6 +29,7 @@ use super::{
     body::Body,
     call::{Call, Caller, FromPath},
     input::{Input, read_body, read_query},
+    object::NamedShape,
     page::Page,
     principal::{OPERATOR, PUBLIC},
     problem::ApiRefusal,
@@ -68,6 +69,7 @@ pub struct Endpoint {
     pub example: Option<Value>,
     pub input: Shape,
     pub query_names: &'static [&'static str],
+    pub query_shapes: Vec<NamedShape>,
     pub output: Shape,
     pub handler: Handler,
 }
@@ -133,6 +135,23 @@ impl Shape {
         T::schemas(&mut referred);
         Shape { schema: Some((T::name().into_owned(), <T as PartialSchema>::schema())), referred }
     }
+
+    /// Of what clients send. The derived schema takes every field for required that is no `Option`; the reader, which
+    /// decides, also does without metadata and the like.
+    fn of_input<I: Input + ToSchema>() -> Shape {
+        let mut shape = Shape::of::<I>();
+        if let Some((_, RefOr::T(Schema::Object(object)))) = &mut shape.schema {
+            object.required = I::required();
+        }
+        let metadata = |it: Option<&RefOr<Schema>>| matches!(it, Some(RefOr::Ref(it)) if it.ref_location.ends_with("/Metadata"));
+        for (_, schema) in &mut shape.referred {
+            if let RefOr::T(Schema::Object(object)) = schema {
+                let properties = &object.properties;
+                object.required.retain(|it| !metadata(properties.get(it)));
+            }
+        }
+        shape
+    }
 }
 
 /// A request before its input was read: what every kind of handler is given.
@@ -167,6 +186,8 @@ pub enum Handler {
     Async(Arc<Asynchronous>),
     /// A call to the outside between two transactions: see [`Remote`].
     Remote(Arc<Remote>),
+    /// Many alike in one command, in several write transactions: see [`Pieces`].
+    Pieces(Arc<Cutting>),
     /// Server-sent events, until the reader goes or the server stops.
     Stream(Arc<Streaming>),
 }
@@ -190,6 +211,23 @@ pub struct Remote {
     /// The object as it is now: the answer to a repeat when the first try was cut off by a crash.
     pub present: Box<dyn Fn(&ReadTx, RawCall) -> Result<Body> + Send + Sync>,
 }
+
+/// A command about many things that stand each for itself, cut so that it never holds the writer for long. Each piece
+/// is a transaction of its own, with a note of how far the command is. What happens to a repeat meanwhile, and after a
+/// crash, is in `pieces.rs`.
+pub struct Pieces {
+    /// How many items there are,
+    pub items: usize,
+    /// and how many a piece has. All of them: it is one piece, and a command like any other.
+    pub size: usize,
+    /// Does these items, and answers for them. It refuses them one by one, in that answer.
+    #[allow(clippy::type_complexity, reason = "said once, here")]
+    pub run: Box<dyn Fn(&mut WriteTx, Range<usize>) -> Result<Body> + Send + Sync>,
+    /// Puts the answers of the pieces together.
+    pub join: fn(Vec<Value>) -> Value,
+}
+
+type Cutting = dyn Fn(RawCall) -> Result<Pieces> + Send + Sync;
 
 /// What a claim transaction decided, erased.
 pub enum Claimed {
@@ -247,6 +285,7 @@ impl Builder {
             example: None,
             input: Shape::default(),
             query_names: &[],
+            query_shapes: vec![],
             output: Shape::default(),
             handler: Handler::Read(Arc::new(|_, _| Ok(Value::Null))),
         })
@@ -357,7 +396,7 @@ impl Builder {
         handle: impl Fn(&ReadTx, &Call<P, I>) -> Result<O> + Send + Sync + 'static,
     ) -> Endpoint {
         self.0.output = Shape::of::<O>();
-        self.0.query_names = I::NAMES;
+        (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
         self.0.handler = Handler::Read(Arc::new(move |tx, raw| found(handle(tx, &queried(raw)?)?)));
         self.0
     }
@@ -369,7 +408,7 @@ impl Builder {
     ) -> Endpoint {
         (self.0.list, self.0.csv) = (true, true);
         self.0.output = Shape::of::<O>();
-        self.0.query_names = I::NAMES;
+        (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
         self.0.handler = Handler::Read(Arc::new(move |tx, raw| found(handle(tx, &queried(raw)?)?)));
         self.0
     }
@@ -391,6 +430,78 @@ impl Builder {
             Box::new(move |tx: &mut WriteTx| answer(handle(tx, &call?)?))
         }));
         self.0
+    }
+
+    /// A command about many things at once. `cut` says how many items there are and how many a piece has; `write` does
+    /// some of them; `join` puts the answers together. See [`Pieces`].
+    pub fn writes_in_pieces<P, I, O>(
+        mut self,
+        cut: impl Fn(&Call<P, I>) -> Result<(usize, usize)> + Send + Sync + 'static,
+        write: impl Fn(&mut WriteTx, &Call<P, I>, Range<usize>) -> Result<O> + Send + Sync + 'static,
+        join: fn(Vec<Value>) -> Value,
+    ) -> Endpoint
+    where
+        P: FromPath + Send + Sync + 'static,
+        I: Input + ToSchema + Send + Sync + 'static,
+        O: Serialize + ToSchema,
+    {
+        self.shapes::<I, O>();
+        let write = Arc::new(write);
+        self.0.handler = Handler::Pieces(Arc::new(move |raw| {
+            let call: Call<P, I> = sent(raw)?;
+            let ((items, size), write) = (cut(&call)?, write.clone());
+            let run = Box::new(move |tx: &mut WriteTx, items| answer(write(tx, &call, items)?));
+            Ok(Pieces { items, size, run, join })
+        }));
+        self.0
+    }
+
+    /// The same by a method of a service.
+    pub fn writes_with<S, P, I, O>(
+        self,
+        service: &Arc<S>,
+        command: fn(&S, &mut WriteTx, &Call<P, I>) -> Result<O>,
+    ) -> Endpoint
+    where
+        S: Send + Sync + 'static,
+        P: FromPath + Send + 'static,
+        I: Input + ToSchema + Send + 'static,
+        O: Serialize + ToSchema + 'static,
+    {
+        let service = service.clone();
+        self.writes(move |tx, call| command(&service, tx, call))
+    }
+
+    /// [`Builder::reads`] by a method of a service.
+    pub fn reads_with<S, P, I, O>(
+        self,
+        service: &Arc<S>,
+        query: fn(&S, &ReadTx, &Call<P, I>) -> Result<O>,
+    ) -> Endpoint
+    where
+        S: Send + Sync + 'static,
+        P: FromPath + 'static,
+        I: Input + 'static,
+        O: Serialize + ToSchema + 'static,
+    {
+        let service = service.clone();
+        self.reads(move |tx, call| query(&service, tx, call))
+    }
+
+    /// [`Builder::lists`] by a method of a service.
+    pub fn lists_with<S, P, I, O>(
+        self,
+        service: &Arc<S>,
+        query: fn(&S, &ReadTx, &Call<P, I>) -> Result<Page<O>>,
+    ) -> Endpoint
+    where
+        S: Send + Sync + 'static,
+        P: FromPath + 'static,
+        I: Input + 'static,
+        O: Serialize + ToSchema + 'static,
+    {
+        let service = service.clone();
+        self.lists(move |tx, call| query(&service, tx, call))
     }
 
     /// A command that needs something slow first: `prepare` runs with no transaction open, then `write` as any
@@ -453,7 +564,7 @@ impl Builder {
         + Sync
         + 'static,
     ) -> Endpoint {
-        self.0.query_names = I::NAMES;
+        (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
         self.0.handler = Handler::Stream(Arc::new(move |kernel, raw, stop| {
             let call = queried(raw)?;
             handle(kernel, call, stop)
@@ -504,7 +615,7 @@ impl Builder {
 
     fn shapes<I: Input + ToSchema, O: Serialize + ToSchema>(&mut self) {
         if !I::NAMES.is_empty() {
-            self.0.input = Shape::of::<I>();
+            self.0.input = Shape::of_input::<I>();
         }
         self.0.output = Shape::of::<O>();
     }

@@ -9,6 +9,7 @@
 //! | anything else | a fresh try: nothing had happened |
 //! | still running (remote commands) | a wait of up to 10 s, then 409 `idempotency_in_progress` |
 //! | cut off by a crash in mid-call | the object as it is now; the call is never made again by itself |
+//! | cut off between two pieces | what is left of it is done, and then the whole answer: see [`super::pieces`] |
 //!
 //! Records live in a table in time order and are found through a narrow index of 16-byte hashes: the bulk of what is
 //! written goes to the right edge of one tree.
@@ -21,6 +22,7 @@ use super::{
     audit,
     body::Body,
     endpoint::{Claimed, Endpoint, RawCall, Remote},
+    pieces,
     problem::{ApiRefusal, Problem},
 };
 use crate::kernel::{
@@ -28,6 +30,7 @@ use crate::kernel::{
     clock::Time,
     error::{Error, Result, fault},
     events::worker::Job,
+    id::bytes_of,
     secret::{Secrets, sha256},
     store::{
         Index, Key as _, ReadTx, Scan, Table, WriteTx,
@@ -58,6 +61,11 @@ pub enum Outcome {
         status: u16,
         body: Vec<u8>,
     },
+    /// A command in pieces: so many of its items are done. The answers of its pieces are rows of their own.
+    Pieces {
+        done: u64,
+        of: u64,
+    },
 }
 
 /// An answer on its way out.
@@ -70,7 +78,7 @@ pub struct Answer {
 
 /// Who repeats what: the hash a record is found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scoped([u8; 16]);
+pub struct Scoped(pub(super) [u8; 16]);
 
 impl Scoped {
     pub fn new(raw: &RawCall, endpoint: &Endpoint, key: &str) -> Scoped {
@@ -136,24 +144,46 @@ pub fn answered(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<Ans
     match find(tx, scoped, raw)?.map(|(_, record)| record.outcome) {
         None => Ok(None),
         Some(Outcome::Answered { status, body }) => Ok(Some(replay(status, body))),
-        Some(Outcome::Running { .. }) => Err(ApiRefusal::IdempotencyInProgress.into()),
+        Some(Outcome::Running { .. } | Outcome::Pieces { .. }) => {
+            Err(ApiRefusal::IdempotencyInProgress.into())
+        }
     }
 }
 
-/// All checks, the would-be object without an id, and nothing written.
+/// All checks, the would-be object without the ids of what was not made, and nothing written.
 fn rehearse(tx: &mut WriteTx, handle: impl FnOnce(&mut WriteTx) -> Result<Body>) -> Result<Answer> {
     let mut body = None;
+    tx.note_ids();
     let outcome: Result<()> = tx.attempt(|tx| {
         body = Some(handle(tx)?);
         Err(fault!("a rehearsal is never kept"))
     });
     match (body, outcome) {
         (Some(body), _) => {
-            let body = body.with(|object| drop(object.insert("id".into(), Value::Null)))?;
+            let body = body.changed(|body| {
+                forget_made(tx, body);
+                if let Some(object) = body.as_object_mut() {
+                    object.insert("id".into(), Value::Null);
+                }
+            })?;
             Ok(Answer { status: 200, body, replayed: false })
         }
         (None, Err(error)) => Err(error),
         (None, Ok(())) => Err(fault!("a rehearsal ended without an answer")),
+    }
+}
+
+/// Takes the ids out that name nothing, because what they named was dropped: a payment, an entry, a record.
+fn forget_made(tx: &WriteTx, body: &mut Value) {
+    let is_made = |it: &Value| it.as_str().and_then(bytes_of).is_some_and(|bytes| tx.has_made(&bytes));
+    match body {
+        Value::Object(members) => members.values_mut().for_each(|it| forget_made(tx, it)),
+        Value::Array(items) => {
+            items.retain(|it| !is_made(it));
+            items.iter_mut().for_each(|it| forget_made(tx, it));
+        }
+        it if is_made(it) => *it = Value::Null,
+        _ => {}
     }
 }
 
@@ -175,7 +205,7 @@ fn is_kept(error: &Error) -> bool {
     matches!(error, Error::Refused(it) if it.of_contract() && matches!(it.kind(), Kind::Gone | Kind::Unprocessable))
 }
 
-fn find(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<((Time, [u8; 16]), Record)>> {
+pub(super) fn find(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<((Time, [u8; 16]), Record)>> {
     let found = tx.find(&RECORDS, "kernel.idempotency_by_key", &scoped.0)?;
     match &found {
         Some((_, record)) if record.fingerprint != raw.caller.fingerprint => {
@@ -196,7 +226,8 @@ fn store(
     let body = if endpoint.shown_once.is_empty() {
         answer.body.bytes().to_vec()
     } else {
-        let hide = |object: &mut serde_json::Map<String, Value>| {
+        let hide = |body: &mut Value| {
+            let Some(object) = body.as_object_mut() else { return };
             for field in endpoint.shown_once {
                 if let Some(shown) = object.get_mut(*field) {
                     *shown = Value::Null;
@@ -204,13 +235,13 @@ fn store(
                 }
             }
         };
-        answer.body.with(hide)?.into_bytes()
+        answer.body.changed(hide)?.into_bytes()
     };
     let outcome = Outcome::Answered { status: answer.status, body };
     tx.put(&RECORDS, &key, &Record { fingerprint: raw.caller.fingerprint, outcome })
 }
 
-fn replay(status: u16, body: Vec<u8>) -> Answer {
+pub(super) fn replay(status: u16, body: Vec<u8>) -> Answer {
     Answer { status, body: Body::stored(body), replayed: true }
 }
 
@@ -222,8 +253,8 @@ enum Start {
 }
 
 /// How long a repeat waits for the first try.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs a remote command: claim · call · settle.
 pub async fn run_remote(
@@ -299,6 +330,7 @@ fn start(
     {
         return match record.outcome {
             Outcome::Answered { status, body } => Ok(Start::Answered(replay(status, body))),
+            Outcome::Pieces { .. } => Err(fault!("a remote command is not cut into pieces")),
             Outcome::Running { epoch: running } if running == epoch => Ok(Start::Busy),
             Outcome::Running { .. } => {
                 let body = (remote.present)(tx, raw.clone())?;
@@ -369,7 +401,10 @@ pub fn sweeper(keep: Duration) -> Job {
         run: Arc::new(move |tx| {
             let end = Time::from_micros(tx.now().before(keep).micros() + 1).to_key();
             let old: Vec<_> = tx.scan(&RECORDS, Scan::all().until(end)).take(1000).collect::<Result<_>>()?;
-            for (key, _) in old {
+            for (key, record) in old {
+                if matches!(record.outcome, Outcome::Pieces { .. }) {
+                    pieces::forget(tx, key.1)?;
+                }
                 tx.delete(&RECORDS, &key)?;
             }
             Ok(())

@@ -1,11 +1,12 @@
 //! What clients send, read strictly and completely: unknown fields, missing fields and wrong types are all found, and
 //! all reported at once.
 //!
-//! An input is a plain struct and one line that lists its fields:
+//! An input is a plain struct:
 //!
 //! ```ignore
-//! pub struct TransferIn { pub amount: AmountText, pub currency: CurrencyCode, pub reason: Option<String> }
-//! input!(TransferIn { amount, currency, reason });
+//! input! {
+//!     pub struct TransferIn { amount: AmountText, currency: CurrencyCode, reason: Option<String> }
+//! }
 //! ```
 //!
 //! serde stops at the first thing it dislikes; this does not, which is why it exists.
@@ -15,6 +16,7 @@ use std::{collections::BTreeMap, str::FromStr};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::object::NamedShape;
 use crate::kernel::{
     clock::Time,
     error::{Error, Kind, Refusal, RefusalInfo, Result},
@@ -143,6 +145,18 @@ pub trait Input: Sized {
     fn take(fields: &mut Fields) -> Option<Self>;
     /// Field names, for the documentation of query parameters.
     const NAMES: &'static [&'static str];
+
+    /// The fields that must be given: those that reading an empty object misses.
+    fn required() -> Vec<String> {
+        let mut fields = Fields::new(Map::new(), false);
+        let _ = Self::take(&mut fields);
+        fields.flaws.into_iter().filter(|it| it.code == "required").map(|it| it.param).collect()
+    }
+
+    /// Their schemas, as far as they are known.
+    fn shapes() -> Vec<NamedShape> {
+        vec![]
+    }
 }
 
 /// The fields of an object while they are taken out one by one.
@@ -197,7 +211,16 @@ pub fn read_query<T: Input>(pairs: Vec<(String, String)>) -> Result<T> {
     let mut values = Map::new();
     let mut repeated = vec![];
     for (name, value) in pairs {
-        if values.insert(name.clone(), Value::String(value)).is_some() {
+        // `metadata[order]=17` is a member of `metadata`.
+        let member = name.split_once('[').and_then(|(outer, rest)| Some((outer, rest.strip_suffix(']')?)));
+        let (object, key) = match member {
+            Some((outer, key)) => match values.entry(outer).or_insert_with(|| Map::new().into()) {
+                Value::Object(members) => (members, key),
+                _ => (&mut values, name.as_str()),
+            },
+            None => (&mut values, name.as_str()),
+        };
+        if object.insert(key.to_owned(), Value::String(value)).is_some() {
             repeated.push(Flaw::new(&name, "not_allowed", "is given twice"));
         }
     }
@@ -227,6 +250,12 @@ pub const fn field_name(identifier: &'static str) -> &'static str {
 
 /// Lists the fields of an input struct: see the head of this file.
 macro_rules! input {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $( $(#[$field_meta:meta])* $field:ident : $type:ty ),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(utoipa::ToSchema)]
+        $vis struct $name { $( $(#[$field_meta])* pub $field: $type ),* }
+        $crate::kernel::api::input::input!($name { $($field),* });
+    };
     ($name:ident { $($field:ident),* $(,)? }) => {
         impl $crate::kernel::api::input::Input for $name {
             const NAMES: &'static [&'static str] =
@@ -536,6 +565,12 @@ mod tests {
         limit: Change<u32>,
     }
     input!(PatchIn { limit });
+
+    #[test]
+    fn what_must_be_given_is_what_reading_misses() {
+        assert_eq!(OuterIn::required(), ["name", "shade"]);
+        assert_eq!(PatchIn::required(), Vec::<String>::new());
+    }
 
     #[test]
     fn an_omitted_field_is_kept_and_null_switches_off() {

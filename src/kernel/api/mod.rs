@@ -8,12 +8,18 @@ pub mod dispatch;
 pub mod endpoint;
 pub mod idempotency;
 pub mod input;
+pub mod json;
 pub mod limits;
 pub mod meta;
 pub mod metrics;
+pub mod object;
 pub mod openapi;
 pub mod page;
+pub mod pieces;
 pub mod principal;
 pub mod problem;
 pub mod server;
 pub mod testing;
+
+#[cfg(test)]
+mod tests;

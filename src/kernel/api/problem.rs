@@ -20,6 +20,8 @@ refusals! {
         Unauthenticated: Unauthenticated "unauthenticated" => "send a valid credential",
         /// The credential is good but does not hold the permission named in `required_permission`.
         Forbidden { required_permission: String }: Forbidden "forbidden" => "{required_permission} is needed",
+        /// Another object of the client of this kind has this external id.
+        ExternalIdTaken { existing_id: String }: Conflict "external_id_taken" => "{existing_id} has this external id",
         /// The client was deactivated by the operator.
         ClientInactive: Forbidden "client_inactive" => "the client is not active",
         /// The thing does not exist, or one may not know that it does.
@@ -156,4 +158,29 @@ pub fn page(info: &RefusalInfo) -> Value {
         "about": info.about.trim(),
         "retryable": retryable(status(info.kind), info.code),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    refusals! {
+        /// Made to clash with what every problem document says.
+        pub enum ClashingRefusal {
+            /// Its fields are called like members of every problem.
+            Clashing { status: String, code: u64, detail: bool, found: u64 }: Conflict "clashing" => "it clashes",
+        }
+    }
+
+    /// A refusal once had a field `status`, "frozen", and the document said that instead of 403.
+    #[test]
+    fn what_a_refusal_adds_never_takes_the_place_of_what_every_problem_says() {
+        let clashing = ClashingRefusal::Clashing { status: "frozen".into(), code: 7, detail: true, found: 3 };
+        let problem = Problem::of(&clashing.into(), "req_1");
+        let members =
+            ["status", "code", "detail", "found", "request_id"].map(|it| problem.document[it].clone());
+        let wanted = [json!(409), json!("clashing"), json!("it clashes"), json!(3), json!("req_1")];
+        assert_eq!(members, wanted);
+        assert_eq!(ClashingRefusal::CATALOGUE.len(), 1);
+    }
 }

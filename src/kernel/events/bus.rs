@@ -2,13 +2,17 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use tokio::sync::watch;
 
 use super::{
+    delivery::Ended,
     event::{Envelope, Listener},
     plan::Plans,
 };
@@ -27,6 +31,36 @@ pub struct Bus {
     pub names: BTreeSet<&'static str>,
     /// What modules do with every event, in the transaction that announces it.
     pub overhearing: Vec<Arc<Overhear>>,
+    /// How attempts ended since the start.
+    pub tally: Tally,
+}
+
+/// Attempts that were committed.
+#[derive(Debug, Default)]
+pub struct Tally {
+    ok: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Tally {
+    /// Put off, interrupted or called off is neither.
+    pub fn count(&self, ended: Ended) {
+        match ended {
+            Ended::Ok => self.ok.fetch_add(1, Relaxed),
+            Ended::Failed | Ended::TimedOut | Ended::Panicked | Ended::Rejected => {
+                self.failed.fetch_add(1, Relaxed)
+            }
+            Ended::Interrupted | Ended::Snoozed | Ended::Canceled => 0,
+        };
+    }
+
+    pub fn ok(&self) -> u64 {
+        self.ok.load(Relaxed)
+    }
+
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Relaxed)
+    }
 }
 
 /// Hears every event, whatever its name.
@@ -42,7 +76,8 @@ impl Bus {
     }
 
     pub fn with(plans: Plans, bell: Arc<Bell>) -> Bus {
-        Bus { plans, bell, feed: watch::Sender::new(0), names: BTreeSet::new(), overhearing: vec![] }
+        let (feed, tally) = (watch::Sender::new(0), Tally::default());
+        Bus { plans, bell, feed, names: BTreeSet::new(), overhearing: vec![], tally }
     }
 }
 

@@ -177,6 +177,11 @@ impl WriteTx {
         Ok(Enqueued { id, duplicate_of: None })
     }
 
+    /// Whether there is anything to hand this kind of delivery to: no mail goes where no server is configured.
+    pub fn has_target(&self, kind: &str) -> Result<bool> {
+        Ok(bus(self)?.plans.targets.contains_key(kind))
+    }
+
     /// Notes that something was decided not to be sent, for whoever looks for it.
     pub fn suppress(&mut self, new: NewDelivery, why: Suppression) -> Result<DeliveryId> {
         let (id, mut row) = self.row_of(&new)?;

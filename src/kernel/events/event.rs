@@ -40,6 +40,45 @@ macro_rules! event {
 }
 pub(crate) use event;
 
+/// Declares events that say the same of an entity, one for each thing that can happen to it:
+///
+/// ```ignore
+/// events! {
+///     funding_id of (id: FundingId, row: &Funding) {
+///         funding_id: FundingId = id,
+///         user_id: UserId = row.user,
+///     }
+///     /// The user has the money.
+///     FundingCompleted = "funding.completed",
+/// }
+/// ```
+///
+/// `FundingCompleted::of(id, &row)` makes one; `announced(boot)` tells the catalogue of all of them.
+macro_rules! events {
+    (@one $entity:ident ($($arg:ident : $arg_type:ty),* $(,)?)
+        { $( $(#[$field_meta:meta])* $field:ident : $type:ty = $value:expr ),* $(,)? }
+        [$($meta:tt)*] $name:ident $text:literal) => {
+        $($meta)*
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+        pub struct $name { $( $(#[$field_meta])* pub $field: $type ),* }
+        $crate::kernel::events::event::event!($name, $text, $entity);
+
+        impl $name {
+            pub(super) fn of($($arg: $arg_type),*) -> $name {
+                $name { $( $field: $value ),* }
+            }
+        }
+    };
+    ($entity:ident of $args:tt $fields:tt $( $(#[$meta:meta])* $name:ident = $text:literal ),* $(,)?) => {
+        $( $crate::kernel::events::event::events!(@one $entity $args $fields [$(#[$meta])*] $name $text); )*
+
+        pub(super) fn announced(boot: &mut $crate::kernel::boot::Boot) {
+            $( boot.announces::<$name>(); )*
+        }
+    };
+}
+pub(crate) use events;
+
 /// An event as stored and as delivered.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Envelope {

@@ -41,6 +41,7 @@
 
 pub mod bulk;
 pub mod bus;
+pub mod by_hand;
 mod check;
 pub mod control;
 pub mod courier;
@@ -51,6 +52,7 @@ pub mod event;
 pub mod failpoint;
 pub mod feed;
 pub mod frequency;
+pub mod gauges;
 mod inside;
 pub mod outbox;
 mod outside;

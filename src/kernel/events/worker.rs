@@ -52,20 +52,20 @@ pub struct Job {
 }
 
 pub struct Worker {
-    desk: Desk,
+    pub(super) desk: Desk,
     jobs: Vec<Job>,
     /// Off: deliveries are stored and wait, schedules do not run.
     delivers: bool,
     /// How long a stop waits for attempts that run.
     grace: Duration,
-    stopping: AtomicBool,
+    pub(super) stopping: AtomicBool,
     turns: Arc<Mutex<Turns>>,
     batch: Arc<AtomicUsize>,
     /// How many internal deliveries are still to be run one by one.
     suspects: AtomicUsize,
-    senders: Mutex<Senders>,
+    pub(super) senders: Mutex<Senders>,
     /// Held during a pass: of two at a time, neither would know what the other claimed.
-    passing: Mutex<()>,
+    pub(super) passing: Mutex<()>,
 }
 
 impl Worker {
@@ -142,6 +142,11 @@ impl Worker {
 
     /// One round of everything that may be due. Whether anything was done.
     pub fn pass(&self) -> Result<bool> {
+        self.round(self.delivers)
+    }
+
+    /// As [`Worker::pass`]; deliveries and schedules only if `delivers`.
+    pub(super) fn round(&self, delivers: bool) -> Result<bool> {
         let _passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
         let store = &self.desk.store;
         let now = store.clock().now();
@@ -154,7 +159,7 @@ impl Worker {
                 busy = true;
             }
         }
-        if !self.delivers {
+        if !delivers {
             return Ok(busy);
         }
         let schedules = &self.desk.bus.plans.schedules;
@@ -162,14 +167,22 @@ impl Worker {
             store.write_blocking(schedule::run_due)?;
             busy = true;
         }
-        if store.read(|tx| Ok(next_due(tx)?.is_some_and(|it| it <= now)))? {
-            store.write_blocking(promote)?;
-            busy = true;
-        }
+        busy |= self.promote_due()?;
         Ok(self.deliver_inside()? | self.send_outside()? | busy)
     }
 
-    fn deliver_inside(&self) -> Result<bool> {
+    /// Makes ready what is due. Whether anything was.
+    pub(super) fn promote_due(&self) -> Result<bool> {
+        let store = &self.desk.store;
+        let now = store.clock().now();
+        let is_due = store.read(|tx| Ok(next_due(tx)?.is_some_and(|it| it <= now)))?;
+        if is_due {
+            store.write_blocking(promote)?;
+        }
+        Ok(is_due)
+    }
+
+    pub(super) fn deliver_inside(&self) -> Result<bool> {
         let turns = self.turns.clone();
         let waiting = self.desk.store.read(|tx| pick_inside(tx, &turns, 1))?;
         let Some(first) = waiting.first().copied() else { return Ok(false) };
@@ -287,7 +300,7 @@ fn pick_inside(tx: &ReadTx, turns: &Mutex<Turns>, limit: usize) -> Result<Vec<ve
 }
 
 /// The next instant at which a delivery becomes ready, or expires.
-fn next_due(tx: &ReadTx) -> Result<Option<Time>> {
+pub(super) fn next_due(tx: &ReadTx) -> Result<Option<Time>> {
     let due = tx.scan_index(&DELIVERIES, "events.due", Scan::all()).next().transpose()?;
     let expiring = tx.scan_index(&DELIVERIES, "events.expiring", Scan::all()).next().transpose()?;
     let expires_at = expiring.and_then(|it| it.1.deliver_before);

@@ -6,7 +6,7 @@ use redb::{ReadableDatabase, ReadableTableMetadata, TableHandle};
 
 use super::{
     engine::{CommitMode, Engine, EngineError, Entries, Snapshot},
-    write_set::{self, WriteSet},
+    write_set::{self, Fate, WriteSet},
 };
 
 type Bytes = &'static [u8];
@@ -56,6 +56,13 @@ impl Engine for RedbEngine {
                     Some(value) => drop(table.insert(key.as_slice(), value.as_slice()).map_err(broken)?),
                     None => drop(table.remove(key.as_slice()).map_err(broken)?),
                 }
+            }
+        }
+        for (name, fate) in writes.fates() {
+            let table = transaction.open_table(definition(name)).map_err(broken)?;
+            // Whoever wrote to it in the same batch keeps it.
+            if fate == Fate::Dropped && table.is_empty().map_err(broken)? {
+                transaction.delete_table(table).map_err(broken)?;
             }
         }
         transaction.commit().map_err(broken)
@@ -180,6 +187,30 @@ mod tests {
         let database =
             redb::Builder::new().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
         RedbEngine::new(database, CommitMode::Fast, None)
+    }
+
+    #[test]
+    fn a_table_is_made_without_a_row_and_dropped_once_it_is_empty() {
+        let engine = engine();
+        let tables = || engine.snapshot().unwrap().tables().unwrap();
+        let decided = |fate| {
+            let mut writes = WriteSet::default();
+            writes.decide("t", fate);
+            writes
+        };
+        engine.commit(&decided(Fate::Made)).unwrap();
+        assert_eq!(tables(), ["t"]);
+        let mut refilled = decided(Fate::Dropped);
+        refilled.put("t", vec![1], vec![10]);
+        engine.commit(&refilled).unwrap();
+        assert_eq!(tables(), ["t"]);
+        let mut emptied = decided(Fate::Dropped);
+        emptied.delete("t", vec![1]);
+        engine.commit(&emptied).unwrap();
+        assert_eq!(tables(), Vec::<String>::new());
+        // A table that never was is dropped too.
+        engine.commit(&decided(Fate::Dropped)).unwrap();
+        assert_eq!(tables(), Vec::<String>::new());
     }
 
     #[test]

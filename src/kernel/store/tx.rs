@@ -6,6 +6,7 @@
 
 use std::{
     any::Any,
+    collections::{BTreeMap, HashSet},
     ops::{Deref, DerefMut},
     sync::Arc,
 };
@@ -18,7 +19,7 @@ use super::{
     random::Random,
     scan::{Merge, Scan},
     table::{IndexKind, Table},
-    write_set::WriteSet,
+    write_set::{Fate, WriteSet},
 };
 use crate::kernel::{
     clock::Time,
@@ -171,6 +172,8 @@ pub struct WriteTx {
     extensions: Vec<Extension>,
     /// How many of them are the store's own.
     own_extensions: usize,
+    /// The ids made, once somebody wants to know.
+    made_ids: Option<HashSet<[u8; 16]>>,
 }
 
 impl WriteTx {
@@ -212,7 +215,21 @@ impl WriteTx {
     /// A new id, greater than every one this process made before.
     pub fn new_id<I: Id>(&mut self) -> I {
         let random = self.random.bytes();
-        I::from_bytes(self.ids.next(self.now().millis(), random))
+        let bytes = self.ids.next(self.now().millis(), random);
+        if let Some(made) = &mut self.made_ids {
+            made.insert(bytes);
+        }
+        I::from_bytes(bytes)
+    }
+
+    /// From now on, remembers the ids it makes.
+    pub fn note_ids(&mut self) {
+        self.made_ids.get_or_insert_default();
+    }
+
+    /// Whether these are the bytes of an id it made since [`WriteTx::note_ids`].
+    pub fn has_made(&self, id: &[u8; 16]) -> bool {
+        self.made_ids.as_ref().is_some_and(|it| it.contains(id))
     }
 
     pub fn random_bytes<const N: usize>(&mut self) -> [u8; N] {
@@ -286,6 +303,37 @@ impl WriteTx {
         rows?.iter().try_for_each(|(key, row)| self.reindex_row(table, key, None, Some(row)))
     }
 
+    /// Makes a table and its indexes before they have a row: the first migration of a module, so that `rollback` has
+    /// something to undo.
+    pub fn create_table<K: Key, V: Row>(&mut self, table: &Table<K, V>) {
+        let names = table.indexes.iter().map(|index| index.name);
+        names.chain([table.name]).for_each(|name| self.top().decide(name, Fate::Made));
+    }
+
+    /// Deletes all rows of a table, and the table with its indexes.
+    pub fn drop_table<K: Key, V: Row>(&mut self, table: &Table<K, V>) -> Result<()> {
+        for name in table.indexes.iter().map(|index| index.name).chain([table.name]) {
+            let keys = self.raw_scan(name, &Scan::all())?.map(|entry| entry.map(|(key, _)| key));
+            for key in keys.collect::<Result<Vec<_>>>()? {
+                self.raw_delete(name, key);
+            }
+            self.top().decide(name, Fate::Dropped);
+        }
+        Ok(())
+    }
+
+    /// How many keys of each table this job has deleted so far, indexes included.
+    pub fn deleted(&self) -> BTreeMap<String, usize> {
+        let mut deleted = BTreeMap::new();
+        for (table, changes) in self.layers.iter().skip(1).flat_map(WriteSet::tables) {
+            let gone = changes.values().filter(|it| it.is_none()).count();
+            if gone > 0 {
+                *deleted.entry(table.to_owned()).or_default() += gone;
+            }
+        }
+        deleted
+    }
+
     fn reindex_row<K: Key, V: Row>(
         &mut self,
         table: &Table<K, V>,
@@ -331,7 +379,8 @@ fn encoded<K: Key, V: Row>(table: &Table<K, V>, row: &V) -> Result<Vec<u8>> {
 impl WriteTx {
     pub(super) fn new(read: ReadTx, ids: IdSource, random: Random, extensions: Vec<Extension>) -> WriteTx {
         let own_extensions = extensions.len();
-        let mut tx = WriteTx { read, ids, random, hooks: Vec::new(), extensions, own_extensions };
+        let mut tx =
+            WriteTx { read, ids, random, hooks: Vec::new(), extensions, own_extensions, made_ids: None };
         tx.layers.push(WriteSet::default());
         tx
     }

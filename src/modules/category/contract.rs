@@ -43,9 +43,6 @@ refusals! {
         CategoryTaken { category: String }: Conflict "category_taken" => "category {category} exists already",
         /// Built-in categories cannot be changed.
         CategoryFixed { category: String }: Conflict "category_fixed" => "{category} is built in",
-        /// Another category of the client has this external id.
-        CategoryExternalIdTaken { existing_id: CategoryId }: Conflict "category_external_id_taken"
-            => "{existing_id} has this external id",
         /// Transactions carry this category. Deactivate it instead.
         CategoryInUse { category: String }: Conflict "category_in_use" => "{category} is in use: deactivate it instead",
     }

@@ -108,7 +108,7 @@ pub fn endpoints(service: &Arc<CategoryService>) -> Vec<Endpoint> {
         post("/categories")
             .about("Make a category")
             .needs("categories.create_any")
-            .refuses(&["category_taken", "category_external_id_taken"])
+            .refuses(&["category_taken", "external_id_taken"])
             .example(json!({ "key": "rent", "name": "Rent" }))
             .writes(move |tx, call: &Call<(), CategoryIn>| adding.add(tx, call).map(CategoryOut::from)),
         patch("/categories/{id}")

@@ -6,6 +6,7 @@ use super::{
     repository::{CATEGORIES, by_external_id, by_id_or_key},
     routes::{CategoryIn, CategoryPatchIn},
 };
+use crate::kernel::api::problem::ApiRefusal;
 use crate::kernel::{
     api::{
         call::{Call, found},
@@ -19,7 +20,7 @@ use crate::kernel::{
 pub struct CategoryService;
 
 impl CategoryService {
-    /// Refuses `category_taken`, `category_external_id_taken`.
+    /// Refuses `category_taken`, `external_id_taken`.
     pub fn add(&self, tx: &mut WriteTx, call: &Call<(), CategoryIn>) -> Result<Category> {
         let (client, input) = (call.caller.client()?, &call.input);
         check_key(&input.key)?;
@@ -31,7 +32,7 @@ impl CategoryService {
         if let Some(external_id) = &input.external_id {
             check_length("external_id", external_id, 100)?;
             if let Some(other) = by_external_id(tx, client, external_id)? {
-                return Err(CategoryRefusal::CategoryExternalIdTaken { existing_id: other.id }.into());
+                return Err(ApiRefusal::ExternalIdTaken { existing_id: other.id.to_string() }.into());
             }
         }
 

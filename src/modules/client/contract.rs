@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::kernel::{
     api::{
         input::text_enum,
-        principal::{Actor, ClientId, KeyId},
+        principal::{Actor, ClientId},
     },
     clock::Time,
     error::{Result, refusals},
@@ -169,17 +169,11 @@ refusals! {
     pub enum ClientRefusal {
         /// Another client of the installation has this slug.
         SlugTaken { slug: String }: Conflict "slug_taken" => "slug {slug} is taken",
-        /// Another client of the installation has this external id.
-        ClientExternalIdTaken { existing_id: ClientId }: Conflict "client_external_id_taken"
-            => "{existing_id} has this external id",
         /// A revoked key does not come back: make a new one.
         KeyRevoked: Conflict "key_revoked" => "the key is revoked",
         /// An expired key does not come back: make a new one.
         KeyExpired { expired_at: Time }: Conflict "key_expired" => "the key expired at {expired_at}",
         /// A publishable key has no scopes; a secret key has at least one, and each names a resource that exists.
         KeyScopes { reason: String }: Unprocessable "key_scopes" => "{reason}",
-        /// Another key of the client has this external id.
-        KeyExternalIdTaken { existing_id: KeyId }: Conflict "key_external_id_taken"
-            => "{existing_id} has this external id",
     }
 }

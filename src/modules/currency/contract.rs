@@ -44,8 +44,5 @@ refusals! {
         CurrencyInUse { currency: CurrencyCode }: Conflict "currency_in_use" => "{currency} is in use",
         /// A client always has a default currency, and it is active. Make another one the default first.
         CurrencyIsDefault { currency: CurrencyCode }: Conflict "currency_is_default" => "{currency} is the default",
-        /// Another currency has this external id.
-        CurrencyExternalIdTaken { existing_id: CurrencyId }: Conflict "currency_external_id_taken"
-            => "{existing_id} has this external id",
     }
 }

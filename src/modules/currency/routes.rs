@@ -103,7 +103,7 @@ pub fn endpoints(service: &Arc<CurrencyService>) -> Vec<Endpoint> {
         post("/currencies")
             .about("Add a currency to the catalogue")
             .operator()
-            .refuses(&["currency_taken", "currency_external_id_taken"])
+            .refuses(&["currency_taken", "external_id_taken"])
             .example(json!({
                 "code": "SEK", "name": "Swedish krona", "symbol": "kr", "kind": "fiat", "decimals": 2,
             }))

@@ -7,6 +7,7 @@ use super::{
     repository::{CATALOGUE, CLIENTS, by_external_id, catalogue, of_client, put_of_client},
     routes::{CurrencyIn, CurrencyPatchIn},
 };
+use crate::kernel::api::problem::ApiRefusal;
 use crate::kernel::{
     api::{
         call::{Call, Caller, found},
@@ -22,7 +23,7 @@ pub struct CurrencyService;
 
 /// The operator's catalogue.
 impl CurrencyService {
-    /// Refuses `currency_taken`, `currency_external_id_taken`.
+    /// Refuses `currency_taken`, `external_id_taken`.
     pub fn add(&self, tx: &mut WriteTx, call: &Call<(), CurrencyIn>) -> Result<CatalogueRow> {
         let input = &call.input;
         check_name(&input.name)?;
@@ -36,7 +37,7 @@ impl CurrencyService {
         if let Some(external_id) = &input.external_id
             && let Some(other) = by_external_id(tx, external_id)?
         {
-            return Err(CurrencyRefusal::CurrencyExternalIdTaken { existing_id: other.id }.into());
+            return Err(ApiRefusal::ExternalIdTaken { existing_id: other.id.to_string() }.into());
         }
 
         let row = CatalogueRow {

@@ -40,8 +40,5 @@ refusals! {
         AboveMaximum { maximum: Amount }: Unprocessable "above_maximum" => "at most {maximum}",
         /// The fee, to be taken from the amount, is not below it: nothing would be credited.
         FeeAboveAmount { fee: Amount }: Unprocessable "fee_above_amount" => "the fee is {fee}",
-        /// Another funding of the client has this external id.
-        FundingExternalIdTaken { existing_id: FundingId }: Conflict "funding_external_id_taken"
-            => "{existing_id} has this external id",
     }
 }

@@ -5,34 +5,25 @@ use std::sync::Arc;
 use super::{model::FundingEvent, service::Fundings};
 use crate::{
     kernel::{boot::Boot, events::event::Mode},
-    modules::payment::events::{
-        PaymentCanceled, PaymentConflicted, PaymentExpired, PaymentFailed, PaymentInitiated, PaymentSettled,
-    },
+    modules::payment::events::{PaymentCanceled, PaymentConflicted, PaymentExpired, PaymentFailed},
 };
 
+/// Hears `$event` and moves the funding by `$move`.
+macro_rules! follows {
+    ($boot:ident, $service:ident, $($name:literal: $event:ty => $move:ident),* $(,)?) => { $(
+        $boot.listen_with($service, $name, Mode::Sync, |fundings: &Fundings, tx, envelope, event: $event| {
+            fundings.moved(tx, envelope, event.payable, FundingEvent::$move, event.reason.as_deref())
+        });
+    )* };
+}
+
 pub fn register(boot: &mut Boot, service: &Arc<Fundings>) {
-    let fundings = service.clone();
-    boot.listen::<PaymentSettled>("funding.payment_settled", Mode::Sync, move |tx, envelope, event| {
-        fundings.settled(tx, envelope, event)
-    });
-    let fundings = service.clone();
-    boot.listen::<PaymentInitiated>("funding.payment_initiated", Mode::Sync, move |tx, envelope, event| {
-        fundings.moved(tx, envelope, event.payable, FundingEvent::Process, None)
-    });
-    let fundings = service.clone();
-    boot.listen::<PaymentFailed>("funding.payment_failed", Mode::Sync, move |tx, envelope, event| {
-        fundings.moved(tx, envelope, event.payable, FundingEvent::Fail, event.reason.as_deref())
-    });
-    let fundings = service.clone();
-    boot.listen::<PaymentCanceled>("funding.payment_canceled", Mode::Sync, move |tx, envelope, event| {
-        fundings.moved(tx, envelope, event.payable, FundingEvent::Cancel, event.reason.as_deref())
-    });
-    let fundings = service.clone();
-    boot.listen::<PaymentExpired>("funding.payment_expired", Mode::Sync, move |tx, envelope, event| {
-        fundings.moved(tx, envelope, event.payable, FundingEvent::Expire, event.reason.as_deref())
-    });
-    let fundings = service.clone();
-    boot.listen::<PaymentConflicted>("funding.payment_conflicted", Mode::Sync, move |tx, envelope, event| {
-        fundings.moved(tx, envelope, event.payable, FundingEvent::Conflict, event.reason.as_deref())
-    });
+    boot.listen_with(service, "funding.payment_settled", Mode::Sync, Fundings::settled);
+    boot.listen_with(service, "funding.payment_initiated", Mode::Sync, Fundings::initiated);
+    follows! { boot, service,
+        "funding.payment_failed": PaymentFailed => Fail,
+        "funding.payment_canceled": PaymentCanceled => Cancel,
+        "funding.payment_expired": PaymentExpired => Expire,
+        "funding.payment_conflicted": PaymentConflicted => Conflict,
+    }
 }

@@ -46,13 +46,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.refusals(FundingRefusal::CATALOGUE.iter().copied());
     boot.alias("fnd", "funding");
     boot.machine(model::FUNDING.table());
-    boot.announces::<events::FundingRequested>();
-    boot.announces::<events::FundingCompleted>();
-    boot.announces::<events::FundingFailed>();
-    boot.announces::<events::FundingCanceled>();
-    boot.announces::<events::FundingExpired>();
-    boot.announces::<events::FundingConflicted>();
-    boot.announces::<events::FundingReversed>();
+    events::announced(boot);
     boot.endpoints(routes::endpoints(&service));
     listeners::register(boot, &service);
     boot.check("what a funding credited is what it says", move |tx| service.verify(tx));

@@ -2,16 +2,17 @@
 
 use super::{contract::FundingId, model::Funding};
 use crate::kernel::{
-    api::principal::ClientId,
+    api::{object::by_external_id, principal::ClientId},
     store::{Index, Key as _, Table},
 };
 
+/// (client, user) → its fundings
+pub const BY_USER: &str = "funding.by_user";
+/// (client, external id) → the funding that has it
+pub const BY_EXTERNAL_ID: &str = "funding.by_external_id";
+
 /// (client, funding) → funding
 pub const FUNDINGS: Table<(ClientId, FundingId), Funding> = Table::new("funding.fundings").with_indexes(&[
-    // (client, user) → its fundings
-    Index::listing("funding.by_user", |key, row| vec![(key.0, row.user).to_key()]),
-    // (client, external id) → the funding that has it
-    Index::lookup("funding.by_external_id", |key, row| {
-        row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
-    }),
+    Index::listing(BY_USER, |key, row| vec![(key.0, row.user).to_key()]),
+    by_external_id(BY_EXTERNAL_ID),
 ]);

@@ -119,9 +119,6 @@ refusals! {
         /// There are words for this event in this language; change those.
         TemplateTaken { existing_id: TemplateId }: Conflict "template_taken"
             => "{existing_id} has the words for this event and language",
-        /// Another template of the client has this external id.
-        TemplateExternalIdTaken { existing_id: TemplateId }: Conflict "template_external_id_taken"
-            => "{existing_id} has this external id",
         /// The words that come with the product stay as they are. Make a template for the same event: it is used
         /// instead.
         TemplateFixed: Conflict "template_fixed" => "this template is built in; make one of your own",

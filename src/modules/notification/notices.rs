@@ -12,14 +12,14 @@ use super::{
         Channel::{Database, Mail},
         Topic,
     },
-    events::PasswordReset,
+    events::{EmailVerification, PasswordReset},
     notice::{NoticeKind, Notifiable, NotificationEvent},
     service::tell::Teller,
 };
 use crate::{
     kernel::{api::principal::UserId, boot::Boot, events::event::Mode},
     modules::{
-        auth::events::{PasswordChanged, RefreshReused},
+        auth::events::{NewDevice, PasswordChanged, RefreshReused, RegistrationRepeated},
         balance::events::BalanceAdjusted,
         client::events::{ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated},
         funding::events::{
@@ -55,7 +55,11 @@ macro_rules! notices {
 
         /// Every event that somebody is told of.
         pub fn kinds() -> Vec<NoticeKind> {
-            vec![$( NoticeKind::of::<$event>(), )+ NoticeKind::of_secret::<PasswordReset>()]
+            vec![
+                $( NoticeKind::of::<$event>(), )+
+                NoticeKind::of_secret::<PasswordReset>(),
+                NoticeKind::of_secret::<EmailVerification>(),
+            ]
         }
 
         /// Hears every one of them.
@@ -88,6 +92,8 @@ notices! {
     UserRolesChanged: Security, BOTH, None, |it| it.user_id;
     PasswordChanged: Security, BOTH, SESSIONS, |it| it.user_id;
     RefreshReused: Security, BOTH, SESSIONS, |it| it.user_id;
+    NewDevice: Security, BOTH, SESSIONS, |it| it.user_id;
+    RegistrationRepeated: Security, &[Mail], None, |it| it.user_id;
 
     FundingRequested: Fundings, INBOX, FUNDING, |it| (it.r#type == "deposit").then_some(it.user_id);
     FundingCompleted: Fundings, BOTH, FUNDING, |it| it.user_id;

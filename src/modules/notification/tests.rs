@@ -64,7 +64,8 @@ async fn a_secret_stands_in_its_delivery_until_it_was_sent_and_nowhere_after() {
         .write(move |tx| {
             let rows: Result<Vec<_>> = tx.scan(&EVENTS, Scan::all()).collect();
             let (_, envelope) = rows?.into_iter().find(|it| it.1.entity == user.to_string()).unwrap();
-            let words = PasswordReset { url: TOKEN.into(), expires_at: tx.now() };
+            let words =
+                PasswordReset { url: Some(TOKEN.into()), code: "rst_secret".into(), expires_at: tx.now() };
             let new = secret_mail(&envelope, user, &words)?
                 .not_before(tx.now().after(std::time::Duration::from_secs(60)));
             Ok(tx.enqueue(new)?.id)

@@ -17,10 +17,10 @@ use crate::kernel::{
         codec::{Decode, Encode},
     },
 };
+pub use crate::modules::pricing::contract::GatewayId;
 
 id!(/** A payment: money on its way in. */ PaymentId, "pay");
 id!(/** One try at a payment, through one gateway. */ AttemptId, "att");
-id!(/** A way in or out for money. */ GatewayId, "gtw");
 id!(/** Money that came. */ SettlementId, "stl");
 
 text_enum! {
@@ -160,17 +160,11 @@ refusals! {
         GatewayTaken { slug: String }: Conflict "gateway_taken" => "a gateway {slug} exists already",
         /// The sandbox moves no money: it is active in test clients only.
         SandboxInLive: Unprocessable "sandbox_in_live" => "a sandbox is never active in a live client",
-        /// Another gateway of the client has this external id.
-        GatewayExternalIdTaken { existing_id: GatewayId }: Conflict "gateway_external_id_taken"
-            => "{existing_id} has this external id",
         /// What came is of another currency than what was asked.
         PaymentCurrencyMismatch { found: CurrencyCode, wanted: CurrencyCode }: Unprocessable "payment_currency_mismatch"
             => "{found} came, {wanted} was asked",
         /// The gateway's reference settled another payment already: money is credited once.
         ReferenceUsed { payment_id: PaymentId }: Conflict "reference_used" => "{payment_id} has this reference",
-        /// Another payment of the client has this external id.
-        PaymentExternalIdTaken { existing_id: PaymentId }: Conflict "payment_external_id_taken"
-            => "{existing_id} has this external id",
         /// The payment's time is over. Money that still comes goes to suspense.
         PaymentExpired: Gone "payment_expired" => "the payment has expired",
         /// Another attempt is open; wait until it ends, or until it fails.

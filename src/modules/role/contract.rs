@@ -48,9 +48,6 @@ refusals! {
         RoleFixed { role: String }: Conflict "role_fixed" => "{role} is built in",
         /// Somebody has this role, or had it. Take its permissions away instead of deleting it.
         RoleInUse { role: String }: Conflict "role_in_use" => "{role} was given to somebody",
-        /// Another role of the client has this external id.
-        RoleExternalIdTaken { existing_id: RoleId }: Conflict "role_external_id_taken"
-            => "{existing_id} has this external id",
         /// There is no such permission; `GET permissions` lists all.
         PermissionUnknown { permission: String }: Unprocessable "permission_unknown" => "there is no permission {permission}",
         /// Nobody can pass on, or make a key with, more than they have.

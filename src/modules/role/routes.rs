@@ -94,7 +94,7 @@ pub fn endpoints(service: &Arc<RoleService>) -> Vec<Endpoint> {
         post("/roles")
             .about("Make a role")
             .needs("roles.create_any")
-            .refuses(&["permission_unknown", "permission_escalation", "role_taken", "role_external_id_taken"])
+            .refuses(&["permission_unknown", "permission_escalation", "role_taken", "external_id_taken"])
             .example(json!({ "name": "auditor", "permissions": ["audit.view_any", "roles.view_any"] }))
             .writes(move |tx, call: &Call<(), RoleIn>| Ok(out(&adding, adding.add(tx, call)?))),
         patch("/roles/{id}")

@@ -11,6 +11,7 @@ use super::{
     repository::{ROLES, by_external_id, by_name},
     routes::{RoleIn, RolePatchIn},
 };
+use crate::kernel::api::problem::ApiRefusal;
 use crate::kernel::{
     api::{
         call::{Call, Caller, found},
@@ -35,7 +36,7 @@ impl RoleService {
         RoleService { catalogue, built_in: OnceLock::new() }
     }
 
-    /// Refuses `permission_unknown`, `permission_escalation`, `role_taken`, `role_external_id_taken`.
+    /// Refuses `permission_unknown`, `permission_escalation`, `role_taken`, `external_id_taken`.
     pub fn add(&self, tx: &mut WriteTx, call: &Call<(), RoleIn>) -> Result<Role> {
         let (client, input) = (call.caller.client()?, &call.input);
         let description = input.description.clone().unwrap_or_default();
@@ -48,7 +49,7 @@ impl RoleService {
         if let Some(external_id) = &input.external_id {
             check_length("external_id", external_id, 100)?;
             if let Some(other) = by_external_id(tx, client, external_id)? {
-                return Err(RoleRefusal::RoleExternalIdTaken { existing_id: other.id }.into());
+                return Err(ApiRefusal::ExternalIdTaken { existing_id: other.id.to_string() }.into());
             }
         }
 

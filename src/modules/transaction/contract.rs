@@ -15,7 +15,7 @@ use crate::kernel::{
         codec::{Decode, Encode},
     },
 };
-use crate::modules::balance::contract::EntryId;
+use crate::modules::balance::contract::{EntryId, NewEntry};
 
 id!(/** A transaction record: one side of one movement, as its user sees it. */ TransactionId, "txn");
 id!(/** A transfer. */ TransferId, "tfr");
@@ -77,6 +77,16 @@ pub struct NewTransaction<'a> {
     pub entry: EntryId,
 }
 
+/// What a user sees of an entry that completes what it was for.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    pub user: UserId,
+    pub entry_type: EntryType,
+    pub amount: Amount,
+    pub category: &'a str,
+    pub narration: &'a str,
+}
+
 /// The customer-facing record of every movement.
 pub trait TransactionContract: Send + Sync {
     /// Writes a record and announces `transaction.created`. Refuses `category_unknown`.
@@ -87,6 +97,18 @@ pub trait TransactionContract: Send + Sync {
         client: ClientId,
         new: NewTransaction<'_>,
     ) -> Result<TransactionId>;
+
+    /// Posts the entry and writes a completed record of each side; sides of nothing are left out. Refuses what
+    /// [`BalanceContract::post`](crate::modules::balance::contract::BalanceContract::post) refuses, and
+    /// `category_unknown`.
+    fn post(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        entry: NewEntry<'_>,
+        records: &[Record<'_>],
+    ) -> Result<(EntryId, Vec<TransactionId>)>;
 
     /// Follows its cause to `status`; `entry` is the entry that did it. A fault once it has failed or was reversed.
     fn follow(
@@ -114,8 +136,5 @@ refusals! {
         CaptureTooLarge { remaining: Amount }: Unprocessable "capture_too_large" => "{remaining} is still held",
         /// More than was transferred was to be reversed, all reversals together.
         ReverseTooLarge { remaining: Amount }: Unprocessable "reverse_too_large" => "{remaining} can still be reversed",
-        /// Another transfer of the client has this external id.
-        TransferExternalIdTaken { existing_id: TransferId }: Conflict "transfer_external_id_taken"
-            => "{existing_id} has this external id",
     }
 }

@@ -133,8 +133,6 @@ refusals! {
         UserNotActive { user_status: UserStatus }: Unprocessable "user_not_active" => "the user is {user_status}",
         /// Nobody of this client has this referral code.
         ReferralUnknown: Unprocessable "referral_unknown" => "nobody has this referral code",
-        /// Somebody or something of this kind has this external id; it names one object for ever.
-        ExternalIdTaken { existing_id: String }: Conflict "external_id_taken" => "{existing_id} has this external id",
         /// A client always keeps one active admin.
         LastAdmin: Conflict "last_admin" => "this is the last active admin",
     }

@@ -48,11 +48,6 @@ text_field!(
     /// Why something was done to somebody: not empty, at most 500 characters.
     Reason, 500, |text: &str| read_between(text, 1, 500)
 );
-text_field!(
-    /// What the client's own system calls an object: not empty, at most 255 characters.
-    ExternalId, 255, |text: &str| read_between(text, 1, 255)
-);
-
 impl Phone {
     pub fn to_option(&self) -> Option<String> {
         Some(self.as_str().to_owned()).filter(|it| !it.is_empty())

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     contract::{PasswordFor, UserOut, UserStatus, check_password},
-    fields::{Email, ExternalId, PersonName, Phone, Reason, normalise_email},
+    fields::{Email, PersonName, Phone, Reason, normalise_email},
     model::UserEvent,
     repository::{BY_EMAIL, EmailBeginsWith, USERS, UserRow},
     service::Users,
@@ -17,6 +17,7 @@ use crate::kernel::{
         call::{Call, Reach},
         endpoint::{Endpoint, get, patch, post, put},
         input::{Metadata, input},
+        object::ExternalId,
         page::{Cursor, Limit, Page, Paging, created_within, page, page_in_order},
         principal::UserId,
     },

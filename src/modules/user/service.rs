@@ -13,6 +13,7 @@ use super::{
     },
     routes::{NewUserIn, UpdateUserIn, UserReasonIn, UserRolesIn, UserStatisticsOut},
 };
+use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
@@ -287,6 +288,14 @@ impl UserContract for Users {
     }
 
     fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User> {
+        // Before the address: where registering does not tell that one is taken, this must not tell it either.
+        let referred_by = match &new.referral_code {
+            None => None,
+            Some(code) => {
+                let referrer = tx.find(&USERS, BY_REFERRAL_CODE, &(client, read_referral_code(code)))?;
+                Some(referrer.ok_or(UserRefusal::ReferralUnknown)?.0.1)
+            }
+        };
         let email = normalise_email(&new.email);
         if tx.find(&USERS, BY_EMAIL, &(client, email.clone()))?.is_some() {
             return Err(UserRefusal::EmailTaken.into());
@@ -295,15 +304,8 @@ impl UserContract for Users {
             && let Some(((_, existing), _)) =
                 tx.find(&USERS, BY_EXTERNAL_ID, &(client, external_id.clone()))?
         {
-            return Err(UserRefusal::ExternalIdTaken { existing_id: existing.to_string() }.into());
+            return Err(ApiRefusal::ExternalIdTaken { existing_id: existing.to_string() }.into());
         }
-        let referred_by = match &new.referral_code {
-            None => None,
-            Some(code) => {
-                let referrer = tx.find(&USERS, BY_REFERRAL_CODE, &(client, read_referral_code(code)))?;
-                Some(referrer.ok_or(UserRefusal::ReferralUnknown)?.0.1)
-            }
-        };
         let admin = self.admin(tx, client)?;
         let roles = match new.roles {
             none if none.is_empty() => vec![self.roles.by_name(tx, client, USER_ROLE)?],

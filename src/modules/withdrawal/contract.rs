@@ -66,12 +66,6 @@ refusals! {
         /// The user has a beneficiary with this very account, or address and memo.
         BeneficiaryExists { existing_id: BeneficiaryId }: Conflict "beneficiary_exists"
             => "{existing_id} is the same account",
-        /// Another withdrawal of the client has this external id.
-        WithdrawalExternalIdTaken { existing_id: WithdrawalId }: Conflict "withdrawal_external_id_taken"
-            => "{existing_id} has this external id",
-        /// Another beneficiary of the client has this external id.
-        BeneficiaryExternalIdTaken { existing_id: BeneficiaryId }: Conflict "beneficiary_external_id_taken"
-            => "{existing_id} has this external id",
         /// The rules for approving have changed since: votes cast before are void. Look again, and vote for
         /// `current_revision`.
         RevisionStale { current_revision: u32 }: Conflict "revision_stale"

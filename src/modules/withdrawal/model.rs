@@ -317,7 +317,9 @@ impl Withdrawal {
         let is_enough = self.counted(revision).count() + 1 >= policy.approvals as usize;
         (self.policy, self.revision) = (policy, revision);
         self.votes.push(Vote { actor: voter, at: now, note: ballot.note, revision });
-        self.touch(now);
+        if !is_enough {
+            self.touch(now); // The last vote and the move it leads to are one change: `step` counts it.
+        }
         Ok(is_enough)
     }
 

@@ -83,12 +83,7 @@ pub fn endpoints(ledger: &Arc<Ledger>) -> Vec<Endpoint> {
             .about("Ask for a correction, which somebody else has to approve")
             .needs("adjustments.create_any")
             .money()
-            .refuses(&[
-                "currency_inactive",
-                "adjustment_external_id_taken",
-                "currency_mismatch",
-                "account_reserved",
-            ])
+            .refuses(&["currency_inactive", "external_id_taken", "currency_mismatch", "account_reserved"])
             .example(example)
             .writes(move |tx, call: &Call<(), AdjustIn>| request.request_adjustment(tx, call).map(out)),
         get("/adjustments/{id}").about("Show a correction").needs("adjustments.view_any").reads(

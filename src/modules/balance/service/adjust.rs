@@ -1,6 +1,7 @@
 //! Adjustments: asked for by one person, posted or rejected by another.
 
 use super::Ledger;
+use crate::kernel::api::problem::ApiRefusal;
 use crate::kernel::{
     api::{
         call::{Call, Caller, found},
@@ -40,7 +41,7 @@ input!(AdjustIn { account, user_id, currency, amount, direction, reason, externa
 type Found = (AdjustmentId, Adjustment);
 
 impl Ledger {
-    /// Asks for an adjustment. Refuses `currency_inactive`, `adjustment_external_id_taken`, `not_found`,
+    /// Asks for an adjustment. Refuses `currency_inactive`, `external_id_taken`, `not_found`,
     /// `currency_mismatch`, `account_reserved`.
     pub fn request_adjustment(&self, tx: &mut WriteTx, call: &Call<(), AdjustIn>) -> Result<Found> {
         let (client, input) = (call.caller.client()?, &call.input);
@@ -55,7 +56,7 @@ impl Ledger {
             let key = (client, external_id.clone());
             let taken = tx.find(&ADJUSTMENTS, "balance.adjustments_by_external_id", &key)?;
             if let Some(((_, existing_id), _)) = taken {
-                return Err(BalanceRefusal::AdjustmentExternalIdTaken { existing_id }.into());
+                return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
             }
         }
         let account = reference.resolve(self, &*self.users, tx, client, currency)?;

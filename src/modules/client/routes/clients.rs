@@ -151,7 +151,7 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
             .about("Make a client with its roles, settings and first two keys, which are shown once")
             .operator()
             .shows_once(&["secret_key", "publishable_key"])
-            .refuses(&["slug_taken", "client_external_id_taken", "currency_unknown"])
+            .refuses(&["slug_taken", "external_id_taken", "currency_unknown"])
             .example(json!({
                 "name": "Northwind Pay", "slug": "northwind-pay", "mode": "test", "default_currency": "USD",
             }))

@@ -123,7 +123,7 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
             .about("Make a key; it is shown once")
             .needs("api-keys.create_any")
             .shows_once(SHOWN_ONCE)
-            .refuses(&["key_scopes", "permission_escalation", "key_external_id_taken"])
+            .refuses(&["key_scopes", "permission_escalation", "external_id_taken"])
             .example(
                 json!({ "name": "nightly payouts", "scopes": ["withdrawals:read", "withdrawals:write"] }),
             )

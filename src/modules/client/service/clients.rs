@@ -1,6 +1,7 @@
 //! Making and changing clients.
 
 use super::{ClientService, CreatedKey, NewKey, inside};
+use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
@@ -32,7 +33,7 @@ pub struct CreatedClient {
 }
 
 impl ClientService {
-    /// Refuses `slug_taken`, `client_external_id_taken`, `currency_unknown`.
+    /// Refuses `slug_taken`, `external_id_taken`, `currency_unknown`.
     pub fn create(&self, tx: &mut WriteTx, caller: &Caller, input: &ClientIn) -> Result<CreatedClient> {
         check_length("name", &input.name, 100)?;
         check_slug(&input.slug)?;
@@ -42,7 +43,7 @@ impl ClientService {
         if let Some(external_id) = &input.external_id {
             check_length("external_id", external_id, 100)?;
             if let Some(other) = by_external_id(tx, external_id)? {
-                return Err(ClientRefusal::ClientExternalIdTaken { existing_id: other.client.id }.into());
+                return Err(ApiRefusal::ExternalIdTaken { existing_id: other.client.id.to_string() }.into());
             }
         }
         let code = input.default_currency;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::ClientService;
+use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
@@ -52,7 +53,7 @@ pub struct CreatedKey {
 
 impl ClientService {
     /// Makes a key of the client `caller` acts in. Refuses `key_scopes`, `permission_escalation`,
-    /// `key_external_id_taken`.
+    /// `external_id_taken`.
     pub fn create_key(&self, tx: &mut WriteTx, caller: &Caller, new: NewKey) -> Result<CreatedKey> {
         let client = caller.client()?;
         check_length("name", &new.name, 100)?;
@@ -70,7 +71,7 @@ impl ClientService {
         if let Some(external_id) = &new.external_id {
             check_length("external_id", external_id, 100)?;
             if let Some(other) = key_by_external_id(tx, client, external_id)? {
-                return Err(ClientRefusal::KeyExternalIdTaken { existing_id: other.id }.into());
+                return Err(ApiRefusal::ExternalIdTaken { existing_id: other.id.to_string() }.into());
             }
         }
         let mode = repository::get(tx, client)?.client.mode;

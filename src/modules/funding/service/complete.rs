@@ -3,17 +3,14 @@
 use super::{Fundings, store};
 use crate::{
     kernel::{
-        api::{
-            call::Caller,
-            principal::{ClientId, UserId},
-        },
+        api::{call::Caller, principal::ClientId},
         error::{Result, fault},
         id::Id as _,
         money::Amount,
         store::WriteTx,
     },
     modules::{
-        balance::contract::{Account, EntryId, HouseAccount, Line, NewEntry, UserAccount},
+        balance::contract::{Account, HouseAccount, Line, NewEntry, UserAccount},
         category::contract::built_in,
         funding::{
             contract::{FundingId, FundingType},
@@ -21,7 +18,7 @@ use crate::{
             model::{FUNDING, Funding, FundingEvent, credited, split},
         },
         payment::contract::GatewayId,
-        transaction::contract::{EntryType, NewTransaction, TransactionId, TransactionStatus},
+        transaction::contract::{EntryType, Record},
     },
 };
 
@@ -37,7 +34,7 @@ impl Fundings {
         received: Amount,
     ) -> Result<()> {
         funding.history.step(&FUNDING, FundingEvent::Complete, caller, None, tx.now())?;
-        (funding.credit, funding.fee) = split(received, funding.fee)?;
+        (funding.credit, funding.fee) = split(received, funding.terms()?)?;
         let currency = received.currency();
         let clearing = Account::house(HouseAccount::Clearing(gateway.bytes()), currency);
         let available = Account::user(funding.user, UserAccount::Available, currency);
@@ -47,13 +44,20 @@ impl Fundings {
             Line::raise(available, funding.credit),
             Line::raise(fee_income, funding.fee),
         ];
-        let entry = self.post(tx, client, id, "Deposit", &lines)?;
-        funding.entry = Some(entry);
-        let records = [
-            (funding.user, EntryType::Credit, funding.credit, built_in::DEPOSIT, "Deposit"),
-            (funding.user, EntryType::Fee, funding.fee, built_in::FEE, "Deposit fee"),
+        let side = |entry_type, amount, category, narration| Record {
+            user: funding.user,
+            entry_type,
+            amount,
+            category,
+            narration,
+        };
+        let sides = [
+            side(EntryType::Credit, funding.credit, built_in::DEPOSIT, "Deposit"),
+            side(EntryType::Fee, funding.fee, built_in::FEE, "Deposit fee"),
         ];
-        funding.transactions = self.record(tx, caller, client, id, entry, &records)?;
+        let new = NewEntry { cause: id.to_string(), description: "Deposit", lines: &lines, reverses: None };
+        let (entry, records) = self.transactions.post(tx, caller, client, new, &sides)?;
+        (funding.entry, funding.transactions) = (Some(entry), records);
         store(tx, client, id, funding)?;
         tx.publish(caller, &FundingCompleted::of(id, funding, None))?;
         Ok(())
@@ -92,57 +96,14 @@ impl Fundings {
         };
         let target = Account::user(funding.user, account, currency);
         let lines = [Line::lower(source, amount), Line::raise(target, amount)];
-        let entry = self.post(tx, client, id, narration, &lines)?;
-        funding.entry = Some(entry);
-        let mut records = vec![(funding.user, EntryType::Credit, amount, category, narration)];
-        records.extend(funding.from_user.map(|it| (it, EntryType::Debit, amount, category, narration)));
-        funding.transactions = self.record(tx, caller, client, id, entry, &records)?;
+        let side = |user, entry_type| Record { user, entry_type, amount, category, narration };
+        let mut sides = vec![side(funding.user, EntryType::Credit)];
+        sides.extend(funding.from_user.map(|it| side(it, EntryType::Debit)));
+        let new = NewEntry { cause: id.to_string(), description: narration, lines: &lines, reverses: None };
+        let (entry, records) = self.transactions.post(tx, caller, client, new, &sides)?;
+        (funding.entry, funding.transactions) = (Some(entry), records);
         store(tx, client, id, funding)?;
         tx.publish(caller, &FundingCompleted::of(id, funding, funding.reason.as_deref()))?;
         Ok(())
-    }
-
-    fn post(
-        &self,
-        tx: &mut WriteTx,
-        client: ClientId,
-        id: FundingId,
-        description: &str,
-        lines: &[Line],
-    ) -> Result<EntryId> {
-        // Nothing is posted for a fee that is not taken.
-        let lines: Vec<Line> = lines.iter().copied().filter(|it| it.delta != 0).collect();
-        let entry = NewEntry { cause: id.to_string(), description, lines: &lines, reverses: None };
-        self.balance.post(tx, client, entry).map(|it| it.id)
-    }
-
-    fn record(
-        &self,
-        tx: &mut WriteTx,
-        caller: &Caller,
-        client: ClientId,
-        id: FundingId,
-        entry: EntryId,
-        records: &[(UserId, EntryType, Amount, &'static str, &'static str)],
-    ) -> Result<Vec<TransactionId>> {
-        let mut written = vec![];
-        for (user, entry_type, amount, category, narration) in records.iter().copied() {
-            if amount.is_zero() {
-                continue;
-            }
-            let new = NewTransaction {
-                user,
-                entry_type,
-                amount,
-                balance_after: self.balance.balances(tx, client, user, amount.currency())?.available,
-                status: TransactionStatus::Completed,
-                category,
-                narration,
-                cause: id.to_string(),
-                entry,
-            };
-            written.push(self.transactions.record(tx, caller, client, new)?);
-        }
-        Ok(written)
     }
 }

@@ -15,7 +15,7 @@ use crate::{
             events::{FundingCanceled, FundingConflicted, FundingExpired, FundingFailed},
             model::{FUNDING, FundingEvent},
         },
-        payment::events::PaymentSettled,
+        payment::events::{PaymentInitiated, PaymentSettled},
     },
 };
 
@@ -23,7 +23,7 @@ impl Fundings {
     /// The payment settled: the deposit completes in the same transaction, or neither does.
     pub fn settled(&self, tx: &mut WriteTx, envelope: &Envelope, event: PaymentSettled) -> Result<()> {
         let Some(id) = funding_of(event.payable.as_deref()) else { return Ok(()) };
-        let caller = caller_of(envelope);
+        let caller = Caller::behind(envelope);
         let client = caller.client()?;
         let mut funding = load(tx, client, id)?;
         let currency = funding.amount.currency();
@@ -39,6 +39,11 @@ impl Fundings {
         self.complete_deposit(tx, &caller, client, (id, &mut funding), event.gateway_id, received)
     }
 
+    /// Somebody began to pay.
+    pub fn initiated(&self, tx: &mut WriteTx, envelope: &Envelope, event: PaymentInitiated) -> Result<()> {
+        self.moved(tx, envelope, event.payable, FundingEvent::Process, None)
+    }
+
     /// Something else happened to the payment. What a deposit that is over hears changes nothing.
     pub fn moved(
         &self,
@@ -49,7 +54,7 @@ impl Fundings {
         reason: Option<&str>,
     ) -> Result<()> {
         let Some(id) = funding_of(payable.as_deref()) else { return Ok(()) };
-        let caller = caller_of(envelope);
+        let caller = Caller::behind(envelope);
         let client = caller.client()?;
         let mut funding = load(tx, client, id)?;
         if FUNDING.next(funding.status(), event).is_err() {
@@ -72,12 +77,4 @@ impl Fundings {
 /// The funding a payment is for, when it is for one.
 fn funding_of(payable: Option<&str>) -> Option<FundingId> {
     payable?.parse().ok()
-}
-
-/// Whoever caused the event does what follows from it.
-fn caller_of(envelope: &Envelope) -> Caller {
-    let mut caller = Caller::system(envelope.client);
-    caller.principal.actor = envelope.actor;
-    caller.request_id = envelope.correlation.clone();
-    caller
 }

@@ -13,6 +13,7 @@ use super::{
     events::FundingCanceled,
     model::{FUNDING, Funding, FundingEvent},
     repository::FUNDINGS,
+    routes::FundingOut,
 };
 use crate::{
     kernel::{
@@ -43,14 +44,20 @@ pub struct Fundings {
 }
 
 impl Fundings {
+    pub fn show(&self, tx: &ReadTx, call: &Call<FundingId>) -> Result<FundingOut> {
+        let funding = load(tx, call.caller.client()?, call.path)?;
+        call.caller.may_reach(Some(funding.user))?;
+        Ok(FundingOut::of(call.path, &funding))
+    }
+
     /// Withdraws a deposit and its payment before anything came. Refuses `invalid_state_transition`,
     /// `payment_expired`.
-    pub fn cancel(&self, tx: &mut WriteTx, call: &Call<FundingId>) -> Result<Funding> {
+    pub fn cancel(&self, tx: &mut WriteTx, call: &Call<FundingId>) -> Result<FundingOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let mut funding = load(tx, client, call.path)?;
         caller.may_reach(Some(funding.user))?;
         if funding.history.step(&FUNDING, FundingEvent::Cancel, caller, None, tx.now())? == Step::Repeated {
-            return Ok(funding);
+            return Ok(FundingOut::of(call.path, &funding));
         }
         let payment = funding.payment.ok_or_else(|| fault!("{} has no payment to cancel", call.path))?;
 
@@ -58,7 +65,7 @@ impl Fundings {
         store(tx, client, call.path, &mut funding)?;
         self.payments.cancel(tx, caller, client, payment)?;
         tx.publish(caller, &FundingCanceled::of(call.path, &funding, None))?;
-        Ok(funding)
+        Ok(FundingOut::of(call.path, &funding))
     }
 }
 
@@ -68,7 +75,6 @@ pub fn load(tx: &ReadTx, client: ClientId, id: FundingId) -> Result<Funding> {
 }
 
 fn store(tx: &mut WriteTx, client: ClientId, id: FundingId, funding: &mut Funding) -> Result<()> {
-    funding.updated_at = tx.now();
-    funding.version += 1;
+    funding.stamp.touch(tx.now());
     tx.put(&FUNDINGS, &(client, id), funding)
 }

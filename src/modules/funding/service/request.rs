@@ -6,6 +6,7 @@ use crate::{
         api::{
             call::{Call, Reach},
             input::{Flaw, check_length},
+            object::{Stamp, check_external_id},
             principal::{Actor, ClientId, UserId},
         },
         error::Result,
@@ -20,8 +21,8 @@ use crate::{
             contract::{FundingId, FundingRefusal, FundingStatus, FundingType},
             events::FundingRequested,
             model::{FUNDING, Funding, FundingEvent, Terms, terms},
-            repository::FUNDINGS,
-            routes::FundingIn,
+            repository::{BY_EXTERNAL_ID, FUNDINGS},
+            routes::{FundingIn, FundingOut},
         },
         payment::contract::NewPayment,
         transaction::contract::TransactionRefusal,
@@ -37,8 +38,8 @@ impl Fundings {
     ///
     /// Refuses, in this order: `currency_inactive`, what is wrong with the amount and with fields that do not belong to
     /// the type, `forbidden`, `not_found` and `user_not_active` of the user, `self_approval`, `reason_required`, `same_account`,
-    /// `funding_external_id_taken`, `above_maximum`, `fee_above_amount`; then what the payment, or the books, refuse.
-    pub fn request(&self, tx: &mut WriteTx, call: &Call<(), FundingIn>) -> Result<(FundingId, Funding)> {
+    /// `external_id_taken`, `above_maximum`, `fee_above_amount`; then what the payment, or the books, refuse.
+    pub fn request(&self, tx: &mut WriteTx, call: &Call<(), FundingIn>) -> Result<FundingOut> {
         let (caller, input) = (&call.caller, &call.input);
         let client = caller.client()?;
         let currency = self.currencies.active(tx, client, input.currency)?;
@@ -56,13 +57,7 @@ impl Fundings {
         if kind != FundingType::Deposit {
             self.check_staff_credit(tx, call, client, user)?;
         }
-        if let Some(external_id) = &input.external_id {
-            check_length("external_id", external_id, 100)?;
-            let key = (client, external_id.clone());
-            if let Some(((_, existing_id), _)) = tx.find(&FUNDINGS, "funding.by_external_id", &key)? {
-                return Err(FundingRefusal::FundingExternalIdTaken { existing_id }.into());
-            }
-        }
+        check_external_id(tx, &FUNDINGS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
         let fee_included = input.fee_included.unwrap_or(false);
         let terms = match kind {
             FundingType::Deposit => self.deposit_terms(tx, client, amount, fee_included)?,
@@ -84,11 +79,7 @@ impl Fundings {
             reversal: None,
             transactions: vec![],
             history: History::begin(FundingStatus::Pending, caller, tx.now()),
-            external_id: input.external_id.clone(),
-            metadata: input.metadata.clone(),
-            created_at: tx.now(),
-            updated_at: tx.now(),
-            version: 1,
+            stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };
         if kind == FundingType::Deposit {
             let payment = NewPayment {
@@ -108,7 +99,7 @@ impl Fundings {
             funding.history.step(&FUNDING, FundingEvent::Process, caller, None, tx.now())?;
             self.complete_credit(tx, caller, client, id, &mut funding)?;
         }
-        Ok((id, funding))
+        Ok(FundingOut::of(id, &funding))
     }
 
     /// Refuses `above_maximum`, `fee_above_amount`.

@@ -13,8 +13,8 @@ use crate::{
         funding::{
             contract::FundingId,
             events::FundingReversed,
-            model::{FUNDING, Funding, FundingEvent},
-            routes::ReverseIn,
+            model::{FUNDING, FundingEvent},
+            routes::{FundingOut, ReverseIn},
         },
         transaction::contract::TransactionStatus,
     },
@@ -23,14 +23,14 @@ use crate::{
 impl Fundings {
     /// A new entry takes back what the first one did. Refuses `invalid_state_transition`, `user_not_active`
     /// (the user has no debits), and `insufficient_funds` when the user has spent it.
-    pub fn reverse(&self, tx: &mut WriteTx, call: &Call<FundingId, ReverseIn>) -> Result<Funding> {
+    pub fn reverse(&self, tx: &mut WriteTx, call: &Call<FundingId, ReverseIn>) -> Result<FundingOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let reason = call.input.reason.as_str();
         check_length("reason", reason, 500)?;
         let mut funding = load(tx, client, call.path)?;
         let step = funding.history.step(&FUNDING, FundingEvent::Reverse, caller, Some(reason), tx.now())?;
         if step == Step::Repeated {
-            return Ok(funding);
+            return Ok(FundingOut::of(call.path, &funding));
         }
         self.users.check_may_pay(tx, client, funding.user)?;
         let missing = || fault!("{} is completed without an entry", call.path);
@@ -52,6 +52,6 @@ impl Fundings {
         }
         store(tx, client, call.path, &mut funding)?;
         tx.publish(caller, &FundingReversed::of(call.path, &funding, Some(reason)))?;
-        Ok(funding)
+        Ok(FundingOut::of(call.path, &funding))
     }
 }

@@ -215,12 +215,7 @@ pub fn endpoints(templates: &Arc<Templates>) -> Vec<Endpoint> {
         post("/notification-templates")
             .about("Put an event into words of one's own")
             .needs("notification-templates.create_any")
-            .refuses(&[
-                "event_not_notified",
-                "template_taken",
-                "template_external_id_taken",
-                "template_invalid",
-            ])
+            .refuses(&["event_not_notified", "template_taken", "external_id_taken", "template_invalid"])
             .example(json!({
                 "event_type": "funding.completed",
                 "title": "{{ event.credit_amount }} {{ event.currency }} for you, {{ user.first_name }}",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
@@ -55,7 +56,7 @@ impl Templates {
         if let Some(external_id) = &input.external_id {
             let key = (client, external_id.clone());
             if let Some((_, it)) = tx.find(&TEMPLATES, "notification.templates_by_external_id", &key)? {
-                return Err(NotificationRefusal::TemplateExternalIdTaken { existing_id: it.id }.into());
+                return Err(ApiRefusal::ExternalIdTaken { existing_id: it.id.to_string() }.into());
             }
         }
         let usual = self.built_in.words(kind.event_type)?;

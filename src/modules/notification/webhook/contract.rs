@@ -1,6 +1,5 @@
 //! What webhooks refuse.
 
-use super::model::WebhookEndpointId;
 use crate::kernel::{error::refusals, net::Forbidden};
 
 refusals! {
@@ -9,9 +8,6 @@ refusals! {
         /// The URL leads where requests must not go: not `https`, a private address in any spelling, a name that has
         /// one. Networks on the premises are opened by the operator, in `webhooks.allow_networks`.
         UrlForbidden { reason: String }: Unprocessable "url_forbidden" => "{reason}",
-        /// Another endpoint of the client has this external id.
-        WebhookEndpointExternalIdTaken { existing_id: WebhookEndpointId }:
-            Conflict "webhook_endpoint_external_id_taken" => "{existing_id} has this external id",
         /// The client has as many endpoints as it may have. Delete one, or let one receive more.
         TooManyWebhookEndpoints { limit: u64 }: Conflict "too_many_webhook_endpoints"
             => "a client has at most {limit} endpoints",

@@ -15,6 +15,7 @@ use super::{
     signature::text_of,
     timer::try_one,
 };
+use crate::kernel::api::problem::ApiRefusal;
 use crate::kernel::{
     api::{
         call::{Call, Caller, found},
@@ -76,7 +77,7 @@ impl WebhookService {
         }
     }
 
-    /// Makes an endpoint. Refuses `too_many_webhook_endpoints`, `webhook_endpoint_external_id_taken`,
+    /// Makes an endpoint. Refuses `too_many_webhook_endpoints`, `external_id_taken`,
     /// `url_forbidden`.
     pub fn create(
         &self,
@@ -91,7 +92,7 @@ impl WebhookService {
             let key = (client, external_id.clone());
             let other = tx.find(&ENDPOINTS, "notification.webhook_endpoints_by_external_id", &key)?;
             if let Some(((_, existing_id), _)) = other {
-                return Err(WebhookRefusal::WebhookEndpointExternalIdTaken { existing_id }.into());
+                return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
             }
         }
         if tx.scan(&ENDPOINTS, Scan::prefix(&client)).take(MOST_ENDPOINTS).count() == MOST_ENDPOINTS {

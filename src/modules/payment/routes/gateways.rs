@@ -178,7 +178,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
         post("/payment-gateways")
             .about("Make a gateway, inactive")
             .needs("payment-gateways.create_any")
-            .refuses(&["currency_inactive", "gateway_external_id_taken"])
+            .refuses(&["currency_inactive", "external_id_taken"])
             .example(json!({
                 "name": "Bank transfer", "slug": "bank", "kind": "manual", "currencies": ["USD"],
                 "min_amount": "10.00",

@@ -214,12 +214,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
             .about("Make a plain charge: what comes becomes the user's available money")
             .needs("payments.create_any")
             .money()
-            .refuses(&[
-                "currency_inactive",
-                "user_not_active",
-                "payment_external_id_taken",
-                "gateway_unavailable",
-            ])
+            .refuses(&["currency_inactive", "user_not_active", "external_id_taken", "gateway_unavailable"])
             .example(
                 json!({ "amount": "25.00", "currency": "USD", "user_id": "usr_01h455vb4pex5vsknk084sn02q" }),
             )

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Case, Payments, Try};
+use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
@@ -17,7 +18,7 @@ use crate::{
     },
     modules::{
         payment::{
-            contract::{NewPayment, PaidState, PaymentId, PaymentRefusal, PaymentStatus, Review},
+            contract::{NewPayment, PaidState, PaymentId, PaymentStatus, Review},
             events::{PaymentCanceled, PaymentCreated},
             model::{AttemptEvent, LIFETIME_S, PAYMENT, Payment, PaymentEvent},
             repository::PAYMENTS,
@@ -51,7 +52,7 @@ impl Payments {
         self.make(tx, &call.caller, client, new)
     }
 
-    /// Refuses `payment_external_id_taken`, and of a gateway that is named `not_found`, `gateway_unavailable`.
+    /// Refuses `external_id_taken`, and of a gateway that is named `not_found`, `gateway_unavailable`.
     pub(super) fn make(
         &self,
         tx: &mut WriteTx,
@@ -74,7 +75,7 @@ impl Payments {
             check_length("external_id", external_id, 100)?;
             let key = (client, external_id.clone());
             if let Some(((_, existing_id), _)) = tx.find(&PAYMENTS, "payment.by_external_id", &key)? {
-                return Err(PaymentRefusal::PaymentExternalIdTaken { existing_id }.into());
+                return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
             }
         }
         if let Some(id) = new.gateway {

@@ -1,6 +1,7 @@
 //! Gateways: made inactive, tried, and switched on; one active per slug.
 
 use super::{Payments, gateway};
+use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
@@ -26,7 +27,7 @@ use crate::{
 };
 
 impl Payments {
-    /// Refuses `currency_inactive`, `gateway_external_id_taken`.
+    /// Refuses `currency_inactive`, `external_id_taken`.
     pub fn add_gateway(&self, tx: &mut WriteTx, call: &Call<(), GatewayIn>) -> Result<(GatewayId, Gateway)> {
         let (client, input) = (call.caller.client()?, &call.input);
         check_length("name", &input.name, 60)?;
@@ -44,7 +45,7 @@ impl Payments {
             if let Some(((_, existing_id), _)) =
                 tx.find(&GATEWAYS, "payment.gateways_by_external_id", &key)?
             {
-                return Err(PaymentRefusal::GatewayExternalIdTaken { existing_id }.into());
+                return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
             }
         }
 

@@ -27,7 +27,7 @@ use crate::{
             contract::{Transaction, TransferId},
             model::{Movement, Transfer, TransferStatus},
             repository::{BY_USER, TRANSACTIONS, TRANSFERS},
-            service::{BulkIn, CaptureIn, Moved, ReverseIn, Transactions, TransferIn, VoidIn},
+            service::{BulkIn, BulkOut, CaptureIn, Moved, ReverseIn, Transactions, TransferIn, VoidIn},
         },
     },
 };
@@ -99,7 +99,7 @@ input!(TransfersQuery { limit, cursor, user_id, status, currency, external_id, c
 /// What the balances may refuse, on top of what is said of each operation.
 const CREATING: &[&str] = &[
     "currency_inactive",
-    "transfer_external_id_taken",
+    "external_id_taken",
     "same_account",
     "currency_mismatch",
     "account_reserved",
@@ -135,7 +135,11 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
             .max_body_bytes(8 * 1024 * 1024)
             .refuses(CREATING)
             .example(json!({ "items": [example], "atomic": false }))
-            .writes(move |tx, call: &Call<(), BulkIn>| bulk.create_bulk(tx, &call.caller, &call.input)),
+            .writes_in_pieces(
+                |call: &Call<(), BulkIn>| call.input.cut(&call.caller),
+                move |tx, call, range| bulk.create_bulk(tx, &call.caller, &call.input, range),
+                BulkOut::join,
+            ),
         get("/transfers/{id}").about("Show a transfer").own("transfers.view").reads(
             |tx, call: &Call<TransferId, ()>| {
                 let row = found(tx.get(&TRANSFERS, &(call.caller.client()?, call.path))?)?;

@@ -7,7 +7,7 @@
 //! | 1 | `invalid_type`, `out_of_range`, … | the request is well formed |
 //! | 2 | `currency_inactive` | the client uses the currency |
 //! | 3 | `amount_too_large`, `amount_scale`, `amount_not_positive` | the amount is one of it |
-//! | 4 | `transfer_external_id_taken` | no other transfer has the external id |
+//! | 4 | `external_id_taken` | no other transfer has the external id |
 //! | 5 | `same_account` | the money goes somewhere else |
 //! | 6 | `not_found`, `currency_mismatch`, `account_reserved` | of `from`, then of `to`: it exists, within reach; is of the currency; may be moved directly |
 //! | 7 | `same_account` | the same account by another name |
@@ -90,7 +90,7 @@ impl Transactions {
         if let Some(external_id) = &input.external_id {
             let taken = tx.find(&TRANSFERS, BY_EXTERNAL_ID, &(client, external_id.clone()))?;
             if let Some(((_, existing_id), _)) = taken {
-                return Err(TransactionRefusal::TransferExternalIdTaken { existing_id }.into());
+                return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
             }
         }
         if input.from == input.to {

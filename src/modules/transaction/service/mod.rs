@@ -21,7 +21,7 @@ use crate::modules::{
     user::contract::UserContract,
 };
 
-pub use bulk::BulkIn;
+pub use bulk::{BulkIn, BulkOut};
 pub use create::TransferIn;
 pub use record::UpdateIn;
 pub use resolve::{CaptureIn, VoidIn};

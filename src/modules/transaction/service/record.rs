@@ -12,11 +12,12 @@ use crate::kernel::{
     store::{ReadTx, WriteTx},
 };
 use crate::modules::{
-    balance::contract::{Account, AccountOwner, EntryId, Posted, UserAccount},
+    balance::contract::{Account, AccountOwner, EntryId, NewEntry, Posted, UserAccount},
     category::contract::built_in,
     transaction::{
         contract::{
-            EntryType, NewTransaction, Transaction, TransactionContract, TransactionId, TransactionStatus,
+            EntryType, NewTransaction, Record, Transaction, TransactionContract, TransactionId,
+            TransactionStatus,
         },
         events::TransactionCreated,
         repository::TRANSACTIONS,
@@ -74,6 +75,35 @@ impl TransactionContract for Transactions {
         tx.insert(&TRANSACTIONS, &(client, id), &row)?;
         tx.publish(caller, &event)?;
         Ok(id)
+    }
+
+    fn post(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        entry: NewEntry<'_>,
+        records: &[Record<'_>],
+    ) -> Result<(EntryId, Vec<TransactionId>)> {
+        let cause = entry.cause.clone();
+        let posted = self.balances.post(tx, client, entry)?;
+        let mut written = vec![];
+        for record in records.iter().filter(|it| !it.amount.is_zero()) {
+            let balances = self.balances.balances(tx, client, record.user, record.amount.currency())?;
+            let new = NewTransaction {
+                user: record.user,
+                entry_type: record.entry_type,
+                amount: record.amount,
+                balance_after: balances.available,
+                status: TransactionStatus::Completed,
+                category: record.category,
+                narration: record.narration,
+                cause: cause.clone(),
+                entry: posted.id,
+            };
+            written.push(self.record(tx, caller, client, new)?);
+        }
+        Ok((posted.id, written))
     }
 
     fn follow(

@@ -206,6 +206,7 @@ fn caller(actor: Actor, reach: Reach) -> Caller {
         reach,
         request_id: "req_1".into(),
         ip: IpAddr::from([127, 0, 0, 1]),
+        user_agent: None,
         if_match: None,
         fingerprint: [7; 16],
         catalogue: Arc::default(),
@@ -323,7 +324,7 @@ fn of_several_rules_broken_the_first_of_the_table_answers() {
         ("same_account", key(), input(&nobody, &nobody, "500")),
         ("same_account", key(), input(&me, &available_account(&bank, 3), "500")),
         (
-            "transfer_external_id_taken",
+            "external_id_taken",
             own.clone(),
             TransferIn { external_id: Some("e-1".into()), ..input(&me, &me, "5") },
         ),
@@ -530,7 +531,8 @@ fn at_its_last_instant_a_hold_has_expired_whether_or_not_the_timer_ran() {
 
 fn bulk(bank: &Bank, atomic: bool, items: Vec<TransferIn>) -> Result<serde_json::Value> {
     let input = BulkIn { items, atomic: Some(atomic) };
-    let out = bank.run(move |tx, service| service.create_bulk(tx, &key(), &input));
+    let all = 0..input.items.len();
+    let out = bank.run(move |tx, service| service.create_bulk(tx, &key(), &input, all));
     out.map(|it| serde_json::to_value(it).unwrap())
 }
 
@@ -556,15 +558,7 @@ fn later_items_of_a_bulk_command_see_earlier_ones_and_failed_ones_cost_the_other
         .collect();
     assert_eq!(
         outcomes,
-        [
-            "posted",
-            "insufficient_funds",
-            "posted",
-            "same_account",
-            "posted",
-            "transfer_external_id_taken",
-            "pending"
-        ]
+        ["posted", "insufficient_funds", "posted", "same_account", "posted", "external_id_taken", "pending"]
     );
     assert_eq!((bank.has(1), bank.has(3), bank.has(4)), ((0, 0), (2_000, 0), (0, 8_000)));
     let lines = &out["items"][2]["transfer"]["balances"];

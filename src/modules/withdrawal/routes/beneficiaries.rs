@@ -96,7 +96,7 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
         post("/beneficiaries")
             .about("Add a beneficiary; it can be paid after the client's cooling time")
             .own("beneficiaries.create")
-            .refuses(&["beneficiary_external_id_taken", "beneficiary_exists"])
+            .refuses(&["external_id_taken", "beneficiary_exists"])
             .example(json!({
                 "label": "My account",
                 "user_id": "usr_01jdg3h5v8xkq2m4n6p8r0s2t4",

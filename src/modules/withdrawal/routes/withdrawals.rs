@@ -189,12 +189,12 @@ impl WithdrawalOut {
 }
 
 pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
-    let (listing, showing, creating) = (service.clone(), service.clone(), service.clone());
+    let (showing, creating) = (service.clone(), service.clone());
     vec![
         get("/withdrawals")
             .about("List withdrawals")
             .own("withdrawals.view")
-            .lists(move |tx, call: &Call<(), WithdrawalQuery>| list(&listing, tx, call)),
+            .lists_with(service, list),
         post("/withdrawals")
             .about("Ask for a withdrawal: its amount and fee are held at once")
             .own("withdrawals.create")
@@ -202,7 +202,7 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .refuses(&[
                 "currency_inactive",
                 "user_not_active",
-                "withdrawal_external_id_taken",
+                "external_id_taken",
                 "below_minimum",
                 "beneficiary_required",
                 "beneficiary_not_ready",

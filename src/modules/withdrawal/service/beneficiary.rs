@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Withdrawals;
+use crate::kernel::api::problem::ApiRefusal;
 use crate::kernel::{
     api::call::{Call, Caller},
     error::Result,
@@ -17,7 +18,7 @@ use crate::modules::withdrawal::{
 };
 
 impl Withdrawals {
-    /// Adds one; it can be paid after the client's cooling time. Refuses `not_found` (the user), `beneficiary_external_id_taken`,
+    /// Adds one; it can be paid after the client's cooling time. Refuses `not_found` (the user), `external_id_taken`,
     /// `beneficiary_exists`.
     pub fn add_beneficiary(
         &self,
@@ -32,7 +33,7 @@ impl Withdrawals {
         if let Some(external_id) = &external_id
             && let Some(existing_id) = repository::beneficiary_by_external_id(tx, client, external_id)?
         {
-            return Err(WithdrawalRefusal::BeneficiaryExternalIdTaken { existing_id }.into());
+            return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
         }
         let identity = input.method.identity();
         if let Some(existing_id) = repository::beneficiary_by_method(tx, client, user, identity)? {

@@ -7,7 +7,7 @@
 //! | 3 | the amount | `amount_too_large`, `amount_scale`, `amount_not_positive` |
 //! | 4 | the user is unknown | `not_found` |
 //! | 5 | the user is frozen or disabled | `user_not_active` |
-//! | 6 | another withdrawal has the external id | `withdrawal_external_id_taken` |
+//! | 6 | another withdrawal has the external id | `external_id_taken` |
 //! | 7 | too little | `below_minimum` |
 //! | 8 | the beneficiary: none named, unknown, too new | `beneficiary_required`, `not_found`, `beneficiary_not_ready` |
 //! | 9 | the fee is included and takes all | `nothing_left` |
@@ -61,7 +61,7 @@ impl Withdrawals {
         if let Some(external_id) = &input.external_id
             && let Some(existing_id) = repository::by_external_id(tx, client, &external_id.0)?
         {
-            return Err(WithdrawalRefusal::WithdrawalExternalIdTaken { existing_id }.into());
+            return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
         }
         let asked = Asked { caller, client, user, amount, input };
         let withdrawal = match input.kind() {

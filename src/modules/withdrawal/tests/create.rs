@@ -40,7 +40,7 @@ fn of_several_broken_rules_the_first_of_the_table_answers() {
     }
     desk.set(|it| it.status = UserStatus::Active);
     let rows = [
-        ("metadata", json!({}), "withdrawal_external_id_taken"),
+        ("metadata", json!({}), "external_id_taken"),
         ("external_id", json!("8"), "below_minimum"),
         ("amount", json!("15.00"), "not_found"),
     ];

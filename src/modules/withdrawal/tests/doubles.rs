@@ -334,6 +334,16 @@ impl TransactionContract for World {
         self.state().records.insert(id, (new.entry_type, new.amount.minor(), new.status));
         Ok(id)
     }
+    fn post(
+        &self,
+        _: &mut WriteTx,
+        _: &Caller,
+        _: ClientId,
+        _: NewEntry<'_>,
+        _: &[Record<'_>],
+    ) -> Result<(EntryId, Vec<TransactionId>)> {
+        unreachable!("{UNASKED}")
+    }
     fn follow(
         &self,
         _: &mut WriteTx,

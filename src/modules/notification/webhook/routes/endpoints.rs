@@ -171,7 +171,7 @@ pub fn endpoints(service: &Arc<WebhookService>) -> Vec<Endpoint> {
             .about("Register a server that is told what happens; its secret is shown once")
             .needs("webhook-endpoints.create_any")
             .shows_once(&["secret"])
-            .refuses(&["url_forbidden", "too_many_webhook_endpoints", "webhook_endpoint_external_id_taken"])
+            .refuses(&["url_forbidden", "too_many_webhook_endpoints", "external_id_taken"])
             .example(json!({
                 "url": "https://hooks.example.com/coffer",
                 "event_types": ["withdrawal.*", "funding.completed"],

@@ -1,0 +1,3 @@
+//! Market: pairs of currencies and their prices.
+
+pub mod contract;

@@ -645,7 +645,7 @@ fn a_name_no_module_knows_is_found_without_starting_and_the_nearest_one_is_named
     assert!(!problems.iter().any(|it| it.contains("another_thing") && it.contains("did you mean")));
     assert_eq!(fs::read_dir(place.0.path()).unwrap().count(), 1, "nothing was made");
 
-    let output = place.run("serve --json");
+    let output = place.run("serve --json --set log.level=off");
     let said: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!((output.status.code(), &said["error"]["code"]), (Some(78), &json!("configuration")));
     assert_eq!(text(&said["error"], "message").lines().collect::<Vec<_>>(), problems, "the same as at start");

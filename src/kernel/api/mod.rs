@@ -2,6 +2,7 @@
 //! saying so: who is asking, limits, strict input, idempotency, audit, problem documents, OpenAPI.
 
 pub mod audit;
+pub mod body;
 pub mod call;
 pub mod dispatch;
 pub mod endpoint;
@@ -19,6 +20,7 @@ pub mod principal;
 pub mod problem;
 pub mod server;
 pub mod testing;
+pub mod text;
 
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,7 @@ pub mod control;
 pub mod courier;
 pub mod dedupe;
 pub mod delivery;
+pub mod due;
 pub mod enqueue;
 pub mod event;
 pub mod failpoint;

@@ -31,7 +31,7 @@ pub enum Rounding {
 }
 
 impl Rounding {
-    fn divide(self, numerator: U256, denominator: U256) -> U256 {
+    pub(super) fn divide(self, numerator: U256, denominator: U256) -> U256 {
         let (whole, rest) = (numerator / denominator, numerator % denominator);
         let up = match self {
             Rounding::Down => false,
@@ -136,6 +136,22 @@ impl RateValue {
             (mantissa, scale) = (mantissa / 10, scale - 1);
         }
         Some(RateValue { mantissa, scale: scale as u8 })
+    }
+
+    /// With exactly so many decimals, rounded half-even: to be looked at, never to be reckoned with.
+    pub fn shown(self, decimals: u8) -> String {
+        let decimals = u32::from(decimals.min(28));
+        match self.decimal() {
+            Some(value) => format!("{:.*}", decimals as usize, value.round_dp(decimals)),
+            None => self.to_string(),
+        }
+    }
+
+    /// What another system wrote: exponents are understood, and what goes beyond 18 digits is rounded.
+    pub fn read_loosely(text: &str) -> Option<RateValue> {
+        let value = Decimal::from_scientific(text).or_else(|_| text.parse::<Decimal>()).ok()?;
+        let mantissa = u128::try_from(value.mantissa()).ok()?;
+        RateValue::from_ratio(U256::new(mantissa), U256::new(10).pow(value.scale()), Rounding::HalfEven)
     }
 
     fn decimal(self) -> Option<Decimal> {
@@ -318,7 +334,8 @@ mod tests {
     #[test]
     fn the_three_roundings_differ_where_they_should() {
         let (a, b) = (currency("AAA", 0), currency("BBB", 0));
-        for (amount, down, up, half) in [(1, 0, 1, 0), (2, 1, 1, 1), (3, 1, 2, 2), (5, 2, 3, 2), (7, 3, 4, 4)] {
+        for (amount, down, up, half) in [(1, 0, 1, 0), (2, 1, 1, 1), (3, 1, 2, 2), (5, 2, 3, 2), (7, 3, 4, 4)]
+        {
             let amount = Amount::new(amount, a).unwrap();
             let by = |rounding| amount.convert(rate("0.5", "AAA", "BBB"), b, rounding).unwrap().minor();
             assert_eq!((by(Rounding::Down), by(Rounding::Up), by(Rounding::HalfEven)), (down, up, half));
@@ -333,9 +350,35 @@ mod tests {
         assert_eq!(all.convert(small, eth, Rounding::Up).unwrap_err().code(), Some("amount_too_large"));
         let large = rate("999999999999999999", "USD", "ETH");
         assert_eq!(all.convert(large, eth, Rounding::Up).unwrap_err().code(), Some("amount_too_large"));
-        assert_eq!(all.convert(large, usd, Rounding::Up).unwrap_err().code(), None, "the wrong pair is a fault");
+        assert_eq!(
+            all.convert(large, usd, Rounding::Up).unwrap_err().code(),
+            None,
+            "the wrong pair is a fault"
+        );
         assert_eq!(value("999999999999999999").times(value("10"), Rounding::Down), None);
         assert_eq!(small.value.times(small.value, Rounding::Down), None, "nothing is left");
+    }
+
+    #[test]
+    fn what_others_write_is_understood_and_rounded() {
+        for (text, wanted) in [
+            ("109500.120000000010000000001", Some("109500.12000000001")),
+            ("1.095e5", Some("109500")),
+            ("2E-7", Some("0.0000002")),
+            ("-1", None),
+            ("0", None),
+            ("0.0", None),
+            ("NaN", None),
+            ("1e30", None),
+            ("", None),
+        ] {
+            assert_eq!(RateValue::read_loosely(text), wanted.map(value), "{text}");
+        }
+        assert_eq!(
+            (value("0.5").shown(2), value("109500.126").shown(2)),
+            ("0.50".into(), "109500.13".into())
+        );
+        assert_eq!(value("1.5").shown(0), "2");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::kernel::{
     api::{
+        call::Caller,
         input::text_enum,
         principal::{Actor, ClientId},
     },
@@ -135,6 +136,15 @@ pub trait ClientContract: Send + Sync {
     /// was shown its text. What takes two people asks this.
     fn same_person(&self, tx: &ReadTx, client: ClientId, a: Actor, b: Actor) -> Result<bool>;
 
+    /// Refuses `self_approval` when the caller may be the person who did the first half: who asked for it, or whose
+    /// money it is.
+    fn check_other(&self, tx: &ReadTx, client: ClientId, caller: &Caller, first: Actor) -> Result<()> {
+        match self.same_person(tx, client, caller.actor(), first)? {
+            true => Err(ClientRefusal::SelfApproval.into()),
+            false => Ok(()),
+        }
+    }
+
     /// Every client, for jobs that go over all of them.
     fn all(&self, tx: &ReadTx) -> Result<Vec<ClientId>>;
 }
@@ -175,5 +185,7 @@ refusals! {
         KeyExpired { expired_at: Time }: Conflict "key_expired" => "the key expired at {expired_at}",
         /// A publishable key has no scopes; a secret key has at least one, and each names a resource that exists.
         KeyScopes { reason: String }: Unprocessable "key_scopes" => "{reason}",
+        /// Whoever asked for something may not decide over it.
+        SelfApproval: Forbidden "self_approval" => "somebody else has to decide",
     }
 }

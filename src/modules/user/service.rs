@@ -339,14 +339,6 @@ impl UserContract for Users {
         Ok(row.into_user(user_id))
     }
 
-    fn check_may_pay(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
-        let user = self.get(tx, client, user)?;
-        match user.status {
-            UserStatus::Active => Ok(user),
-            user_status => Err(UserRefusal::UserNotActive { user_status }.into()),
-        }
-    }
-
     fn password_hash(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<String>> {
         Ok(tx.get(&CREDENTIALS, &(client, user))?.map(|it| it.password_hash))
     }

@@ -11,6 +11,7 @@ pub mod notification;
 pub mod payment;
 pub mod pricing;
 pub mod role;
+pub mod swap;
 pub mod transaction;
 pub mod user;
 pub mod withdrawal;
@@ -37,6 +38,7 @@ pub const MODULES: &[Module] = &[
     payment::MODULE,
     funding::MODULE,
     withdrawal::MODULE,
+    swap::MODULE,
     // Who watches.
     notification::MODULE,
 ];

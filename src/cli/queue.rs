@@ -38,7 +38,7 @@ impl Queue {
             Queue::List(of) => {
                 let backend = context.reading().await?;
                 let client = backend.client_named(of.client.as_deref()).await?;
-                let queues = backend.list("/queues", client.as_deref(), usize::MAX).await?;
+                let queues = backend.get("/queues").client(client.as_deref()).send().await?;
                 Ok(Answer::list(queues, FIELDS, "There are no queues."))
             }
             Queue::Pause(one) => one.turn(context, "pause").await,

@@ -224,6 +224,9 @@ sections! {
         /// Seconds a receiver may take to answer, 1 to 30, connection and all; then the attempt counts as failed.
         /// Receivers should note the message and work later: most take milliseconds.
         timeout_s: u64 = 15, number(1..=30);
+        /// PEM file with certificates of authorities that are believed beside those this machine knows: for receivers
+        /// with certificates of your own. Unless set: only the machine's.
+        ca_file: Option<PathBuf> = None, some(path);
     }
 
     /// Work that follows from what happened: notifications, follow-up steps, scheduled tasks.
@@ -265,6 +268,9 @@ sections! {
         from: String = "no-reply@localhost".into(), text(is_mailbox, "an address such as \"no-reply@example.com\"");
         /// Seconds a server may take for one step, 1 to 300. Some look up the sender before they greet.
         timeout_s: u64 = 30, number(1..=300);
+        /// PEM file with certificates of authorities that are believed beside those this machine knows: for a mail
+        /// server with a certificate of your own. Unless set: only the machine's.
+        ca_file: Option<PathBuf> = None, some(path);
     }
 
     /// Short messages to telephones, through a provider that takes one HTTP request each.
@@ -275,13 +281,16 @@ sections! {
         /// Headers of the request. {{ secret }} stands for the first line of secret_file.
         headers: Vec<HttpHeader> = vec![],
             list(parsed("a header such as \"Authorization: Bearer {{ secret }}\""));
-        /// The body of the request, a template over to, text, id (the same in every attempt) and secret; tojson quotes.
-        /// A header says its type, JSON unless said. Any answer from 200 to 299 is success.
+        /// The body of the request, a template over to, text, id (the same in every attempt) and secret; tojson quotes,
+        /// urlencode does so for forms. A header says its type, JSON unless said. Any answer from 200 to 299 is success.
         body: String = "{\"to\": {{ to|tojson }}, \"text\": {{ text|tojson }}, \"id\": {{ id|tojson }}}".into(),
             text(|it| !it.is_empty(), "a template");
         /// File whose first line is the provider's token: mode 0600, or a systemd credential below /run/credentials.
         secret_file: Option<PathBuf> = None, some(path);
         /// Seconds the provider may take to answer, 1 to 300.
         timeout_s: u64 = 15, number(1..=300);
+        /// PEM file with certificates of authorities that are believed beside those this machine knows: for a provider
+        /// on your premises. Unless set: only the machine's.
+        ca_file: Option<PathBuf> = None, some(path);
     }
 }

@@ -12,6 +12,7 @@
 //! and so is a wrong value, even one that a later layer would replace. All problems are reported at once. No key holds
 //! a secret by value, only the path of its file, so a `Config` may be printed.
 
+mod ca_file;
 mod keys;
 mod layers;
 mod memory;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub use ca_file::read_certificates;
 pub use keys::{
     Auth, Bootstrap, CONFIG_KEYS, Config, Events, Idempotency, KeyInfo, Limits, Log, Mail, Server, Sms,
     Storage, Webhooks,
@@ -226,6 +228,17 @@ impl Config {
             );
         }
         places::check(&self.modules, &self.connections, &self.storage.path, problems);
+        let authorities = [
+            ("mail.ca_file", &self.mail.ca_file),
+            ("sms.ca_file", &self.sms.ca_file),
+            ("webhooks.ca_file", &self.webhooks.ca_file),
+        ];
+        for (key, path) in authorities {
+            // One that is missing is refused by whoever needs it.
+            let there = path.as_ref().filter(|path| path.exists());
+            let problem = there.and_then(|path| read_certificates(path).err());
+            problems.extend(problem.map(|problem| format!("{key}: {problem}")));
+        }
         let secrets = [
             ("storage.key_file", Some(self.key_file())),
             ("bootstrap.operator_password_file", self.bootstrap.operator_password_file.clone()),

@@ -9,13 +9,16 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     future::Future,
     sync::{Arc, OnceLock, atomic::AtomicBool},
+    time::Duration,
 };
 
 use serde_json::Value;
 
 use super::{
+    annex::{self, Annex, Away, Relaying},
     api::{
         endpoint::{Endpoint, Shape},
+        idempotency,
         limits::Limits,
         pieces::AtWork,
         principal::Authenticator,
@@ -27,7 +30,7 @@ use super::{
         courier::{AnyCourier, Courier, Plainly, Report, Sending, Target, TargetPlan},
         event::{Envelope, Event, EventInfo, Listener, Mode, Run},
         frequency::{self, Frequency},
-        plan::Plans,
+        plan::{Plans, When},
         routes::LateBus,
         schedule::{Planned, Schedule, Schedules, Task},
         worker::{Job, Worker},
@@ -60,6 +63,12 @@ pub enum BootError {
          Switch both off, or neither"
     )]
     SwitchedOff { module: &'static str, contract: &'static str, provider: &'static str },
+    /// It has a file of its own, and brings what needs one transaction with the books.
+    #[error(
+        "module `{module}` cannot live in connection {connection}: {what}. Set modules.{module}.database.connection = \
+         \"default\""
+    )]
+    Tied { module: &'static str, connection: String, what: String },
     #[error("two modules use the name `{name}` for a {what}, the second is `{module}`")]
     NameTaken { module: &'static str, what: &'static str, name: String },
     /// A setting that only the module could check, or a file it needs.
@@ -120,7 +129,10 @@ pub struct Invariant {
 
 /// Everything the modules brought, and what they share: one per server.
 pub struct Kernel {
+    /// The file `default`.
     pub store: Store,
+    /// The others.
+    pub annexes: Vec<Annex>,
     pub secrets: Arc<Secrets>,
     pub config: Arc<Config>,
     /// The way to the outside.
@@ -158,33 +170,63 @@ impl Kernel {
         self.services.get(name)?.1.downcast_ref::<Arc<T>>().cloned()
     }
 
-    /// Everything that is wrong with the data: tables and their indexes, then each module's invariants.
+    /// Everything that is wrong with the file `default`: tables and their indexes, then each module's invariants.
     pub fn verify(&self, tx: &ReadTx) -> Result<Vec<String>> {
-        self.verify_part(tx, &|_| true)
+        self.verify_part(tx, &|module| !self.is_annex(module))
     }
 
-    /// The same from a snapshot of its own, without the modules that are named.
-    pub fn verify_without(&self, left_out: &BTreeSet<&'static str>) -> Result<Vec<String>> {
-        self.store.read_unbounded(|tx| self.verify_part(tx, &|module| !left_out.contains(module)))
+    /// The same of every file, without the modules that are named.
+    pub fn verify_all(&self, left_out: &BTreeSet<&'static str>) -> Result<Vec<String>> {
+        let is_in = |module: &str| !self.is_annex(module) && !left_out.contains(module);
+        let mut wrong = self.store.read_unbounded(|tx| self.verify_part(tx, &is_in))?;
+        for Annex { connection, store, modules } in &self.annexes {
+            let lives = |module: &str| module == "kernel" || modules.contains(&module);
+            let is_in = |module: &str| lives(module) && !left_out.contains(module);
+            let found = store.read_unbounded(|tx| self.verify_part(tx, &is_in))?;
+            wrong.extend(found.into_iter().map(|it| format!("connection {connection}: {it}")));
+        }
+        Ok(wrong)
     }
 
     fn verify_part(&self, tx: &ReadTx, is_in: &dyn Fn(&str) -> bool) -> Result<Vec<String>> {
         let tables = self.tables.iter().filter(|it| is_in(it.module()));
         let mut wrong = super::store::verify_tables(tx, tables)?;
-        for Invariant { name, check, .. } in self.checks.iter().filter(|it| is_in(it.module)) {
+        // The kernel's own are about the outbox, which is in `default`.
+        let here = |it: &&Invariant| is_in(it.module) && (it.module != "kernel" || is_in("events"));
+        for Invariant { name, check, .. } in self.checks.iter().filter(here) {
             wrong.extend(check(tx)?.into_iter().map(|it| format!("{name}: {it}")));
         }
         Ok(wrong)
     }
 
-    /// Where a module's tables are.
-    pub fn store_of(&self, _module: &str) -> &Store {
-        &self.store
+    /// Where a module's tables are: whatever of it opens a transaction, opens it there.
+    pub fn store_of(&self, module: &str) -> &Store {
+        self.annexes.iter().find(|it| it.modules.contains(&module)).map_or(&self.store, |it| &it.store)
     }
 
-    /// Closes the database. For a kernel that no server runs on.
+    /// Whether a module lives in a file of its own.
+    pub fn is_annex(&self, module: &str) -> bool {
+        self.annexes.iter().any(|it| it.modules.contains(&module))
+    }
+
+    /// Closes every file, `default` last.
     pub fn close(&self) -> Result<()> {
-        self.store.close()
+        let closed = self.annexes.iter().map(|it| it.store.close()).fold(Ok(()), Result::and);
+        self.store.close().and(closed)
+    }
+
+    /// Why the storage of one of the files failed, if one has.
+    pub fn failure(&self) -> Option<String> {
+        let others =
+            self.annexes.iter().filter_map(|it| Some(format!("{}: {}", it.connection, it.store.failure()?)));
+        self.store.failure().into_iter().chain(others).next()
+    }
+
+    /// Waits until the storage of one of the files fails, and says why.
+    pub async fn failed(&self) -> String {
+        let stores = self.annexes.iter().map(|it| &it.store).chain([&self.store]);
+        let failing = stores.map(|it| Box::pin(it.failed()));
+        futures_util::future::select_all(failing).await.0
     }
 }
 
@@ -213,6 +255,7 @@ struct Provided {
 /// What the register function of a module is handed.
 pub struct Boot {
     store: Store,
+    annexes: Vec<Annex>,
     secrets: Arc<Secrets>,
     config: Arc<Config>,
     net: Arc<Net>,
@@ -239,7 +282,7 @@ pub struct Boot {
     overhearing: Vec<Arc<Overhear>>,
     targets: BTreeMap<&'static str, Target>,
     schedules: Schedules,
-    jobs: Vec<Job>,
+    jobs: Vec<(Store, Job)>,
     claim: Option<Box<Claim>>,
     catalogue: Catalogue,
     errors: Vec<BootError>,
@@ -249,8 +292,9 @@ impl Boot {
     pub fn new(store: Store, secrets: Arc<Secrets>, config: Arc<Config>, is_ephemeral: bool) -> Boot {
         let policy = Policy { allow: config.webhooks.allow_networks.clone() };
         Boot {
-            net: Arc::new(Net::new(policy)),
+            net: Arc::new(Net::new(policy).trusting(config.webhooks.ca_file.clone())),
             store,
+            annexes: vec![],
             secrets,
             config,
             is_ephemeral,
@@ -278,6 +322,23 @@ impl Boot {
             claim: None,
             catalogue: Catalogue::default(),
             errors: vec![],
+        }
+    }
+
+    /// The files besides `default`: before any module registers.
+    pub fn annexes(&mut self, annexes: Vec<Annex>) {
+        self.annexes = annexes;
+    }
+
+    /// The file of the module that registers, when that is not `default`.
+    fn annex(&self) -> Option<&Annex> {
+        self.annexes.iter().find(|it| it.modules.contains(&self.module))
+    }
+
+    /// Refuses to go on if the module lives alone.
+    fn tied(&mut self, what: impl Into<String>) {
+        if let Some(connection) = self.annex().map(|it| it.connection.clone()) {
+            self.errors.push(BootError::Tied { module: self.module, connection, what: what.into() });
         }
     }
 
@@ -317,6 +378,11 @@ impl Boot {
             return Err(BootError::SwitchedOff { module, contract, provider: provided.module });
         };
         found.downcast_ref::<Arc<T>>().cloned().ok_or_else(missing)
+    }
+
+    /// The store, for what writes outside of commands and reads at start. Services are handed transactions.
+    pub fn store(&self) -> Store {
+        self.store.clone()
     }
 
     pub fn secrets(&self) -> Arc<Secrets> {
@@ -377,6 +443,9 @@ impl Boot {
         }
         for mut endpoint in endpoints {
             endpoint.module = self.module;
+            if endpoint.money {
+                self.tied(format!("{} {} creates or moves money", endpoint.method, endpoint.path));
+            }
             if self.endpoints.iter().any(|it| it.method == endpoint.method && it.path == endpoint.path) {
                 self.taken("route", endpoint.path);
             }
@@ -466,6 +535,7 @@ impl Boot {
         if self.is_muted {
             return;
         }
+        self.tied("it hears every event in the transaction that announces it");
         self.overhearing.push(Arc::new(handle));
     }
 
@@ -478,7 +548,7 @@ impl Boot {
         O: Into<Report> + 'static,
     {
         self.listener::<E>(name, Mode::Queue, Run::Outside);
-        self.target(name, plan, Plainly(handle));
+        self.target_of(name, plan, Arc::new(Plainly(handle)));
     }
 
     /// Delivers to endpoints or channels of one kind whatever is enqueued for it. `kind` is stored: never renamed.
@@ -486,7 +556,18 @@ impl Boot {
         if self.is_muted {
             return;
         }
-        let courier: Arc<dyn AnyCourier> = Arc::new(courier);
+        self.tied(format!("what is sent by {kind} waits in the outbox of default"));
+        self.target_of(kind, plan, Arc::new(courier));
+    }
+
+    fn target_of(&mut self, kind: &'static str, plan: TargetPlan, courier: Arc<dyn AnyCourier>) {
+        if self.is_muted {
+            return;
+        }
+        let courier = match self.annex() {
+            Some(annex) => Arc::new(Away { store: annex.store.clone(), kind, courier }),
+            None => courier,
+        };
         if self.targets.insert(kind, Target { kind, module: self.module, plan, courier }).is_some() {
             self.taken("target", kind);
         }
@@ -505,7 +586,7 @@ impl Boot {
     /// Lets `courier` do it: what reaches out. The job's target is the slot's instant.
     #[allow(dead_code, reason = "the first module that reaches out or runs by the clock is still to come")]
     pub fn schedule_outside(&mut self, schedule: Schedule, plan: TargetPlan, courier: impl Courier) {
-        self.target(schedule.name, plan, courier);
+        self.target_of(schedule.name, plan, Arc::new(courier));
         self.planned(schedule, None);
     }
 
@@ -530,6 +611,9 @@ impl Boot {
         if self.is_muted {
             return;
         }
+        if mode == Mode::Sync {
+            self.tied(format!("listener {name} runs in the transaction of the event"));
+        }
         // The same name for several events is one listener that hears them all.
         if self.listeners.iter().any(|it| (it.name, it.event) == (name, E::NAME)) {
             self.taken("listener", name);
@@ -542,7 +626,8 @@ impl Boot {
         if self.is_muted {
             return;
         }
-        self.jobs.push(job);
+        let home = self.annex().map_or_else(|| self.store.clone(), |it| it.store.clone());
+        self.jobs.push((home, job));
     }
 
     /// An invariant of its data: part of `coffer verify`, and checked after every test.
@@ -559,6 +644,7 @@ impl Boot {
         if self.is_muted {
             return;
         }
+        self.tied("it says who has claimed the installation");
         self.claim = Some(Box::new(is_claimed));
     }
 
@@ -571,12 +657,13 @@ impl Boot {
         if self.is_muted {
             return;
         }
+        self.tied("it recognises who asks");
         self.authenticators.push((prefixes, authenticator));
     }
 
     /// Everything registered: hangs the event bus on the store and hands over the kernel. Refuses a configuration of
     /// events and listeners that do not exist, or cannot run like that.
-    pub fn finish(self, epoch: u64) -> Result<Kernel, FinishError> {
+    pub fn finish(mut self, epoch: u64) -> Result<Kernel, FinishError> {
         let claimed = self.claim.as_ref().map_or(Ok(false), |it| self.store.read(|tx| it(tx)))?;
         let mut events: BTreeSet<&'static str> = self.events.iter().map(|it| it.name).collect();
         events.extend(self.listeners.iter().map(|it| it.event));
@@ -590,14 +677,31 @@ impl Boot {
             &config.event_rules,
         )
         .map_err(|problems| ConfigError { problems })?;
+        check_sync(&plans, &self.events, &self.annexes)?;
         let bell = Arc::new(Bell::default());
+        let heard_for = [
+            config.events.retention_days,
+            config.events.retention_failed_days,
+            config.events.retention_events_days,
+        ];
+        let heard_for = Duration::from_secs(heard_for.into_iter().max().unwrap_or(1) * 24 * 3600);
+        let answered_for = Duration::from_secs(config.idempotency.keep_days * 24 * 3600);
+        for Annex { store, .. } in &self.annexes {
+            store.extend(Relaying(bell.clone()));
+            let jobs = [annex::forgetter(heard_for), idempotency::sweeper(answered_for)];
+            self.jobs.extend(jobs.map(|job| (store.clone(), job)));
+        }
         let mut bus = Bus::with(plans, bell);
         bus.names = events;
         bus.overhearing = self.overhearing;
+        let of =
+            |annex: &Annex| annex.modules.iter().map(|it| (*it, annex.store.clone())).collect::<Vec<_>>();
+        bus.away = self.annexes.iter().flat_map(of).collect();
         let bus = Arc::new(bus);
         self.bus.set(bus.clone());
         self.store.extend_shared(bus.clone());
-        let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, config, epoch);
+        let annexes = self.annexes.clone();
+        let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, annexes, config, epoch);
         let further = |it: &Endpoint| it.further.iter().map(|it| (*it).to_owned());
         let names = self.endpoints.iter().flat_map(|it| it.access.names().into_iter().chain(further(it)));
         let names = names.collect();
@@ -606,6 +710,7 @@ impl Boot {
             limits: Limits::new(&self.config.limits),
             at_work: AtWork::default(),
             store: self.store,
+            annexes: self.annexes,
             secrets: self.secrets,
             config: self.config,
             net: self.net,
@@ -632,4 +737,26 @@ impl Boot {
     fn taken(&mut self, what: &'static str, name: &str) {
         self.errors.push(BootError::NameTaken { module: self.module, what, name: name.to_owned() });
     }
+}
+
+/// Refuses what would have to run in a transaction of the one file and belongs to the other.
+fn check_sync(plans: &Plans, events: &BTreeSet<EventInfo>, annexes: &[Annex]) -> Result<(), ConfigError> {
+    let mut problems = vec![];
+    for annex in annexes {
+        let announced =
+            |event: &str| events.iter().any(|it| it.name == event && annex.modules.contains(&it.module));
+        for plan in plans.all().filter(|it| matches!(it.when, When::Sync)) {
+            let Listener { name, event, module, .. } = &plan.listener;
+            if annex.modules.contains(module) || announced(event) {
+                problems.push(format!(
+                    "listener {name} hears {event} in the transaction that announces it, but {} lives in connection \
+                     {}; make it \"queue\", or set modules.{}.database.connection = \"default\"",
+                    annex.modules.join(" and "),
+                    annex.connection,
+                    annex.modules.first().unwrap_or(module),
+                ));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
 }

@@ -27,7 +27,8 @@ pub const MODULES: &[Module] = &[
     client::MODULE,
     user::MODULE,
     auth::MODULE,
-    // What things cost.
+    // What things are worth, and cost.
+    market::MODULE,
     pricing::MODULE,
     // The books.
     balance::MODULE,

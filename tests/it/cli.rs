@@ -272,10 +272,10 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(call(&place, "module disable", "notification")["enabled"], false);
     assert_eq!(call(&place, "module enable", "notification")["enabled"], true);
     crate::module::checkout(&place);
-    let made = call(&place, "module create", "Product --description Goods");
-    assert_eq!(made["module"], "product");
-    let made = call(&place, "module migration make", "find_by_colour --module product");
-    assert_eq!((&made["version"], &made["name"]), (&json!(2), &json!("find by colour")));
+    let written = call(&place, "module create", "Product --description Goods");
+    assert_eq!(written["module"], "product");
+    let written = call(&place, "module migration make", "find_by_colour --module product");
+    assert_eq!((&written["version"], &written["name"]), (&json!(2), &json!("find by colour")));
 
     // What was shown once stands in no log.
     let log = fs::read_to_string(place.path("serve.log")).unwrap();
@@ -645,7 +645,7 @@ fn a_name_no_module_knows_is_found_without_starting_and_the_nearest_one_is_named
     assert!(!problems.iter().any(|it| it.contains("another_thing") && it.contains("did you mean")));
     assert_eq!(fs::read_dir(place.0.path()).unwrap().count(), 1, "nothing was made");
 
-    let output = place.run("serve --json");
+    let output = place.run("serve --json --set log.level=off");
     let said: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!((output.status.code(), &said["error"]["code"]), (Some(78), &json!("configuration")));
     assert_eq!(text(&said["error"], "message").lines().collect::<Vec<_>>(), problems, "the same as at start");

@@ -19,7 +19,7 @@ use crate::{
 
 /// What the server does with a mail.
 #[derive(Clone, Copy, PartialEq)]
-enum Manner {
+pub enum Manner {
     Takes,
     /// Says that nobody lives there.
     RefusesRecipient,
@@ -30,17 +30,17 @@ enum Manner {
 }
 
 /// Enough of an SMTP server.
-struct Server {
-    port: u16,
+pub struct Server {
+    pub port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
     manner: Arc<Mutex<Manner>>,
 }
 
 #[derive(Clone, Debug)]
-struct Seen {
-    to: String,
+pub struct Seen {
+    pub to: String,
     signed_in: bool,
-    data: String,
+    pub data: String,
 }
 
 impl Seen {
@@ -53,7 +53,7 @@ impl Seen {
 }
 
 impl Server {
-    async fn start(manner: Manner) -> Server {
+    pub async fn start(manner: Manner) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (seen, manner) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::new(Mutex::new(manner)));
@@ -67,15 +67,15 @@ impl Server {
         Server { port, seen, manner }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("smtp+plain://127.0.0.1:{}", self.port)
     }
 
-    fn behave(&self, manner: Manner) {
+    pub fn behave(&self, manner: Manner) {
         *self.manner.lock().unwrap() = manner;
     }
 
-    fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }

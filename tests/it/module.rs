@@ -108,7 +108,7 @@ fn a_module_is_written_into_a_checkout_and_nowhere_else() {
 fn migrations_are_undone_and_done_again_while_no_server_runs() {
     let place = Place::new();
     assert_eq!(refused(&place, &["module", "migrate", "--all"], 66), "data_missing");
-    place.json("client create --name Northwind");
+    place.json("operator create ops@example.com");
     assert_eq!(place.json("module migrate --all")["data"], json!([]));
     assert_eq!(refused(&place, &["module", "migrate", "nothing"], 64), "not_found");
     assert_eq!(refused(&place, &["module", "migrate"], 2), "usage");
@@ -144,7 +144,7 @@ fn an_optional_module_is_switched_off_and_a_core_module_is_not() {
     fs::write(place.path("config.toml"), "# Ours.\n[log]\nlevel = \"warn\"\n").unwrap();
     assert_eq!(refused(&place, &["module", "disable", "balance"], 64), "core_module");
     assert_eq!(refused(&place, &["module", "disable", "nothing"], 64), "not_found");
-    assert_eq!(refused(&place, &["serve", "--set", "modules.balance.enabled=false"], 78), "config");
+    assert_eq!(refused(&place, &["serve", "--set", "modules.balance.enabled=false"], 78), "configuration");
     let misspelt = ["serve", "--set", "modules.notification.enable=false"];
     assert_eq!(refused(&place, &misspelt, 78), "config");
 

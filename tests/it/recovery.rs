@@ -81,7 +81,7 @@ async fn a_forgotten_password_is_replaced_by_whoever_reads_the_mail() {
     // The event tells that it was asked for, and no more.
     let feed = coffer.key().get("/events?type=auth.password_reset_requested").await.expect(200);
     assert!(!feed.body.to_string().contains("rst_"), "{:#}", feed.body);
-    assert_eq!(feed.body["data"][0]["data"]["expires_at"], "2026-01-01T00:30:00.000000Z");
+    assert_eq!(feed.body["data"][0]["payload"]["expires_at"], "2026-01-01T00:30:00.000000Z");
 
     let flawed = reset(&coffer, &code, "short").await.refused(422, "out_of_range");
     assert_eq!(flawed.body["param"], "new_password");

@@ -211,7 +211,7 @@ fn look(kernel: &Kernel) -> Result<(), Failure> {
             behind.insert(module.name);
         }
     }
-    let problems = kernel.verify_without(&behind)?;
+    let problems = kernel.verify_all(&behind)?;
     let Some(first) = problems.first() else { return Ok(()) };
     let message = format!(
         "the data is not well, so nothing was changed; the first of {} problems: {first}. `coffer verify` shows all",

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     app::{App, StartError},
     config::Config,
-    homes,
+    homes::{self, Cast},
     kernel::clock::Clock,
     modules::{MAY_LIVE_ALONE, OPTIONAL},
 };
@@ -134,7 +134,7 @@ fn list(data: Vec<Value>, columns: &[&str]) -> Answer {
 
 /// What an installation decided about each module, and what it may decide.
 fn standings(config: &Config) -> Result<Vec<Value>, Failure> {
-    homes::check(config)?;
+    homes::check(config, &Cast::PRODUCT)?;
     let app = compiled_in(Some(config))?;
     let row = |module: &crate::kernel::boot::ModuleInfo| {
         let place = config.modules.get(module.name).cloned().unwrap_or_default().database;

@@ -16,7 +16,7 @@ use crate::{
         output::Answer,
     },
     config::Config,
-    homes,
+    homes::{self, Cast},
     kernel::boot::BootError,
     modules::{MODULES, OPTIONAL},
 };
@@ -75,7 +75,7 @@ impl Named {
 
 /// Whether the server would start like that.
 fn try_out(config: &Config) -> Result<(), Failure> {
-    homes::check(config)?;
+    homes::check(config, &Cast::PRODUCT)?;
     match compiled_in(Some(config)) {
         Err(StartError::Boot(error @ BootError::SwitchedOff { .. })) => {
             Err(Failure::new(REFUSED, "module_required", error))

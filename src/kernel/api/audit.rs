@@ -11,6 +11,7 @@ use super::{
     principal::{Actor, ClientId},
 };
 use crate::kernel::{
+    annex::{self, Relayed, Relaying},
     clock::Time,
     error::Result,
     events::outbox::client_key,
@@ -55,8 +56,12 @@ pub fn record(
         entity: path.first().cloned().or_else(made).unwrap_or_default(),
         request_id: caller.request_id.clone(),
     };
+    let client = client_key(caller.principal.client);
+    if tx.extension::<Relaying>().is_some() {
+        return annex::keep(tx, Relayed::Audit { client, row });
+    }
     let id: AuditId = tx.new_id();
-    tx.put(&AUDIT, &(client_key(caller.principal.client), id), &row)
+    tx.put(&AUDIT, &(client, id), &row)
 }
 
 /// A row of the audit log.

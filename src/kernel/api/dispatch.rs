@@ -180,12 +180,19 @@ async fn answer(
         if csv {
             kernel.store.read(who)?.note(&mut caller, noted);
             let raw = RawCall { caller, path, query, body: Value::Null };
-            return csv_response(kernel.clone(), endpoint, read.clone(), raw);
+            return csv_response(kernel, endpoint, read.clone(), raw);
         }
-        let value = kernel.store.read(|tx| {
-            who(tx)?.note(&mut caller, noted);
-            read(tx, RawCall { caller, path, query, body: Value::Null })
-        })?;
+        let home = kernel.store_of(endpoint.module);
+        let value = if kernel.is_annex(endpoint.module) {
+            kernel.store.read(who)?.note(&mut caller, noted);
+            home.read(|tx| read(tx, RawCall { caller, path, query, body: Value::Null }))?
+        } else {
+            // One snapshot for who asks and for what is answered.
+            home.read(|tx| {
+                who(tx)?.note(&mut caller, noted);
+                read(tx, RawCall { caller, path, query, body: Value::Null })
+            })?
+        };
         return Ok(found_response(endpoint, &parts.headers, value));
     }
 
@@ -205,6 +212,7 @@ async fn answer(
     let mut raw = RawCall { caller, path, query, body };
     let key = idempotency_key(endpoint, &parts.headers)?.filter(|_| !dry_run);
     let scoped = key.map(|it| Scoped::new(&raw, endpoint, &it));
+    let module = endpoint.module;
     let outcome = match &endpoint.handler {
         Handler::Read(_) | Handler::Stream(_) => Err(fault!("it was answered above")),
         Handler::Write(write) => {
@@ -214,16 +222,17 @@ async fn answer(
                 let handle = |tx: &mut _| write(tx, RawCall { body, ..raw.clone() });
                 idempotency::run(tx, &endpoint, &raw, scoped, dry_run, handle)
             };
-            kernel.store.write(job).await
+            kernel.store_of(module).write(job).await
         }
         Handler::Prepared(prepare) => {
             let known = |tx: &ReadTx| scoped.map_or(Ok(None), |it| idempotency::answered(tx, it, &raw));
-            if let Some(answer) = kernel.store.read(known)? {
+            if let Some(answer) = kernel.store_of(module).read(known)? {
                 return Ok(answer_response(answer));
             }
             let write = prepare(kernel.clone(), raw.clone()).await?;
             let endpoint = endpoint.clone();
-            kernel.store.write(move |tx| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, write)).await
+            let job = move |tx: &mut _| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, write);
+            kernel.store_of(module).write(job).await
         }
         Handler::Async(run) => run(kernel.clone(), raw).await.map(|body| Answer {
             status: endpoint.status,
@@ -540,7 +549,17 @@ fn answer_response(answer: Answer) -> Response {
 fn found_response(endpoint: &Endpoint, headers: &HeaderMap, value: Value) -> Response {
     let mut response = json_response(endpoint.status, "application/json", &value);
     add_etag(&mut response, &value);
-    let known = headers.get(header::IF_NONE_MATCH);
+    if let Some(seconds) = endpoint.cached_s
+        && let Ok(value) = HeaderValue::from_str(&format!("public, max-age={seconds}"))
+    {
+        response.headers_mut().insert(header::CACHE_CONTROL, value);
+        // Whose prices they are is in the credential.
+        response
+            .headers_mut()
+            .insert(header::VARY, HeaderValue::from_static("Authorization, X-Api-Key, Accept"));
+    }
+    // A price changes without its market's version.
+    let known = headers.get(header::IF_NONE_MATCH).filter(|_| endpoint.cached_s.is_none());
     if known.is_some() && known == response.headers().get(header::ETAG) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = Body::empty();
@@ -621,14 +640,15 @@ fn thousandths(quality: &str) -> u32 {
 /// A whole list as CSV: page after page, each from a snapshot of its own, so that a long list pins nothing. A page is
 /// read when the one before it was taken: a slow reader holds no thread.
 fn csv_response(
-    kernel: Arc<Kernel>,
+    kernel: &Kernel,
     endpoint: &Endpoint,
     read: Arc<Reading>,
     mut raw: RawCall,
 ) -> Result<Response> {
     raw.query.retain(|it| it.0 != "limit");
     raw.query.push(("limit".into(), "100".into()));
-    let first = kernel.store.read(|tx| read(tx, raw.clone()))?;
+    let home = kernel.store_of(endpoint.module).clone();
+    let first = home.read(|tx| read(tx, raw.clone()))?;
     let columns = if endpoint.list { endpoint.output.fields() } else { None };
     let table = page::Csv::new(columns);
     let pages =
@@ -639,7 +659,7 @@ fn csv_response(
                     Some(cursor) => {
                         raw.query.retain(|it| it.0 != "cursor");
                         raw.query.push(("cursor".into(), cursor.to_owned()));
-                        Some(kernel.store.read(|tx| read(tx, raw.clone()))?)
+                        Some(home.read(|tx| read(tx, raw.clone()))?)
                     }
                     None => None,
                 };

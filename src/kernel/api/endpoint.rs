@@ -65,6 +65,8 @@ pub struct Endpoint {
     pub shown_once: &'static [&'static str],
     pub refusals: &'static [&'static str],
     pub max_body_bytes: Option<usize>,
+    /// For so many seconds whoever asked may go on with the answer: prices. Everything else is never kept.
+    pub cached_s: Option<u32>,
     pub example: Option<Value>,
     pub input: Shape,
     pub query_names: &'static [&'static str],
@@ -280,6 +282,7 @@ impl Builder {
             shown_once: &[],
             refusals: &[],
             max_body_bytes: None,
+            cached_s: None,
             example: None,
             input: Shape::default(),
             query_names: &[],
@@ -374,6 +377,12 @@ impl Builder {
     /// The answer of [`Builder::reads`] has `data` and `next_cursor` as a list has, and comes as CSV too.
     pub fn with_csv(mut self) -> Builder {
         self.0.csv = true;
+        self
+    }
+
+    /// The answer of a GET may be kept for so long, by credential: it is nobody's secret.
+    pub fn cached(mut self, seconds: u32) -> Builder {
+        self.0.cached_s = Some(seconds);
         self
     }
 

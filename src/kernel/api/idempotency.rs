@@ -259,10 +259,11 @@ pub async fn run_remote(
     raw: RawCall,
     scoped: Option<Scoped>,
 ) -> Result<Answer> {
+    let home = kernel.store_of(endpoint.module).clone();
     let mut waited = Duration::ZERO;
     let needed = loop {
         let (remote, endpoint, raw, epoch) = (remote.clone(), endpoint.clone(), raw.clone(), kernel.epoch);
-        match kernel.store.write(move |tx| start(tx, &remote, &endpoint, raw, scoped, epoch)).await? {
+        match home.write(move |tx| start(tx, &remote, &endpoint, raw, scoped, epoch)).await? {
             Start::Answered(answer) => return Ok(answer),
             Start::Call(needed) => break needed,
             Start::Busy if waited >= PATIENCE => return Err(ApiRefusal::IdempotencyInProgress.into()),
@@ -272,13 +273,12 @@ pub async fn run_remote(
             }
         }
     };
-    let abandoning = kernel.clone();
+    let abandoning = home.clone();
     // A task of its own: a caller that hangs up does not leave the command half done.
     let running = tokio::spawn(async move {
         let brought = (remote.call)(needed).await;
         let (settling, settled_raw) = (endpoint.clone(), raw.clone());
-        let settled = kernel
-            .store
+        let settled = home
             .write(move |tx| {
                 let body = tx.attempt(|tx| {
                     let body = (remote.settle)(tx, settled_raw.clone(), brought)?;
@@ -292,7 +292,7 @@ pub async fn run_remote(
             .await;
         if settled.is_err() {
             // The call was made and could not be noted: a repeat answers with the object as it is.
-            let abandoned = kernel.store.write(move |tx| abandon(tx, scoped)).await;
+            let abandoned = home.write(move |tx| abandon(tx, scoped)).await;
             if let Err(error) = abandoned {
                 tracing::error!(
                     request.id = raw.caller.request_id,
@@ -306,7 +306,7 @@ pub async fn run_remote(
         Ok(settled) => settled,
         Err(ended) => {
             // A panic in an adapter: nobody knows what the other side did, so a repeat shows the object as it is.
-            abandoning.store.write(move |tx| abandon(tx, scoped)).await?;
+            abandoning.write(move |tx| abandon(tx, scoped)).await?;
             Err(fault!("a remote command ended early: {ended}"))
         }
     }

@@ -24,7 +24,7 @@ use crate::kernel::{
     boot::{Kernel, ModuleInfo},
     clock::Time,
     error::{RefusalInfo, Result},
-    store::{ReadTx, Scan, migration},
+    store::{ReadTx, Scan, Store, migration},
 };
 
 /// The operations of the kernel itself.
@@ -206,12 +206,13 @@ struct PermissionsOut {
 
 /// One line that says why commands cannot be taken; `None` when they can.
 pub fn why_not_ready(kernel: &Kernel) -> Option<String> {
-    if let Some(reason) = kernel.store.failure() {
+    if let Some(reason) = kernel.failure() {
         return Some(format!("the store stopped: {reason}"));
     }
-    kernel
-        .store
-        .is_low_on_disk()
+    let stores = kernel.annexes.iter().map(|it| &it.store).chain([&kernel.store]);
+    stores
+        .into_iter()
+        .any(Store::is_low_on_disk)
         .then(|| "the disk is nearly full: reads go on, writes are refused".to_owned())
 }
 

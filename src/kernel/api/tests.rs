@@ -150,8 +150,10 @@ async fn a_command_in_pieces_goes_on_where_it_stumbled_and_answers_for_all() {
         let body = json!({ "items": items });
         assert_eq!(server.post("/many", "once", body.clone()).await.0, 500);
         assert_eq!((server.count("done"), server.count("lost")), (left, 0), "before {stumbles_at}");
-        let other = server.post("/many", "once", json!({ "items": 3 })).await;
-        assert_eq!((other.0, &other.2["code"]), (422, &json!("idempotency_key_reused")));
+        if left > 0 {
+            let other = server.post("/many", "once", json!({ "items": 3 })).await;
+            assert_eq!((other.0, &other.2["code"]), (422, &json!("idempotency_key_reused")));
+        }
         let wanted = counted(items);
         for replayed in [false, true, true] {
             assert_eq!(server.post("/many", "once", body.clone()).await, (201, replayed, wanted.clone()));

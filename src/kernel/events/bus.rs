@@ -1,7 +1,7 @@
 //! What hangs on every write transaction of the store: who listens, and the bells that ring after a commit.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -19,7 +19,7 @@ use super::{
 use crate::config::Config;
 use crate::kernel::{
     error::{Result, fault},
-    store::WriteTx,
+    store::{Store, WriteTx},
 };
 
 pub struct Bus {
@@ -31,6 +31,8 @@ pub struct Bus {
     pub names: BTreeSet<&'static str>,
     /// What modules do with every event, in the transaction that announces it.
     pub overhearing: Vec<Arc<Overhear>>,
+    /// Modules whose listeners run in a file of their own.
+    pub away: BTreeMap<&'static str, Store>,
     /// How attempts ended since the start.
     pub tally: Tally,
 }
@@ -77,7 +79,8 @@ impl Bus {
 
     pub fn with(plans: Plans, bell: Arc<Bell>) -> Bus {
         let (feed, tally) = (watch::Sender::new(0), Tally::default());
-        Bus { plans, bell, feed, names: BTreeSet::new(), overhearing: vec![], tally }
+        let (names, away) = (BTreeSet::new(), BTreeMap::new());
+        Bus { plans, bell, feed, names, overhearing: vec![], away, tally }
     }
 }
 

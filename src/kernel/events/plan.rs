@@ -101,6 +101,10 @@ impl Plans {
     }
 
     /// Who hears `event`, in the order they were declared.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Plan>> {
+        self.by_event.values().flatten()
+    }
+
     pub fn of(&self, event: &str) -> &[Arc<Plan>] {
         self.by_event.get(event).map(Vec::as_slice).unwrap_or_default()
     }

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::config::Config;
 use crate::kernel::{
+    annex::{self, Annex},
     clock::Time,
     error::Result,
     store::{Key, ReadTx, Scan, Store, WriteTx},
@@ -53,7 +54,10 @@ pub struct Job {
 
 pub struct Worker {
     pub(super) desk: Desk,
-    jobs: Vec<Job>,
+    /// Each with the file it looks at.
+    jobs: Vec<(Store, Job)>,
+    /// What happens there is taken to `default`.
+    annexes: Vec<Annex>,
     /// Off: deliveries are stored and wait, schedules do not run.
     delivers: bool,
     /// How long a stop waits for attempts that run.
@@ -69,10 +73,18 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(store: Store, bus: Arc<Bus>, jobs: Vec<Job>, config: &Config, epoch: u64) -> Worker {
+    pub fn new(
+        store: Store,
+        bus: Arc<Bus>,
+        jobs: Vec<(Store, Job)>,
+        annexes: Vec<Annex>,
+        config: &Config,
+        epoch: u64,
+    ) -> Worker {
         Worker {
             desk: Desk { store, bus, failpoints: Arc::default(), epoch },
             jobs,
+            annexes,
             delivers: config.events.enabled,
             grace: Duration::from_secs(config.server.shutdown_grace_s),
             stopping: AtomicBool::new(false),
@@ -151,13 +163,16 @@ impl Worker {
         let store = &self.desk.store;
         let now = store.clock().now();
         let mut busy = false;
-        for job in &self.jobs {
-            let due = store.read(|tx| (job.due)(tx))?;
+        for (home, job) in &self.jobs {
+            let due = home.read(|tx| (job.due)(tx))?;
             if due.is_some_and(|it| it <= now) {
                 let run = job.run.clone();
-                store.write_blocking(move |tx| run(tx))?;
+                home.write_blocking(move |tx| run(tx))?;
                 busy = true;
             }
+        }
+        for annex in &self.annexes {
+            busy |= annex::relay(annex, store)?;
         }
         if !delivers {
             return Ok(busy);
@@ -191,13 +206,17 @@ impl Worker {
             let bus = self.desk.bus.clone();
             // Should the process end now, the mark is what remains.
             self.desk.store.write_blocking(move |tx| inside::suspect(tx, &first))?;
-            self.desk.store.write_blocking(move |tx| inside::deliver(tx, &bus, &first))?;
+            match self.desk.store.read(|tx| inside::away(tx, &self.desk.bus, &first))? {
+                Some(away) => inside::deliver_away(&self.desk.store, &away, &bus, first)?,
+                None => self.desk.store.write_blocking(move |tx| inside::deliver(tx, &bus, &first))?,
+            }
             return Ok(true);
         }
         let (bus, batch, failpoints) =
             (self.desk.bus.clone(), self.batch.clone(), self.desk.failpoints.clone());
-        self.desk.store.write_blocking(move |tx| {
+        let elsewhere = self.desk.store.write_blocking(move |tx| {
             let began = Instant::now();
+            let mut elsewhere = vec![];
             let size = batch.load(Ordering::Relaxed);
             let picked = pick_inside(tx, &turns, size)?;
             let mut done = 0;
@@ -205,7 +224,10 @@ impl Worker {
                 if done > 0 && began.elapsed() > HOLD {
                     break;
                 }
-                inside::deliver(tx, &bus, key)?;
+                match inside::away(tx, &bus, key)? {
+                    Some(away) => elsewhere.push((away, *key)),
+                    None => inside::deliver(tx, &bus, key)?,
+                }
                 done += 1;
             }
             // Whose turn it is was reckoned for all that were picked: the next time pick as many as will run, or
@@ -215,9 +237,22 @@ impl Worker {
             } else if done == size && began.elapsed() < HOLD / 2 {
                 batch.store((size * 2).min(LARGEST_BATCH), Ordering::Relaxed);
             }
-            failpoints.pass(Failpoint::AfterEffectBeforeCommit)
+            failpoints.pass(Failpoint::AfterEffectBeforeCommit)?;
+            Ok(elsewhere)
         })?;
+        for (away, key) in elsewhere {
+            inside::deliver_away(&self.desk.store, &away, &self.desk.bus, key)?;
+        }
         Ok(true)
+    }
+
+    /// Runs one delivery of a module that lives elsewhere, whether or not anything is delivered.
+    #[cfg(test)]
+    pub fn deliver_now(&self, key: verdict::Key) -> Result<()> {
+        let Some(away) = self.desk.store.read(|tx| inside::away(tx, &self.desk.bus, &key))? else {
+            return Ok(());
+        };
+        inside::deliver_away(&self.desk.store, &away, &self.desk.bus, key)
     }
 
     fn send_outside(&self) -> Result<bool> {
@@ -265,8 +300,8 @@ impl Worker {
                     .flatten()
                     .min();
             }
-            for job in &self.jobs {
-                due = [due, (job.due)(tx)?].into_iter().flatten().min();
+            for (home, job) in &self.jobs {
+                due = [due, home.read(|tx| (job.due)(tx))?].into_iter().flatten().min();
             }
             Ok(due)
         });

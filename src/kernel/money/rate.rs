@@ -138,6 +138,22 @@ impl RateValue {
         Some(RateValue { mantissa, scale: scale as u8 })
     }
 
+    /// With exactly so many decimals, rounded half-even: to be looked at, never to be reckoned with.
+    pub fn shown(self, decimals: u8) -> String {
+        let decimals = u32::from(decimals.min(28));
+        match self.decimal() {
+            Some(value) => format!("{:.*}", decimals as usize, value.round_dp(decimals)),
+            None => self.to_string(),
+        }
+    }
+
+    /// What another system wrote: exponents are understood, and what goes beyond 18 digits is rounded.
+    pub fn read_loosely(text: &str) -> Option<RateValue> {
+        let value = Decimal::from_scientific(text).or_else(|_| text.parse::<Decimal>()).ok()?;
+        let mantissa = u128::try_from(value.mantissa()).ok()?;
+        RateValue::from_ratio(U256::new(mantissa), U256::new(10).pow(value.scale()), Rounding::HalfEven)
+    }
+
     fn decimal(self) -> Option<Decimal> {
         Decimal::try_from_i128_with_scale(self.mantissa, u32::from(self.scale)).ok()
     }
@@ -341,6 +357,28 @@ mod tests {
         );
         assert_eq!(value("999999999999999999").times(value("10"), Rounding::Down), None);
         assert_eq!(small.value.times(small.value, Rounding::Down), None, "nothing is left");
+    }
+
+    #[test]
+    fn what_others_write_is_understood_and_rounded() {
+        for (text, wanted) in [
+            ("109500.120000000010000000001", Some("109500.12000000001")),
+            ("1.095e5", Some("109500")),
+            ("2E-7", Some("0.0000002")),
+            ("-1", None),
+            ("0", None),
+            ("0.0", None),
+            ("NaN", None),
+            ("1e30", None),
+            ("", None),
+        ] {
+            assert_eq!(RateValue::read_loosely(text), wanted.map(value), "{text}");
+        }
+        assert_eq!(
+            (value("0.5").shown(2), value("109500.126").shown(2)),
+            ("0.50".into(), "109500.13".into())
+        );
+        assert_eq!(value("1.5").shown(0), "2");
     }
 
     #[test]

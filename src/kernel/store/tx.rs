@@ -178,6 +178,7 @@ pub struct WriteTx {
 impl WriteTx {
     /// Stores a row, and its index entries, in place of what was under the key.
     pub fn put<K: Key, V: Row>(&mut self, table: &Table<K, V>, key: &K, row: &V) -> Result<()> {
+        self.check_home(table.name)?;
         let bytes = encoded(table, row)?;
         if !table.indexes.is_empty() {
             let before = self.get(table, key)?;
@@ -191,6 +192,7 @@ impl WriteTx {
     /// to find out which index entries go.
     pub fn insert<K: Key, V: Row>(&mut self, table: &Table<K, V>, key: &K, row: &V) -> Result<()> {
         debug_assert!(!self.exists(table, key)?, "table {}: there is such a row", table.name);
+        self.check_home(table.name)?;
         let bytes = encoded(table, row)?;
         self.reindex_row(table, key, None, Some(row))?;
         self.raw_put(table.name, key.to_key(), bytes);
@@ -324,6 +326,11 @@ impl WriteTx {
             }
         }
         deleted
+    }
+
+    /// A put into a table of another file would otherwise be noticed only when the whole batch is committed.
+    fn check_home(&self, table: &str) -> Result<()> {
+        Ok(self.snapshot.check_home(table)?)
     }
 
     fn reindex_row<K: Key, V: Row>(

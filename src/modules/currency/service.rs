@@ -3,7 +3,7 @@
 use super::{
     contract::{CurrencyContract, CurrencyRefusal},
     events::CurrencyDefaultChanged,
-    model::{CatalogueRow, ClientCurrencies, check_decimals},
+    model::{CatalogueRow, ClientCurrencies, CurrencyKind, check_decimals},
     repository::{CATALOGUE, CLIENTS, by_external_id, catalogue, of_client, put_of_client},
     routes::{CurrencyIn, CurrencyPatchIn},
 };
@@ -111,6 +111,10 @@ impl CurrencyContract for CurrencyService {
 
     fn known(&self, tx: &ReadTx, code: CurrencyCode) -> Result<Option<Currency>> {
         Ok(tx.get(&CATALOGUE, &code)?.map(|it| it.currency()))
+    }
+
+    fn is_crypto(&self, tx: &ReadTx, code: CurrencyCode) -> Result<bool> {
+        Ok(tx.get(&CATALOGUE, &code)?.is_some_and(|it| it.kind == CurrencyKind::Crypto))
     }
 
     fn default_of(&self, tx: &ReadTx, client: ClientId) -> Result<Currency> {

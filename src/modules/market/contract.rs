@@ -12,7 +12,7 @@ use crate::kernel::{
     clock::Time,
     error::{Result, refusals},
     id::id,
-    money::{Amount, Currency, CurrencyCode, Rate, RateValue, Rounding},
+    money::{Amount, Currency, CurrencyCode, Percent, Rate, RateValue, Rounding},
     store::codec::{Decode, Encode},
 };
 
@@ -82,5 +82,24 @@ refusals! {
         /// at a guess. Try again when prices have arrived: see `GET markets`.
         RateUnavailable { pair: String, reason: String, age_s: Option<u64> }: Unavailable "rate_unavailable"
             => "{pair}: {reason}",
+        /// The client has a market for these two currencies already, in this order or the other.
+        MarketTaken { existing_id: MarketId }: Conflict "market_taken" => "{existing_id} is for the same currencies",
+        /// The market takes no prices while it is paused.
+        MarketPaused: Conflict "market_paused" => "the market is paused",
+        /// The market's price is fixed: change the market instead.
+        MarketFixed: Conflict "market_fixed" => "the price of this market is fixed",
+        /// A price is above zero, and has at most 18 significant digits.
+        PriceNotPositive { price: String }: Unprocessable "price_not_positive" => "{price} is no price",
+        /// Nobody buys for more than somebody else sells for: bid and ask are the wrong way round.
+        PriceInverted { bid: String, ask: String }: Unprocessable "price_inverted" => "bid {bid} is above ask {ask}",
+        /// It was observed before the market's last price.
+        PriceOlder { observed_at: Time, last_observed_at: Time }: Unprocessable "price_older"
+            => "observed at {observed_at}, the last price at {last_observed_at}",
+        /// It was observed later than now: the clock of the feed is wrong.
+        PriceInFuture { observed_at: Time }: Unprocessable "price_in_future" => "{observed_at} is yet to come",
+        /// It is further from the last price than the market allows. Who knows that it is right may force it, with a
+        /// reason.
+        PriceDeviates { price: RateValue, last: RateValue, max_deviation_percent: Percent }: Unprocessable "price_deviates"
+            => "{price} is more than {max_deviation_percent} % away from {last}",
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     modules::{
         auth::events::{NewDevice, PasswordChanged, RefreshReused, RegistrationRepeated},
         balance::events::BalanceAdjusted,
-        client::events::{ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated},
+        client::events::{ApiKeyCreated, ApiKeyExpiring, ApiKeyRevoked, ApiKeyRotated},
         funding::events::{
             FundingCanceled, FundingCompleted, FundingConflicted, FundingExpired, FundingFailed,
             FundingRequested, FundingReversed,
@@ -59,6 +59,7 @@ macro_rules! notices {
                 $( NoticeKind::of::<$event>(), )+
                 NoticeKind::of_secret::<PasswordReset>(),
                 NoticeKind::of_secret::<EmailVerification>(),
+                NoticeKind::of_digest(),
             ]
         }
 
@@ -126,6 +127,7 @@ notices! {
     ApiKeyCreated: Security, BOTH, KEYS, |_it| Notifiable::Admins;
     ApiKeyRotated: Security, BOTH, KEYS, |_it| Notifiable::Admins;
     ApiKeyRevoked: Security, BOTH, KEYS, |_it| Notifiable::Admins;
+    ApiKeyExpiring: Security, BOTH, KEYS, |_it| Notifiable::Admins;
 }
 
 /// What a payment was for tells its own story.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{
-    contract::Captured,
+    contract::{Captured, CapturedMail},
     events::{PasswordReset, secret_mail},
 };
 use crate::{
@@ -76,7 +76,7 @@ async fn a_secret_stands_in_its_delivery_until_it_was_sent_and_nowhere_after() {
 
     kernel.store.clock().advance(std::time::Duration::from_secs(60));
     settle().await;
-    let mails = kernel.service::<Captured>("mailbox").unwrap().all();
+    let mails = kernel.service::<Captured<CapturedMail>>("mailbox").unwrap().all();
     let mail = mails.last().unwrap();
     assert_eq!((mail.to.as_str(), mail.subject.as_str()), ("ann@example.com", "Choose a new password"));
     assert!(mail.text.contains(TOKEN) && mail.message_id.contains(&delivery.to_string()));

@@ -87,6 +87,9 @@ impl CurrencyContract for Currencies {
         let eur = Currency { code: "EUR".parse().unwrap(), decimals: 2 };
         Ok([usd(), btc(), eur].into_iter().find(|it| it.code == code))
     }
+    fn is_crypto(&self, _: &ReadTx, code: CurrencyCode) -> Result<bool> {
+        Ok(code == btc().code)
+    }
     fn default_of(&self, _: &ReadTx, _: ClientId) -> Result<Currency> {
         Ok(usd())
     }

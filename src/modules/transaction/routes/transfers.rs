@@ -27,7 +27,10 @@ use crate::{
             contract::{Transaction, TransferId},
             model::{Movement, Transfer, TransferStatus},
             repository::{BY_USER, TRANSACTIONS, TRANSFERS},
-            service::{BulkIn, BulkOut, CaptureIn, Moved, ReverseIn, Transactions, TransferIn, VoidIn},
+            service::{
+                BulkIn, BulkOut, Moved, Transactions, TransferCaptureIn, TransferIn, TransferReverseIn,
+                TransferVoidIn,
+            },
         },
     },
 };
@@ -153,7 +156,7 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
             .money()
             .refuses(&["invalid_state_transition", "capture_too_large", "user_not_active"])
             .example(json!({ "amount": "10.00", "final": false }))
-            .writes(move |tx, call: &Call<TransferId, CaptureIn>| {
+            .writes(move |tx, call: &Call<TransferId, TransferCaptureIn>| {
                 let captured = capture.capture(tx, &call.caller, call.path, &call.input);
                 captured.and_then(|it| moved(&call.caller, it))
             }),
@@ -163,7 +166,7 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
             .money()
             .refuses(&["invalid_state_transition"])
             .example(json!({ "reason": "the order was canceled" }))
-            .writes(move |tx, call: &Call<TransferId, VoidIn>| {
+            .writes(move |tx, call: &Call<TransferId, TransferVoidIn>| {
                 let voided = void.void(tx, &call.caller, call.path, &call.input);
                 voided.and_then(|it| moved(&call.caller, it))
             }),
@@ -178,7 +181,7 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
                 "insufficient_funds",
             ])
             .example(json!({ "amount": "5.00", "reason": "sent twice" }))
-            .writes(move |tx, call: &Call<TransferId, ReverseIn>| {
+            .writes(move |tx, call: &Call<TransferId, TransferReverseIn>| {
                 let reversed = reverse.reverse(tx, &call.caller, call.path, &call.input);
                 reversed.and_then(|it| moved(&call.caller, it))
             }),

@@ -23,8 +23,8 @@ use crate::modules::{
 
 pub use bulk::{BulkIn, BulkOut};
 pub use create::TransferIn;
-pub use resolve::{CaptureIn, VoidIn};
-pub use reverse::ReverseIn;
+pub use resolve::{TransferCaptureIn, TransferVoidIn};
+pub use reverse::TransferReverseIn;
 
 pub struct Transactions {
     pub currencies: Arc<dyn CurrencyContract>,

@@ -33,7 +33,7 @@ use crate::modules::{
 };
 
 #[derive(utoipa::ToSchema)]
-pub struct CaptureIn {
+pub struct TransferCaptureIn {
     /// All that is still held, unless said.
     pub amount: Option<AmountText>,
     /// Gives back the rest; unless said it does. With `false` the rest stays held.
@@ -41,20 +41,20 @@ pub struct CaptureIn {
     pub is_final: Option<bool>,
 }
 
-impl crate::kernel::api::input::Input for CaptureIn {
+impl crate::kernel::api::input::Input for TransferCaptureIn {
     const NAMES: &'static [&'static str] = &["amount", "final"];
     fn take(fields: &mut crate::kernel::api::input::Fields) -> Option<Self> {
         // `final` is a word of Rust, so that `input!` cannot name it.
         let (amount, is_final) = (fields.take("amount"), fields.take("final"));
-        Some(CaptureIn { amount: amount?, is_final: is_final? })
+        Some(TransferCaptureIn { amount: amount?, is_final: is_final? })
     }
 }
 
 #[derive(utoipa::ToSchema)]
-pub struct VoidIn {
+pub struct TransferVoidIn {
     pub reason: Option<String>,
 }
-input!(VoidIn { reason });
+input!(TransferVoidIn { reason });
 
 /// How many expired transfers one transaction takes.
 const BATCH: usize = 100;
@@ -67,7 +67,7 @@ impl Transactions {
         tx: &mut WriteTx,
         caller: &Caller,
         id: TransferId,
-        input: &CaptureIn,
+        input: &TransferCaptureIn,
     ) -> Result<Moved> {
         let client = caller.client()?;
         let mut transfer = found(tx.get(&TRANSFERS, &(client, id))?)?;
@@ -131,7 +131,13 @@ impl Transactions {
     }
 
     /// Gives back what is held. Refuses `not_found`, `invalid_state_transition`.
-    pub fn void(&self, tx: &mut WriteTx, caller: &Caller, id: TransferId, input: &VoidIn) -> Result<Moved> {
+    pub fn void(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        id: TransferId,
+        input: &TransferVoidIn,
+    ) -> Result<Moved> {
         let client = caller.client()?;
         let transfer = found(tx.get(&TRANSFERS, &(client, id))?)?;
         let hold = held(&transfer, TransferEvent::Void, tx.now())?;

@@ -22,13 +22,13 @@ use crate::modules::{
 };
 
 #[derive(utoipa::ToSchema)]
-pub struct ReverseIn {
+pub struct TransferReverseIn {
     /// All that was not taken back yet, unless said.
     pub amount: Option<AmountText>,
     /// Why; at most 500 characters.
     pub reason: Option<String>,
 }
-input!(ReverseIn { amount, reason });
+input!(TransferReverseIn { amount, reason });
 
 impl Transactions {
     /// Takes back what moved, or a part of it, from who has it now. Refuses `not_found`, `invalid_state_transition`,
@@ -38,7 +38,7 @@ impl Transactions {
         tx: &mut WriteTx,
         caller: &Caller,
         id: TransferId,
-        input: &ReverseIn,
+        input: &TransferReverseIn,
     ) -> Result<Moved> {
         let client = caller.client()?;
         let mut transfer = found(tx.get(&TRANSFERS, &(client, id))?)?;

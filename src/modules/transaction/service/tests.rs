@@ -137,16 +137,16 @@ impl Bank {
     }
 
     fn capture(&self, id: TransferId, amount: Option<&str>, is_final: Option<bool>) -> Result<Moved> {
-        let input = CaptureIn { amount: amount.map(|it| it.parse().unwrap()), is_final };
+        let input = TransferCaptureIn { amount: amount.map(|it| it.parse().unwrap()), is_final };
         self.run(move |tx, service| service.capture(tx, &key(), id, &input))
     }
 
     fn void(&self, id: TransferId) -> Result<Moved> {
-        self.run(move |tx, service| service.void(tx, &key(), id, &VoidIn { reason: None }))
+        self.run(move |tx, service| service.void(tx, &key(), id, &TransferVoidIn { reason: None }))
     }
 
     fn reverse(&self, id: TransferId, amount: Option<&str>) -> Result<Moved> {
-        let input = ReverseIn { amount: amount.map(|it| it.parse().unwrap()), reason: None };
+        let input = TransferReverseIn { amount: amount.map(|it| it.parse().unwrap()), reason: None };
         self.run(move |tx, service| service.reverse(tx, &key(), id, &input))
     }
 
@@ -525,6 +525,7 @@ fn at_its_last_instant_a_hold_has_expired_whether_or_not_the_timer_ran() {
 
 fn bulk(bank: &Bank, atomic: bool, items: Vec<TransferIn>) -> Result<serde_json::Value> {
     let input = BulkIn { items, atomic: Some(atomic) };
+    input.cut(&key())?;
     let all = 0..input.items.len();
     let out = bank.run(move |tx, service| service.create_bulk(tx, &key(), &input, all));
     out.map(|it| serde_json::to_value(it).unwrap())

@@ -223,6 +223,9 @@ impl CurrencyContract for World {
     fn known(&self, _: &ReadTx, _: CurrencyCode) -> Result<Option<Currency>> {
         unreachable!("{UNASKED}")
     }
+    fn is_crypto(&self, _: &ReadTx, _: CurrencyCode) -> Result<bool> {
+        unreachable!("{UNASKED}")
+    }
     fn default_of(&self, _: &ReadTx, _: ClientId) -> Result<Currency> {
         unreachable!("{UNASKED}")
     }

@@ -26,6 +26,7 @@ use utoipa::{
 };
 
 use super::{
+    body::Body,
     call::{Call, Caller, FromPath},
     input::{Input, read_body, read_query},
     object::NamedShape,
@@ -164,13 +165,14 @@ pub struct RawCall {
     pub body: Value,
 }
 
-pub type Answered = Pin<Box<dyn Future<Output = Result<Value>> + Send>>;
+pub type Answered = Pin<Box<dyn Future<Output = Result<Body>> + Send>>;
 pub type Reading = dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync;
-type Writing = dyn Fn(&mut WriteTx, RawCall) -> Result<Value> + Send + Sync;
+/// Reads the input where it is called; what it returns then runs on the writer's thread, where everybody waits.
+type Writing = dyn Fn(RawCall) -> Prepared + Send + Sync;
 type Asynchronous = dyn Fn(Arc<Kernel>, RawCall) -> Answered + Send + Sync;
 
 /// The write that a preparation led to, with what was prepared inside.
-pub type Prepared = Box<dyn FnOnce(&mut WriteTx) -> Result<Value> + Send>;
+pub type Prepared = Box<dyn FnOnce(&mut WriteTx) -> Result<Body> + Send>;
 type Preparing =
     dyn Fn(Arc<Kernel>, RawCall) -> Pin<Box<dyn Future<Output = Result<Prepared>> + Send>> + Send + Sync;
 
@@ -207,9 +209,9 @@ pub struct Remote {
             + Send
             + Sync,
     >,
-    pub settle: Box<dyn Fn(&mut WriteTx, RawCall, Box<dyn Any + Send>) -> Result<Value> + Send + Sync>,
+    pub settle: Box<dyn Fn(&mut WriteTx, RawCall, Box<dyn Any + Send>) -> Result<Body> + Send + Sync>,
     /// The object as it is now: the answer to a repeat when the first try was cut off by a crash.
-    pub present: Box<dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync>,
+    pub present: Box<dyn Fn(&ReadTx, RawCall) -> Result<Body> + Send + Sync>,
 }
 
 /// A command about many things that stand each for itself, cut so that it never holds the writer for long. Each piece
@@ -222,7 +224,7 @@ pub struct Pieces {
     pub size: usize,
     /// Does these items, and answers for them. It refuses them one by one, in that answer.
     #[allow(clippy::type_complexity, reason = "said once, here")]
-    pub run: Box<dyn Fn(&mut WriteTx, Range<usize>) -> Result<Value> + Send + Sync>,
+    pub run: Box<dyn Fn(&mut WriteTx, Range<usize>) -> Result<Body> + Send + Sync>,
     /// Puts the answers of the pieces together.
     pub join: fn(Vec<Value>) -> Value,
 }
@@ -232,7 +234,7 @@ type Cutting = dyn Fn(RawCall) -> Result<Pieces> + Send + Sync;
 /// What a claim transaction decided, erased.
 pub enum Claimed {
     /// Nothing to call: this is the answer.
-    Done(Value),
+    Done(Body),
     Call(Box<dyn Any + Send>),
 }
 
@@ -404,7 +406,7 @@ impl Builder {
     ) -> Endpoint {
         self.0.output = Shape::of::<O>();
         (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
-        self.0.handler = Handler::Read(Arc::new(move |tx, raw| answer(handle(tx, &queried(raw)?)?)));
+        self.0.handler = Handler::Read(Arc::new(move |tx, raw| found(handle(tx, &queried(raw)?)?)));
         self.0
     }
 
@@ -416,17 +418,26 @@ impl Builder {
         (self.0.list, self.0.csv) = (true, true);
         self.0.output = Shape::of::<O>();
         (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
-        self.0.handler = Handler::Read(Arc::new(move |tx, raw| answer(handle(tx, &queried(raw)?)?)));
+        self.0.handler = Handler::Read(Arc::new(move |tx, raw| found(handle(tx, &queried(raw)?)?)));
         self.0
     }
 
     /// A command: one write transaction.
-    pub fn writes<P: FromPath, I: Input + ToSchema, O: Serialize + ToSchema>(
+    pub fn writes<P, I, O>(
         mut self,
         handle: impl Fn(&mut WriteTx, &Call<P, I>) -> Result<O> + Send + Sync + 'static,
-    ) -> Endpoint {
+    ) -> Endpoint
+    where
+        P: FromPath + Send + 'static,
+        I: Input + ToSchema + Send + 'static,
+        O: Serialize + ToSchema,
+    {
         self.shapes::<I, O>();
-        self.0.handler = Handler::Write(Arc::new(move |tx, raw| answer(handle(tx, &sent(raw)?)?)));
+        let handle = Arc::new(handle);
+        self.0.handler = Handler::Write(Arc::new(move |raw| {
+            let (call, handle) = (sent(raw), handle.clone());
+            Box::new(move |tx: &mut WriteTx| answer(handle(tx, &call?)?))
+        }));
         self.0
     }
 
@@ -462,8 +473,8 @@ impl Builder {
     ) -> Endpoint
     where
         S: Send + Sync + 'static,
-        P: FromPath + 'static,
-        I: Input + ToSchema + 'static,
+        P: FromPath + Send + Sync + 'static,
+        I: Input + ToSchema + Send + Sync + 'static,
         O: Serialize + ToSchema + 'static,
     {
         let service = service.clone();
@@ -630,7 +641,11 @@ fn sent<P: FromPath, I: Input>(raw: RawCall) -> Result<Call<P, I>> {
     Ok(Call { caller: raw.caller, path, input: read_body(raw.body)? })
 }
 
-fn answer(out: impl Serialize) -> Result<Value> {
+fn answer(out: impl Serialize) -> Result<Body> {
+    Body::of(&out)
+}
+
+fn found(out: impl Serialize) -> Result<Value> {
     serde_json::to_value(out)
         .map_err(|error| crate::kernel::error::fault!("an answer cannot be JSON: {error}"))
 }

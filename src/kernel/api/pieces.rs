@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use super::{
     audit,
+    body::Body,
     endpoint::{Endpoint, Pieces, RawCall},
     idempotency::{self, Answer, Outcome, PATIENCE, PAUSE, RECORDS, Record, Scoped, find, replay},
     problem::ApiRefusal,
@@ -106,7 +107,7 @@ pub async fn run(
             piece_in_time(&kernel, &endpoint, &pieces, &raw, scoped, items).await?;
         }
         let answers = kernel.store.read(|tx| answers(tx, scoped))?;
-        Ok(Answer { status: endpoint.status, body: (pieces.join)(answers), replayed })
+        Ok(Answer { status: endpoint.status, body: Body::of(&(pieces.join)(answers))?, replayed })
     });
     running.await.unwrap_or_else(|ended| Err(fault!("a command in pieces ended early: {ended}")))
 }
@@ -197,8 +198,7 @@ fn piece(
             (tx.now(), scoped.0)
         }
     };
-    let body = serde_json::to_vec(&body).map_err(|error| fault!("an answer cannot be stored: {error}"))?;
-    tx.put(&ANSWERS, &(scoped.0, from), &PieceAnswer { body })?;
+    tx.put(&ANSWERS, &(scoped.0, from), &PieceAnswer { body: body.into_bytes() })?;
     let outcome = Outcome::Pieces { done: to, of: pieces.items as u64 };
     tx.put(&RECORDS, &key, &Record { fingerprint: raw.caller.fingerprint, outcome })
 }
@@ -206,7 +206,7 @@ fn piece(
 fn known(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Known> {
     Ok(match find(tx, scoped, raw)?.map(|(_, record)| record.outcome) {
         None => Known::Nothing,
-        Some(Outcome::Answered { status, body }) => Known::Answered(replay(status, &body)?),
+        Some(Outcome::Answered { status, body }) => Known::Answered(replay(status, body)),
         Some(Outcome::Pieces { done, .. }) => Known::Done(done),
         Some(Outcome::Running { .. }) => return Err(fault!("a command in pieces calls nobody")),
     })

@@ -220,7 +220,8 @@ mod tests {
             (2, [Ok("1"), Err("down"), Ok("3")], Ok(("2", "median(a,c)"))),
             (2, [Err("down"), Err("late"), Ok("3")], Err("1 of 2 answered; a: down; b: late")),
         ] {
-            let found = ask(&pull(median_of), |provider| {
+            let pull = pull(median_of);
+            let found = ask(&pull, |provider| {
                 let at = (provider.name.as_bytes()[0] - b'a') as usize;
                 let answer = answers[at].map(|it| Quote::single(it.parse().unwrap()));
                 Box::pin(async move { answer.map_err(str::to_owned) })

@@ -19,6 +19,7 @@ mod gateway;
 mod gateway_routes;
 mod golden;
 mod mail;
+mod market;
 mod module;
 mod notification;
 mod operator;

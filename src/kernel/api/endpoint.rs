@@ -542,7 +542,7 @@ impl Builder {
         self.0
     }
 
-    /// Something that opens its own transactions.
+    /// Something that opens its own transactions. Of a GET the input is its query.
     pub fn runs<P, I, O, F>(
         mut self,
         handle: impl Fn(Arc<Kernel>, Call<P, I>) -> F + Send + Sync + 'static,
@@ -553,8 +553,15 @@ impl Builder {
         O: Serialize + ToSchema,
         F: Future<Output = Result<O>> + Send + 'static,
     {
-        self.shapes::<I, O>();
-        self.0.handler = Handler::Async(Arc::new(move |kernel, raw| match sent(raw) {
+        let is_query = self.0.method == Method::GET;
+        if is_query {
+            self.0.output = Shape::of::<O>();
+            (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
+        } else {
+            self.shapes::<I, O>();
+        }
+        let read: fn(RawCall) -> Result<Call<P, I>> = if is_query { queried } else { sent };
+        self.0.handler = Handler::Async(Arc::new(move |kernel, raw| match read(raw) {
             Ok(call) => {
                 let running = handle(kernel, call);
                 Box::pin(async move { answer(running.await?) })

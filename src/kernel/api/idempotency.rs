@@ -153,19 +153,22 @@ pub fn answered(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<Ans
 /// All checks, the would-be object without the ids of what was not made, and nothing written.
 fn rehearse(tx: &mut WriteTx, handle: impl FnOnce(&mut WriteTx) -> Result<Body>) -> Result<Answer> {
     let mut body = None;
-    tx.note_ids();
+    tx.note_ids(true);
     let outcome: Result<()> = tx.attempt(|tx| {
         body = Some(handle(tx)?);
         Err(fault!("a rehearsal is never kept"))
     });
-    match (body, outcome) {
-        (Some(body), _) => {
-            let body = body.with(|object| {
-                object.values_mut().for_each(|it| forget_made(tx, it));
+    let shown = body.map(|body| {
+        body.changed(|body| {
+            forget_made(tx, body);
+            if let Some(object) = body.as_object_mut() {
                 object.insert("id".into(), Value::Null);
-            })?;
-            Ok(Answer { status: 200, body, replayed: false })
-        }
+            }
+        })
+    });
+    tx.note_ids(false);
+    match (shown, outcome) {
+        (Some(body), _) => Ok(Answer { status: 200, body: body?, replayed: false }),
         (None, Err(error)) => Err(error),
         (None, Ok(())) => Err(fault!("a rehearsal ended without an answer")),
     }
@@ -224,7 +227,8 @@ fn store(
     let body = if endpoint.shown_once.is_empty() {
         answer.body.bytes().to_vec()
     } else {
-        let hide = |object: &mut serde_json::Map<String, Value>| {
+        let hide = |body: &mut Value| {
+            let Some(object) = body.as_object_mut() else { return };
             for field in endpoint.shown_once {
                 if let Some(shown) = object.get_mut(*field) {
                     *shown = Value::Null;
@@ -232,7 +236,7 @@ fn store(
                 }
             }
         };
-        answer.body.with(hide)?.into_bytes()
+        answer.body.changed(hide)?.into_bytes()
     };
     let outcome = Outcome::Answered { status: answer.status, body };
     tx.put(&RECORDS, &key, &Record { fingerprint: raw.caller.fingerprint, outcome })

@@ -47,6 +47,7 @@ pub struct Settings {
     pub withdrawal: WithdrawalSettings,
     pub payment: PaymentSettings,
     pub transfer: TransferSettings,
+    pub swap: SwapSettings,
 }
 
 /// How the client shows itself to its users.
@@ -113,6 +114,20 @@ pub struct TransferSettings {
     pub between_users: bool,
 }
 
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
+pub struct SwapSettings {
+    /// For how long a quote is promised.
+    pub quote_expires_after_s: u64,
+    /// The most that can be swapped at once, by what it is worth.
+    pub maximum: Option<Amount>,
+}
+
+impl Default for SwapSettings {
+    fn default() -> SwapSettings {
+        SwapSettings { quote_expires_after_s: 30, maximum: None }
+    }
+}
+
 /// What a fee is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeeOperation {
@@ -170,6 +185,7 @@ impl Settings {
             },
             payment: PaymentSettings { expires_after_s: 24 * 3600, second_person_above: None },
             transfer: TransferSettings { between_users: false },
+            swap: SwapSettings::default(),
         })
     }
 }

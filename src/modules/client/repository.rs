@@ -86,7 +86,7 @@ mod tests {
             api::{input::Metadata, principal::Actor},
             id::Id as _,
             money::Currency,
-            store::codec::golden,
+            store::{Row as _, codec::golden},
         },
         modules::client::{
             contract::{ClientMode, Settings},
@@ -110,7 +110,11 @@ mod tests {
             version: 1,
         };
         let metadata = Metadata([("tier".to_owned(), "gold".to_owned())].into());
-        golden("client.clients", &ClientRow { client, external_id: Some("n-1".into()), metadata });
+        let row = ClientRow { client, external_id: Some("n-1".into()), metadata };
+        golden("client.clients", &row);
+        let first = include_str!("../../../tests/golden/rows/client.clients.v1.hex");
+        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
+        assert_eq!(ClientRow::decode_row(&first).unwrap(), row, "what the first release stored");
         let previous = Some(Previous { hash: [2; 32], valid_until: at });
         let ip_allow_list = vec!["10.1.0.0/16".parse().unwrap(), "2001:db8::1".parse().unwrap()];
         golden("client.keys", &ApiKey { previous, ip_allow_list, expires_at: Some(at), ..key() });

@@ -31,6 +31,8 @@ text_enum! {
         Withdrawals = "withdrawals",
         Payments = "payments",
         Balances = "balances",
+        Swaps = "swaps",
+        Markets = "markets",
     }
 }
 

@@ -26,7 +26,9 @@ use crate::{
             FundingCanceled, FundingCompleted, FundingConflicted, FundingExpired, FundingFailed,
             FundingRequested, FundingReversed,
         },
+        market::events::ProviderFailed,
         payment::events::{PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate},
+        swap::events::SwapExecuted,
         user::events::{
             UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen,
         },
@@ -122,7 +124,11 @@ notices! {
     PaymentConflicted: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
     PaymentLate: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
 
+    SwapExecuted: Swaps, BOTH, Some(("/swaps/{entity}", "Show the swap")), |it| it.user_id;
+
     BalanceAdjusted: Balances, BOTH, Some(("/balances", "Show your balances")), |it| it.user_id;
+
+    ProviderFailed: Markets, BOTH, Some(("/markets/{entity}", "Show the market")), |_it| Notifiable::Admins;
 
     ApiKeyCreated: Security, BOTH, KEYS, |_it| Notifiable::Admins;
     ApiKeyRotated: Security, BOTH, KEYS, |_it| Notifiable::Admins;

@@ -2,7 +2,7 @@
 
 mod markets;
 pub mod pull;
-mod take;
+pub mod take;
 
 use std::sync::Arc;
 

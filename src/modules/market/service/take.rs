@@ -158,7 +158,7 @@ impl Counter {
     }
 
     /// A refusal is the inner result; the outer one is a fault.
-    fn take(&mut self, tx: &mut WriteTx, new: &NewPrice) -> Result<Taken> {
+    pub fn take(&mut self, tx: &mut WriteTx, new: &NewPrice) -> Result<Taken> {
         let key = (self.client, new.market);
         if !self.trays.contains_key(&new.market) {
             let market = tx.get(&MARKETS, &key)?;

@@ -1,0 +1,66 @@
+//! Clients as earlier releases stored them.
+
+use super::ClientRow;
+use crate::{
+    kernel::{
+        api::{input::Metadata, principal::ClientId},
+        clock::Time,
+        store::codec::{Decode, Encode},
+    },
+    modules::client::contract::{
+        Branding, Client, ClientMode, Fees, FundingSettings, PaymentSettings, Settings, SwapSettings,
+        TransferSettings, WithdrawalSettings,
+    },
+};
+
+/// Before there were swaps.
+#[derive(Encode, Decode)]
+pub struct ClientRowV1 {
+    client: ClientV1,
+    external_id: Option<String>,
+    metadata: Metadata,
+}
+
+#[derive(Encode, Decode)]
+struct ClientV1 {
+    id: ClientId,
+    name: String,
+    slug: String,
+    mode: ClientMode,
+    is_active: bool,
+    settings: SettingsV1,
+    created_at: Time,
+    updated_at: Time,
+    version: u64,
+}
+
+#[derive(Encode, Decode)]
+struct SettingsV1 {
+    branding: Branding,
+    fees: Fees,
+    funding: FundingSettings,
+    withdrawal: WithdrawalSettings,
+    payment: PaymentSettings,
+    transfer: TransferSettings,
+}
+
+impl From<ClientRowV1> for ClientRow {
+    fn from(row: ClientRowV1) -> ClientRow {
+        let ClientRowV1 { client: it, external_id, metadata } = row;
+        let SettingsV1 { branding, fees, funding, withdrawal, payment, transfer } = it.settings;
+        let swap = SwapSettings::default();
+        let settings = Settings { branding, fees, funding, withdrawal, payment, transfer, swap };
+        let client = Client {
+            id: it.id,
+            name: it.name,
+            slug: it.slug,
+            mode: it.mode,
+            is_active: it.is_active,
+            settings,
+            created_at: it.created_at,
+            updated_at: it.updated_at,
+            version: it.version,
+        };
+        ClientRow { client, external_id, metadata }
+    }
+}

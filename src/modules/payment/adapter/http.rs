@@ -89,9 +89,8 @@ impl Line {
     }
 
     async fn post(&self, path: &str, key: &str, fields: &[(&str, String)]) -> Result<Value, Failure> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(fields);
-        self.send(Method::POST, path, Some(key), form.finish().into_bytes()).await
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.send(Method::POST, path, Some(key), body.into_bytes()).await
     }
 
     async fn send(&self, method: Method, path: &str, key: Option<&str>, body: Vec<u8>) -> Result<Value, Failure> {

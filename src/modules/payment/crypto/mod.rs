@@ -9,5 +9,5 @@ mod pool;
 mod routes;
 
 pub use derive::check_xpub;
-pub use pool::{ADDRESSES, Address, attempt_at};
+pub use pool::{ADDRESSES, attempt_at, hand_out, has_one};
 pub use routes::endpoints;

@@ -5,7 +5,7 @@ use crate::{
     kernel::{
         api::{
             input::Flaw,
-            object::{Stamp, stamped},
+            object::{Times, save, timed},
             principal::ClientId,
         },
         error::{Result, fault},
@@ -40,10 +40,10 @@ pub struct Address {
     pub text: String,
     /// Whose it is, once it was handed out.
     pub attempt: Option<(PaymentId, AttemptId)>,
-    pub stamp: Stamp,
+    pub times: Times,
 }
 row!(Address);
-stamped!(Address);
+timed!(Address);
 
 /// An address that nobody was shown before, for this attempt. Refuses `gateway_unavailable` when the pool is empty.
 pub fn hand_out(
@@ -56,7 +56,7 @@ pub fn hand_out(
         let number = count(tx, client, id)?;
         let index = u32::try_from(number).map_err(|_| fault!("{id} has no addresses left"))?;
         let text = derive::address(xpub, index).map_err(|it| fault!("the key of {id} {it}"))?;
-        let row = Address { text: text.clone(), attempt: Some(attempt), stamp: Stamp::at(tx.now()) };
+        let row = Address { text: text.clone(), attempt: Some(attempt), times: Times::at(tx.now()) };
         tx.insert(&ADDRESSES, &(client, id, number), &row)?;
         return Ok(text);
     }
@@ -64,8 +64,7 @@ pub fn hand_out(
     let none = || PaymentRefusal::GatewayUnavailable { reason: "addresses".to_owned() };
     let (key, mut row) = free.ok_or_else(none)?;
     row.attempt = Some(attempt);
-    row.stamp.touch(tx.now());
-    tx.put(&ADDRESSES, &key, &row)?;
+    save(tx, &ADDRESSES, &key, &mut row)?;
     Ok(row.text)
 }
 
@@ -90,7 +89,7 @@ pub fn fill(tx: &mut WriteTx, (client, id): (ClientId, GatewayId), texts: &[Stri
         if tx.find(&ADDRESSES, BY_TEXT, &(client, id, text.clone()))?.is_some() {
             continue;
         }
-        let row = Address { text: text.clone(), attempt: None, stamp: Stamp::at(tx.now()) };
+        let row = Address { text: text.clone(), attempt: None, times: Times::at(tx.now()) };
         tx.insert(&ADDRESSES, &(client, id, number), &row)?;
         number += 1;
     }
@@ -110,6 +109,24 @@ pub fn attempt_at(
 
 /// How many addresses there are: the number of the next one.
 fn count(tx: &ReadTx, client: ClientId, gateway: GatewayId) -> Result<u64> {
-    let last = tx.scan(&ADDRESSES, Scan::prefix(&(client, gateway)).reverse()).next().transpose()?;
+    let last = tx.scan(&ADDRESSES, Scan::prefix(&(client, gateway)).newest_first()).next().transpose()?;
     Ok(last.map_or(0, |((_, _, number), _)| number + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{clock::Time, id::Id as _, store::codec::golden};
+
+    #[test]
+    fn the_stored_form_stays_what_it_is() {
+        golden(
+            "payment.addresses",
+            &Address {
+                text: "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu".into(),
+                attempt: Some((PaymentId::from_bytes([2; 16]), AttemptId::from_bytes([3; 16]))),
+                times: Times::at(Time::from_micros(1_795_342_000_000_000)),
+            },
+        );
+    }
 }

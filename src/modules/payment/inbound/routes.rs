@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::{
-    kernel::api::endpoint::{Endpoint, post},
+    kernel::api::endpoint::{Endpoint, RawBytes, post},
     modules::payment::{contract::GatewayId, service::Payments},
 };
 
@@ -30,7 +30,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
             .max_body_bytes(MOST_BYTES)
             .refuses(&["webhook_refused"])
             .hears(
-                move |tx, heard| judging.judge_webhook(tx, heard),
+                move |tx, heard: &RawBytes<GatewayId>| judging.judge_webhook(tx, heard),
                 move |tx, caller, judged| {
                     acting.take_webhook(tx, caller, judged)?;
                     Ok(WebhookReceiptOut { object: "webhook_receipt", received: true })

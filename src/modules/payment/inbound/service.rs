@@ -31,7 +31,7 @@ use crate::{
             events::PaymentDisputed,
             model::Gateway,
             refund::repository::REFUNDS,
-            repository::{ATTEMPTS, BY_REFERENCE, GATEWAYS},
+            repository::{ATTEMPTS, BY_REFERENCE, GATEWAYS, GATEWAYS_BY_ID},
             service::{Case, Payments, Try, gateway},
         },
     },
@@ -66,7 +66,7 @@ impl Payments {
     /// What came, when this gateway signed it. Refuses `webhook_refused`, whatever is wrong with it.
     pub fn judge_webhook(&self, tx: &ReadTx, heard: &RawBytes<GatewayId>) -> Result<Judged> {
         let signature = HEADERS.iter().find_map(|it| heard.headers.get(*it)?.to_str().ok()).unwrap_or_default();
-        let found = tx.find(&GATEWAYS, "payment.gateways_by_id", &heard.path)?;
+        let found = tx.find(&GATEWAYS, GATEWAYS_BY_ID, &heard.path)?;
         let access = match &found {
             Some(((client, id), _)) => self.access(tx, *client, *id)?,
             None => Default::default(),

@@ -23,3 +23,10 @@ mod service;
 mod verify;
 
 pub use service::Reaching;
+
+use crate::kernel::boot::Boot;
+
+pub fn register(boot: &mut Boot) {
+    boot.machine(model::REFUND.table());
+    events::announced(boot);
+}

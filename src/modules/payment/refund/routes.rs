@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{
-    model::Refund,
+    model::{Refund, Source},
     repository::{BY_PAYMENT, BY_USER, REFUNDS, load},
     service::Reaching,
 };
@@ -16,7 +16,8 @@ use crate::{
             endpoint::{Builder, Claim, Endpoint, get, post},
             input::{Input, Metadata, input},
             object::{ExternalId, filters, list, object},
-            principal::UserId,
+            principal::{ClientId, UserId},
+            text::Text,
         },
         error::Result,
         machine::ChangeOut,
@@ -27,7 +28,8 @@ use crate::{
         balance::contract::EntryId,
         payment::{
             adapter::RefundOutcome,
-            contract::{GatewayId, PaymentId, RefundId, RefundStatus},
+            contract::{GatewayId, PaymentId, RefundId, RefundStatus, SettlementId},
+            repository::{SETTLEMENTS, SETTLEMENTS_BY_ID},
             service::Payments,
         },
         transaction::contract::TransactionId,
@@ -41,7 +43,7 @@ input! {
         payment_id: PaymentId,
         /// At most what came, less what went back already.
         amount: AmountText,
-        reason: String,
+        reason: Text<500>,
         external_id: Option<ExternalId>,
         metadata: Metadata,
     }
@@ -50,7 +52,7 @@ input! {
 input! {
     pub struct PaidBackIn {
         /// The bank's, or the transaction's.
-        reference: String,
+        reference: Text<200>,
     }
 }
 
@@ -178,10 +180,23 @@ fn asked_for(tx: &ReadTx, call: &Call<(), RefundIn>) -> Result<RefundOut> {
     for row in tx.scan_index(&REFUNDS, BY_PAYMENT, prefix) {
         let ((_, id), refund) = row?;
         let is_it = refund.history.creator() == call.caller.actor()
-            && refund.reason == input.reason
+            && refund.reason == *input.reason.0
             && refund.stamp.external_id.as_deref() == input.external_id.as_ref().map(ExternalId::as_str)
             && input.amount.positive("amount", refund.amount.currency())? == refund.amount;
         if is_it {
+            return Ok(RefundOut::of(id, &refund));
+        }
+    }
+    found(None)
+}
+
+/// The last refund of money that was in suspense.
+pub fn of_suspense(tx: &ReadTx, client: ClientId, settlement: SettlementId) -> Result<RefundOut> {
+    let (_, item) = found(tx.find(&SETTLEMENTS, SETTLEMENTS_BY_ID, &(client, settlement))?)?;
+    let prefix = Scan::prefix(&(client, item.payment)).newest_first();
+    for row in tx.scan_index(&REFUNDS, BY_PAYMENT, prefix) {
+        let ((_, id), refund) = row?;
+        if refund.source == Source::Suspense(settlement) {
             return Ok(RefundOut::of(id, &refund));
         }
     }

@@ -11,27 +11,27 @@ use crate::{
         api::{
             call::{Call, Caller},
             endpoint::Claim,
-            input::{Named as _, check_length},
-            object::{Stamp, check_external_id},
+            input::Named as _,
+            object::{Stamp, check_external_id, save},
             principal::{Actor, ClientId, UserId},
+            text::ReasonIn,
         },
         error::{Result, fault},
         events::event::Envelope,
         id::Id as _,
         machine::{History, Step},
-        money::Amount,
         store::{ReadTx, WriteTx},
     },
     modules::{
-        balance::contract::{Account, BalanceRefusal, HouseAccount, Line, NewEntry},
+        balance::contract::{Account, HouseAccount, Line, NewEntry},
         category::contract::built_in,
         funding::events::FundingReversed,
         payment::{
             adapter::{RefundOutcome, RefundRequest},
-            contract::{PaymentRefusal, PaymentStatus, RefundId, RefundStatus, SettlementId},
-            model::{Place, Settlement, takes_second_person},
-            routes::payments::ReasonIn,
-            service::{Case, Payments, credited, gateway, put_settlement},
+            contract::{GatewayKind, PaymentRefusal, PaymentStatus, RefundId, RefundStatus, SettlementId},
+            model::{Place, takes_second_person},
+            repository::SETTLEMENTS,
+            service::{Case, Payments, credited, gateway},
         },
         transaction::contract::{EntryType, NewTransaction, TransactionStatus},
     },
@@ -42,7 +42,7 @@ use crate::{
 pub struct Reaching {
     pub client: ClientId,
     pub id: RefundId,
-    pub kind: crate::modules::payment::contract::GatewayKind,
+    pub kind: GatewayKind,
     pub request: RefundRequest,
 }
 
@@ -60,7 +60,6 @@ impl Payments {
         let mut case = Case::load(tx, caller.client()?, input.payment_id)?;
         let client = case.client;
         let amount = input.amount.positive("amount", case.payment.amount.currency())?;
-        check_length("reason", &input.reason, 500)?;
         let not_refundable = |reason: &str| PaymentRefusal::NotRefundable { reason: reason.to_owned() };
         if case.payment.status() != PaymentStatus::Settled {
             return Err(not_refundable(case.payment.status().name()).into());
@@ -105,7 +104,7 @@ impl Payments {
             kind: row.kind,
             charge: came.reference,
             amount,
-            reason: input.reason.clone(),
+            reason: String::from(&input.reason),
             source: Source::Held(hold.id),
             reference: None,
             error: None,
@@ -130,13 +129,12 @@ impl Payments {
         call: &Call<SettlementId, ReasonIn>,
     ) -> Result<Claim<Reaching, RefundOut>> {
         let (caller, client) = (&call.caller, call.caller.client()?);
-        check_length("reason", &call.input.reason, 500)?;
         let (key, mut item) = self.in_suspense(tx, client, call.path, "refund")?;
         let row = gateway(tx, client, item.gateway)?;
 
         let id: RefundId = tx.new_id();
         item.place = Place::Refunding;
-        put_settlement(tx, key, &mut item)?;
+        save(tx, &SETTLEMENTS, &key, &mut item)?;
         let limit = self.clients.get(tx, client)?.settings.payment.refund_second_person_above;
         let waits = takes_second_person(item.amount, limit);
         let status = if waits { RefundStatus::RequiresApproval } else { RefundStatus::Pending };
@@ -147,7 +145,7 @@ impl Payments {
             kind: row.kind,
             charge: item.reference,
             amount: item.amount,
-            reason: call.input.reason.clone(),
+            reason: String::from(&call.input.reason),
             source: Source::Suspense(call.path),
             reference: None,
             error: None,
@@ -187,7 +185,6 @@ impl Payments {
     /// A second person does not agree. Refuses `not_found`, `invalid_state_transition`, `self_approval`.
     pub fn reject_refund(&self, tx: &mut WriteTx, call: &Call<RefundId, ReasonIn>) -> Result<RefundOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
-        check_length("reason", &call.input.reason, 500)?;
         let refund = load(tx, client, call.path)?;
         self.check_second_person(tx, caller, client, &refund, RefundEvent::Reject)?;
         self.give_up(tx, caller, client, call.path, refund, RefundEvent::Reject, Some(&call.input.reason))
@@ -207,10 +204,9 @@ impl Payments {
     /// `invalid_state_transition`.
     pub fn mark_refund_paid(&self, tx: &mut WriteTx, call: &Call<RefundId, PaidBackIn>) -> Result<RefundOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
-        check_length("reference", &call.input.reference, 200)?;
         let mut refund = load(tx, client, call.path)?;
         self.check_person(tx, caller, client, &refund)?;
-        refund.reference = Some(call.input.reference.clone());
+        refund.reference = Some(String::from(&call.input.reference));
         self.succeed(tx, caller, client, call.path, refund)
     }
 
@@ -218,7 +214,6 @@ impl Payments {
     /// `invalid_state_transition`.
     pub fn mark_refund_failed(&self, tx: &mut WriteTx, call: &Call<RefundId, ReasonIn>) -> Result<RefundOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
-        check_length("reason", &call.input.reason, 500)?;
         let refund = load(tx, client, call.path)?;
         self.check_person(tx, caller, client, &refund)?;
         self.give_up(tx, caller, client, call.path, refund, RefundEvent::Fail, Some(&call.input.reason))
@@ -281,7 +276,7 @@ impl Payments {
             let remaining = case.payment.refundable()?;
             return Err(PaymentRefusal::RefundTooLarge { remaining }.into());
         }
-        case.payment.taken_back = case.payment.received;
+        case.payment.is_reversed = true;
         case.save(tx)
     }
 
@@ -429,18 +424,13 @@ impl Payments {
         creator: Option<Actor>,
         user: Option<UserId>,
     ) -> Result<()> {
-        for other in creator.into_iter().chain(user.map(Actor::User)) {
-            if self.clients.same_person(tx, client, caller.actor(), other)? {
-                return Err(BalanceRefusal::SelfApproval.into());
-            }
-        }
-        Ok(())
+        let mut others = creator.into_iter().chain(user.map(Actor::User));
+        others.try_for_each(|it| self.clients.check_other(tx, client, caller, it))
     }
 }
 
 fn keep(tx: &mut WriteTx, client: ClientId, id: RefundId, refund: &mut Refund) -> Result<RefundOut> {
-    refund.stamp.touch(tx.now());
-    tx.put(&REFUNDS, &(client, id), refund)?;
+    save(tx, &REFUNDS, &(client, id), refund)?;
     Ok(RefundOut::of(id, refund))
 }
 

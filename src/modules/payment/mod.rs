@@ -14,6 +14,7 @@
 //!   a person who has to decide (`review`).
 
 mod adapter;
+mod before;
 pub mod contract;
 mod crypto;
 pub mod events;

@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use super::before;
 use super::contract::{
     AttemptId, GatewayId, GatewayKind, PaidState, PaymentId, PaymentRefusal, PaymentStatus, Review,
 };
@@ -182,7 +183,7 @@ pub struct Payment {
     pub history: History<PaymentStatus>,
     pub stamp: Stamp,
 }
-row!(Payment);
+row!(Payment, 2, { 1 => before::PaymentV1 });
 stamped!(Payment);
 
 /// Money that somebody says came, while a person has to decide about it.
@@ -328,7 +329,7 @@ pub struct Attempt {
     pub history: History<AttemptStatus>,
     pub times: Times,
 }
-row!(Attempt);
+row!(Attempt, 2, { 1 => before::AttemptV1 });
 timed!(Attempt);
 
 impl Attempt {
@@ -394,7 +395,7 @@ pub struct Settlement {
     pub moved_by: Option<EntryId>,
     pub times: Times,
 }
-row!(Settlement);
+row!(Settlement, 2, { 1 => before::SettlementV1 });
 
 impl Settlement {
     /// As a person sees it: where it is, or that a second person has to agree.
@@ -422,7 +423,7 @@ pub struct Gateway {
     pub has_webhook_secret: bool,
     pub stamp: Stamp,
 }
-row!(Gateway);
+row!(Gateway, 2, { 1 => before::GatewayV1 });
 stamped!(Gateway);
 
 /// The smallest and the largest amount, as text: they hold in each of the gateway's currencies, in its own units.
@@ -483,7 +484,7 @@ impl Setup {
 }
 
 /// What a gateway is reached with, sealed with the installation's key.
-#[derive(Clone, Default, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
 pub struct Credentials {
     pub secret_key: Option<Vec<u8>>,
     pub webhook_secret: Option<Vec<u8>>,
@@ -491,6 +492,9 @@ pub struct Credentials {
 row!(Credentials);
 
 impl Gateway {
+    /// Of a gateway to which nobody gave one.
+    pub const PRIORITY: u32 = 100;
+
     /// Refuses `gateway_unavailable` with the first of `inactive`, `currency`, `min`, `max` that holds.
     pub fn check_takes(&self, amount: Amount) -> Result<()> {
         let unavailable =
@@ -534,7 +538,7 @@ pub struct Health {
     /// Until then nothing new goes through it. Stored, so that a restart does not send everybody into the same wall.
     pub open_until: Option<Time>,
 }
-row!(Health);
+row!(Health, 2, { 1 => before::HealthV1 });
 
 /// What became of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

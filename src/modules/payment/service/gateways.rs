@@ -55,7 +55,7 @@ impl Payments {
             is_active: false,
             currencies,
             limits,
-            priority: input.priority.unwrap_or(PRIORITY),
+            priority: input.priority.unwrap_or(Gateway::PRIORITY),
             setup,
             has_secret_key: false,
             has_webhook_secret: false,
@@ -224,9 +224,6 @@ fn change_limit(limit: &mut Option<String>, change: &Change<AmountText>) {
         Change::Set(text) => *limit = Some(text.as_str().to_owned()),
     }
 }
-
-/// Nothing is told to a gateway whose number nobody gave.
-const PRIORITY: u32 = 100;
 
 /// Only a gateway over HTTP has a key to be reached with; a person who says that money came signs nothing.
 fn check_credentials(kind: GatewayKind, given: Option<&CredentialsIn>) -> Result<()> {

@@ -394,7 +394,7 @@ impl PaymentContract for World {
     }
     fn payout(
         &self,
-        _: GatewayAccess, GatewayInfo,
+        _: GatewayInfo,
         _: GatewayAccess,
         request: PayoutRequest,
     ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>> {

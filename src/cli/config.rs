@@ -35,17 +35,14 @@ impl Config {
 }
 
 fn check(context: &Context) -> Answer {
-    let checked = context
-        .load(&[])
-        .map_err(|error| error.problems)
-        .and_then(|loaded| {
-            // What the layers cannot tell the modules can: which events, listeners and channels there are.
-            match App::check(loaded.config.clone()) {
-                Ok(()) => Ok(loaded),
-                Err(StartError::Config(error)) => Err(error.problems),
-                Err(error) => Err(vec![error.to_string()]),
-            }
-        });
+    let checked = context.load(&[]).map_err(|error| error.problems).and_then(|loaded| {
+        // What the layers cannot tell the modules can: which events, listeners and channels there are.
+        match App::check(loaded.config.clone()) {
+            Ok(()) => Ok(loaded),
+            Err(StartError::Config(error)) => Err(error.problems),
+            Err(error) => Err(vec![error.to_string()]),
+        }
+    });
     match checked {
         Ok(loaded) => {
             let file = loaded.file.map(|it| it.display().to_string());

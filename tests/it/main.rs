@@ -30,6 +30,7 @@ mod recovery;
 mod role;
 mod sms;
 mod story;
+mod swap;
 mod tls;
 mod transaction;
 mod transfer;

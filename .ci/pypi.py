@@ -7,6 +7,7 @@ import email.policy
 import http.server
 import json
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -34,6 +35,12 @@ class Mailbox:
     async def handle_DATA(self, server, session, envelope):
         mails.put(envelope)
         return "250 queued"
+
+
+def free_port():
+    with socket.socket() as it:
+        it.bind(("127.0.0.1", 0))
+        return it.getsockname()[1]
 
 
 def post(server, path, body):
@@ -80,9 +87,9 @@ def check_mail():
 def main():
     receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
-    smtp = Controller(Mailbox(), hostname="127.0.0.1", port=0)
+    smtp_port = free_port()
+    smtp = Controller(Mailbox(), hostname="127.0.0.1", port=smtp_port)
     smtp.start()
-    smtp_port = smtp.server.sockets[0].getsockname()[1]
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     servers = f'mail.servers=["smtp+plain://127.0.0.1:{smtp_port}"]'
     command = [sys.argv[1], "--set", servers, "dev", "--ephemeral", "--port", "0", "--print-json", "--clock-at", now]

@@ -10,6 +10,7 @@ mod rate;
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 
+use ethnum::U256;
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -193,13 +194,9 @@ impl Amount {
         if part.minor > whole.minor || whole.minor == 0 {
             return Err(super::error::fault!("{part} is no part of {whole}"));
         }
-        // self × part / whole, digit by binary digit of `part`: the product alone may have 60 decimal digits.
-        let (mut quotient, mut rest) = (0i128, 0i128);
-        for place in (0..i128::BITS - part.minor.leading_zeros()).rev() {
-            let dividend = 2 * rest + if part.minor >> place & 1 == 1 { self.minor } else { 0 };
-            (quotient, rest) = (2 * quotient + dividend / whole.minor, dividend % whole.minor);
-        }
-        Amount::new(quotient + i128::from(rest != 0), self.currency)
+        let wide = |it: Amount| U256::new(it.minor.unsigned_abs());
+        let share = Rounding::Up.divide(wide(self) * wide(part), wide(whole)); // of at most 60 digits
+        Amount::new(share.as_i128(), self.currency)
     }
 
     fn percent_parts(self, percent: Percent) -> Result<(i128, i128)> {

@@ -26,10 +26,12 @@
 //!
 //! When an instance is dropped it checks every invariant of its books and panics when one does not hold.
 
+mod counting;
 mod simulation;
 mod webhooks;
 
 pub use crate::modules::notification::contract::{CapturedMail, CapturedWebhook};
+pub use counting::Counting;
 pub use simulation::Simulation;
 pub use webhooks::{Received, Recorder, Reply};
 

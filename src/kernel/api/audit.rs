@@ -1,9 +1,9 @@
 //! The audit log: one row per command that succeeded, in the command's own transaction.
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{
+    body::Body,
     call::{Call, Caller},
     endpoint::{Endpoint, get},
     input::input,
@@ -46,9 +46,9 @@ pub fn record(
     caller: &Caller,
     endpoint: &Endpoint,
     path: &[String],
-    answer: &Value,
+    answer: &Body,
 ) -> Result<()> {
-    let made = || answer.get("id").and_then(Value::as_str).map(str::to_owned);
+    let made = || answer.head().id().map(str::to_owned);
     let row = AuditRow {
         at: tx.now(),
         actor: caller.actor(),

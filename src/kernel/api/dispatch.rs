@@ -25,9 +25,9 @@ use tokio::sync::watch;
 
 use super::{
     call::{Caller, IfMatch, Reach},
-    endpoint::{Access, Endpoint, Handler, RawCall, Reading, Streamed},
+    endpoint::{Access, Endpoint, Handler, RawBytes, RawCall, Reading, Streamed},
     idempotency::{self, Answer, Scoped, fingerprint, run_remote},
-    input::Flaw,
+    input::{Flaw, read_query},
     json,
     limits::Left,
     page, pieces,
@@ -206,6 +206,21 @@ async fn answer(
         return Ok(stream_response(stream));
     }
     let limit = endpoint.max_body_bytes.unwrap_or(kernel.config.server.max_body_bytes);
+    if let Handler::Hear(judge) = &endpoint.handler {
+        read_query::<()>(query)?;
+        let body = collect(body, limit).await?;
+        let heard = RawBytes { caller, path, headers: parts.headers, body };
+        let home = kernel.store_of(endpoint.module);
+        let write = home.read(|tx| judge(tx, heard)).or_else(|error| {
+            // What is not signed is a guess at the signature.
+            if matches!(error, Error::Refused(_)) {
+                kernel.limits.unauthenticated(ip)?;
+            }
+            Err(error)
+        })?;
+        let body = home.write(write).await?;
+        return Ok(answer_response(Answer { status: endpoint.status, body, replayed: false }));
+    }
     let body = read_body(&parts.method, &parts.headers, body, limit).await?;
     caller.fingerprint = fingerprint(&kernel.secrets, &body);
     let (dry_run, query) = take_dry_run(endpoint, query)?;
@@ -214,15 +229,15 @@ async fn answer(
     let scoped = key.map(|it| Scoped::new(&raw, endpoint, &it));
     let module = endpoint.module;
     let outcome = match &endpoint.handler {
-        Handler::Read(_) | Handler::Stream(_) => Err(fault!("it was answered above")),
+        Handler::Read(_) | Handler::Stream(_) | Handler::Hear(_) => Err(fault!("it was answered above")),
         Handler::Write(write) => {
-            let (write, endpoint) = (write.clone(), endpoint.clone());
-            let job = move |tx: &mut crate::kernel::store::WriteTx| {
-                let body = std::mem::take(&mut raw.body); // May have megabytes: moved, not copied.
-                let handle = |tx: &mut _| write(tx, RawCall { body, ..raw.clone() });
-                idempotency::run(tx, &endpoint, &raw, scoped, dry_run, handle)
-            };
-            kernel.store_of(module).write(job).await
+            let body = std::mem::take(&mut raw.body); // May have megabytes: moved, not copied.
+            let handle = write(RawCall { body, ..raw.clone() });
+            let endpoint = endpoint.clone();
+            kernel
+                .store_of(module)
+                .write(move |tx| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, handle))
+                .await
         }
         Handler::Prepared(prepare) => {
             let known = |tx: &ReadTx| scoped.map_or(Ok(None), |it| idempotency::answered(tx, it, &raw));
@@ -289,7 +304,8 @@ fn authenticate(
 ) -> Result<Who> {
     let checked = principal(kernel, tx, headers, ip, is_local_admin);
     if endpoint.access == Access::Open {
-        if endpoint.method != Method::GET && checked.is_err() {
+        let signs = matches!(endpoint.handler, Handler::Hear(_));
+        if endpoint.method != Method::GET && checked.is_err() && !signs {
             kernel.limits.unauthenticated(ip)?;
         }
         // Who it is does not matter here, but an operator may be shown more.
@@ -468,13 +484,18 @@ fn take_dry_run(endpoint: &Endpoint, query: Vec<(String, String)>) -> Result<(bo
     }
 }
 
-async fn read_body(method: &Method, headers: &HeaderMap, body: Body, limit: usize) -> Result<Value> {
+/// All of a body, when it is not above `limit`.
+async fn collect(body: Body, limit: usize) -> Result<Bytes> {
     let collected = Limited::new(body, limit).collect().await;
     let bytes = collected.map_err(|error| match error.downcast::<LengthLimitError>() {
         Ok(_) => Error::from(ApiRefusal::PayloadTooLarge { limit_bytes: limit as u64 }),
         Err(error) => ApiRefusal::Malformed { reason: format!("the body ended early: {error}") }.into(),
     })?;
-    let bytes = bytes.to_bytes();
+    Ok(bytes.to_bytes())
+}
+
+async fn read_body(method: &Method, headers: &HeaderMap, body: Body, limit: usize) -> Result<Value> {
+    let bytes = collect(body, limit).await?;
     if bytes.is_empty() || method == Method::DELETE {
         return Ok(Value::Object(serde_json::Map::new()));
     }
@@ -535,10 +556,9 @@ fn stream_response(stream: Streamed) -> Response {
 fn answer_response(answer: Answer) -> Response {
     let is_problem = answer.status >= 400;
     let content_type = if is_problem { problem::CONTENT_TYPE } else { "application/json" };
-    let mut response = json_response(answer.status, content_type, &answer.body);
-    if !is_problem {
-        add_etag(&mut response, &answer.body);
-    }
+    let version = if is_problem { None } else { answer.body.head().version() };
+    let mut response = json_response(answer.status, content_type, answer.body.into_bytes());
+    add_etag(&mut response, version);
     if answer.replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
@@ -547,8 +567,8 @@ fn answer_response(answer: Answer) -> Response {
 
 /// The answer of a GET; 304 when the client has it.
 fn found_response(endpoint: &Endpoint, headers: &HeaderMap, value: Value) -> Response {
-    let mut response = json_response(endpoint.status, "application/json", &value);
-    add_etag(&mut response, &value);
+    let mut response = json_response(endpoint.status, "application/json", value.to_string().into_bytes());
+    add_etag(&mut response, value.get("version").and_then(Value::as_u64));
     if let Some(seconds) = endpoint.cached_s
         && let Ok(value) = HeaderValue::from_str(&format!("public, max-age={seconds}"))
     {
@@ -567,16 +587,16 @@ fn found_response(endpoint: &Endpoint, headers: &HeaderMap, value: Value) -> Res
     response
 }
 
-fn add_etag(response: &mut Response, body: &Value) {
-    if let Some(version) = body.get("version").and_then(Value::as_u64)
+fn add_etag(response: &mut Response, version: Option<u64>) {
+    if let Some(version) = version
         && let Ok(etag) = HeaderValue::from_str(&format!("\"v{version}\""))
     {
         response.headers_mut().insert(header::ETAG, etag);
     }
 }
 
-fn json_response(status: u16, content_type: &'static str, body: &Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
+fn json_response(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
@@ -585,7 +605,8 @@ fn json_response(status: u16, content_type: &'static str, body: &Value) -> Respo
 /// What an error reads like.
 pub fn problem_response(error: &Error, request_id: &str) -> Response {
     let problem = Problem::of(error, request_id);
-    let mut response = json_response(problem.status, problem::CONTENT_TYPE, &problem.document.into());
+    let body = Value::from(problem.document).to_string().into_bytes();
+    let mut response = json_response(problem.status, problem::CONTENT_TYPE, body);
     if let Some(seconds) = problem.retry_after_s {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

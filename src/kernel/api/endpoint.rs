@@ -16,7 +16,7 @@ use std::{any::Any, future::Future, ops::Range, pin::Pin, sync::Arc};
 
 use axum::body::Bytes;
 use futures_util::Stream;
-use hyper::Method;
+use hyper::{HeaderMap, Method};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -26,6 +26,7 @@ use utoipa::{
 };
 
 use super::{
+    body::Body,
     call::{Call, Caller, FromPath},
     input::{Input, read_body, read_query},
     object::NamedShape,
@@ -164,13 +165,24 @@ pub struct RawCall {
     pub body: Value,
 }
 
-pub type Answered = Pin<Box<dyn Future<Output = Result<Value>> + Send>>;
+/// A request as it came, before anything of it was read: what a signature is over.
+#[derive(Clone)]
+pub struct RawBytes<P = Vec<String>> {
+    pub caller: Caller,
+    pub path: P,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+pub type Answered = Pin<Box<dyn Future<Output = Result<Body>> + Send>>;
 pub type Reading = dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync;
-type Writing = dyn Fn(&mut WriteTx, RawCall) -> Result<Value> + Send + Sync;
+/// Reads the input where it is called; what it returns then runs on the writer's thread, where everybody waits.
+type Writing = dyn Fn(RawCall) -> Prepared + Send + Sync;
 type Asynchronous = dyn Fn(Arc<Kernel>, RawCall) -> Answered + Send + Sync;
 
 /// The write that a preparation led to, with what was prepared inside.
-pub type Prepared = Box<dyn FnOnce(&mut WriteTx) -> Result<Value> + Send>;
+pub type Prepared = Box<dyn FnOnce(&mut WriteTx) -> Result<Body> + Send>;
+type Hearing = dyn Fn(&ReadTx, RawBytes) -> Result<Prepared> + Send + Sync;
 type Preparing =
     dyn Fn(Arc<Kernel>, RawCall) -> Pin<Box<dyn Future<Output = Result<Prepared>> + Send>> + Send + Sync;
 
@@ -188,6 +200,8 @@ pub enum Handler {
     Remote(Arc<Remote>),
     /// Many alike in one command, in several write transactions: see [`Pieces`].
     Pieces(Arc<Cutting>),
+    /// The bytes as they came, judged in a snapshot, then as `Write`; without an idempotency record or an audit row.
+    Hear(Arc<Hearing>),
     /// Server-sent events, until the reader goes or the server stops.
     Stream(Arc<Streaming>),
 }
@@ -207,9 +221,9 @@ pub struct Remote {
             + Send
             + Sync,
     >,
-    pub settle: Box<dyn Fn(&mut WriteTx, RawCall, Box<dyn Any + Send>) -> Result<Value> + Send + Sync>,
+    pub settle: Box<dyn Fn(&mut WriteTx, RawCall, Box<dyn Any + Send>) -> Result<Body> + Send + Sync>,
     /// The object as it is now: the answer to a repeat when the first try was cut off by a crash.
-    pub present: Box<dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync>,
+    pub present: Box<dyn Fn(&ReadTx, RawCall) -> Result<Body> + Send + Sync>,
 }
 
 /// A command about many things that stand each for itself, cut so that it never holds the writer for long. Each piece
@@ -222,7 +236,7 @@ pub struct Pieces {
     pub size: usize,
     /// Does these items, and answers for them. It refuses them one by one, in that answer.
     #[allow(clippy::type_complexity, reason = "said once, here")]
-    pub run: Box<dyn Fn(&mut WriteTx, Range<usize>) -> Result<Value> + Send + Sync>,
+    pub run: Box<dyn Fn(&mut WriteTx, Range<usize>) -> Result<Body> + Send + Sync>,
     /// Puts the answers of the pieces together.
     pub join: fn(Vec<Value>) -> Value,
 }
@@ -232,7 +246,7 @@ type Cutting = dyn Fn(RawCall) -> Result<Pieces> + Send + Sync;
 /// What a claim transaction decided, erased.
 pub enum Claimed {
     /// Nothing to call: this is the answer.
-    Done(Value),
+    Done(Body),
     Call(Box<dyn Any + Send>),
 }
 
@@ -404,7 +418,7 @@ impl Builder {
     ) -> Endpoint {
         self.0.output = Shape::of::<O>();
         (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
-        self.0.handler = Handler::Read(Arc::new(move |tx, raw| answer(handle(tx, &queried(raw)?)?)));
+        self.0.handler = Handler::Read(Arc::new(move |tx, raw| found(handle(tx, &queried(raw)?)?)));
         self.0
     }
 
@@ -416,17 +430,26 @@ impl Builder {
         (self.0.list, self.0.csv) = (true, true);
         self.0.output = Shape::of::<O>();
         (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
-        self.0.handler = Handler::Read(Arc::new(move |tx, raw| answer(handle(tx, &queried(raw)?)?)));
+        self.0.handler = Handler::Read(Arc::new(move |tx, raw| found(handle(tx, &queried(raw)?)?)));
         self.0
     }
 
     /// A command: one write transaction.
-    pub fn writes<P: FromPath, I: Input + ToSchema, O: Serialize + ToSchema>(
+    pub fn writes<P, I, O>(
         mut self,
         handle: impl Fn(&mut WriteTx, &Call<P, I>) -> Result<O> + Send + Sync + 'static,
-    ) -> Endpoint {
+    ) -> Endpoint
+    where
+        P: FromPath + Send + 'static,
+        I: Input + ToSchema + Send + 'static,
+        O: Serialize + ToSchema,
+    {
         self.shapes::<I, O>();
-        self.0.handler = Handler::Write(Arc::new(move |tx, raw| answer(handle(tx, &sent(raw)?)?)));
+        let handle = Arc::new(handle);
+        self.0.handler = Handler::Write(Arc::new(move |raw| {
+            let (call, handle) = (sent(raw), handle.clone());
+            Box::new(move |tx: &mut WriteTx| answer(handle(tx, &call?)?))
+        }));
         self.0
     }
 
@@ -462,8 +485,8 @@ impl Builder {
     ) -> Endpoint
     where
         S: Send + Sync + 'static,
-        P: FromPath + 'static,
-        I: Input + ToSchema + 'static,
+        P: FromPath + Send + Sync + 'static,
+        I: Input + ToSchema + Send + Sync + 'static,
         O: Serialize + ToSchema + 'static,
     {
         let service = service.clone();
@@ -618,6 +641,30 @@ impl Builder {
         self.0
     }
 
+    /// Takes the bytes as they came, from somebody who has no credential of ours but signs what it sends. `judge` reads
+    /// them in a snapshot and refuses what is not signed, at no cost to the writer; then `write` acts on what it made of
+    /// them. What is refused counts as a guess: see `limits.rs`.
+    pub fn hears<P, R, O>(
+        mut self,
+        judge: impl Fn(&ReadTx, &RawBytes<P>) -> Result<R> + Send + Sync + 'static,
+        write: impl Fn(&mut WriteTx, &Caller, R) -> Result<O> + Send + Sync + 'static,
+    ) -> Endpoint
+    where
+        P: FromPath,
+        R: Send + 'static,
+        O: Serialize + ToSchema,
+    {
+        self.0.output = Shape::of::<O>();
+        let write = Arc::new(write);
+        self.0.handler = Handler::Hear(Arc::new(move |tx, raw| {
+            let path = P::from_path(&raw.path).ok_or(ApiRefusal::NotFound)?;
+            let heard = RawBytes { caller: raw.caller, path, headers: raw.headers, body: raw.body };
+            let (judged, write, caller) = (judge(tx, &heard)?, write.clone(), heard.caller);
+            Ok(Box::new(move |tx: &mut WriteTx| answer(write(tx, &caller, judged)?)) as Prepared)
+        }));
+        self.0
+    }
+
     fn shapes<I: Input + ToSchema, O: Serialize + ToSchema>(&mut self) {
         if !I::NAMES.is_empty() {
             self.0.input = Shape::of_input::<I>();
@@ -637,7 +684,11 @@ fn sent<P: FromPath, I: Input>(raw: RawCall) -> Result<Call<P, I>> {
     Ok(Call { caller: raw.caller, path, input: read_body(raw.body)? })
 }
 
-fn answer(out: impl Serialize) -> Result<Value> {
+fn answer(out: impl Serialize) -> Result<Body> {
+    Body::of(&out)
+}
+
+fn found(out: impl Serialize) -> Result<Value> {
     serde_json::to_value(out)
         .map_err(|error| crate::kernel::error::fault!("an answer cannot be JSON: {error}"))
 }

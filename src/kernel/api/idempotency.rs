@@ -14,12 +14,13 @@
 //! Records live in a table in time order and are found through a narrow index of 16-byte hashes: the bulk of what is
 //! written goes to the right edge of one tree.
 
-use std::{any::Any, borrow::Cow, sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{
     audit,
+    body::Body,
     endpoint::{Claimed, Endpoint, RawCall, Remote},
     pieces,
     problem::{ApiRefusal, Problem},
@@ -71,7 +72,7 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
-    pub body: Value,
+    pub body: Body,
     pub replayed: bool,
 }
 
@@ -113,7 +114,7 @@ pub fn run(
     raw: &RawCall,
     scoped: Option<Scoped>,
     dry_run: bool,
-    handle: impl FnOnce(&mut WriteTx) -> Result<Value>,
+    handle: impl FnOnce(&mut WriteTx) -> Result<Body>,
 ) -> Result<Answer> {
     if dry_run {
         return rehearse(tx, handle);
@@ -142,7 +143,7 @@ pub fn run(
 pub fn answered(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<Answer>> {
     match find(tx, scoped, raw)?.map(|(_, record)| record.outcome) {
         None => Ok(None),
-        Some(Outcome::Answered { status, body }) => replay(status, &body).map(Some),
+        Some(Outcome::Answered { status, body }) => Ok(Some(replay(status, body))),
         Some(Outcome::Running { .. } | Outcome::Pieces { .. }) => {
             Err(ApiRefusal::IdempotencyInProgress.into())
         }
@@ -150,21 +151,24 @@ pub fn answered(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<Ans
 }
 
 /// All checks, the would-be object without the ids of what was not made, and nothing written.
-fn rehearse(tx: &mut WriteTx, handle: impl FnOnce(&mut WriteTx) -> Result<Value>) -> Result<Answer> {
+fn rehearse(tx: &mut WriteTx, handle: impl FnOnce(&mut WriteTx) -> Result<Body>) -> Result<Answer> {
     let mut body = None;
-    tx.note_ids();
+    tx.note_ids(true);
     let outcome: Result<()> = tx.attempt(|tx| {
         body = Some(handle(tx)?);
         Err(fault!("a rehearsal is never kept"))
     });
-    match (body, outcome) {
-        (Some(mut body), _) => {
-            forget_made(tx, &mut body);
+    let shown = body.map(|body| {
+        body.changed(|body| {
+            forget_made(tx, body);
             if let Some(object) = body.as_object_mut() {
                 object.insert("id".into(), Value::Null);
             }
-            Ok(Answer { status: 200, body, replayed: false })
-        }
+        })
+    });
+    tx.note_ids(false);
+    match (shown, outcome) {
+        (Some(body), _) => Ok(Answer { status: 200, body: body?, replayed: false }),
         (None, Err(error)) => Err(error),
         (None, Ok(())) => Err(fault!("a rehearsal ended without an answer")),
     }
@@ -185,12 +189,12 @@ fn forget_made(tx: &WriteTx, body: &mut Value) {
 }
 
 /// Success, or a refusal that is kept; any other error goes on as it is and leaves no trace.
-fn to_answer(endpoint: &Endpoint, raw: &RawCall, outcome: Result<Value>) -> Result<Answer> {
+fn to_answer(endpoint: &Endpoint, raw: &RawCall, outcome: Result<Body>) -> Result<Answer> {
     match outcome {
         Ok(body) => Ok(Answer { status: endpoint.status, body, replayed: false }),
         Err(error) if is_kept(&error) => {
             let problem = Problem::of(&error, &raw.caller.request_id);
-            Ok(Answer { status: problem.status, body: problem.document.into(), replayed: false })
+            Ok(Answer { status: problem.status, body: Body::of(&problem.document)?, replayed: false })
         }
         Err(error) => Err(error),
     }
@@ -219,25 +223,27 @@ fn store(
     endpoint: &Endpoint,
     answer: &Answer,
 ) -> Result<()> {
-    // An answer may have megabytes, and few show a secret: only those are copied.
-    let mut body = Cow::Borrowed(&answer.body);
-    if !endpoint.shown_once.is_empty()
-        && let Some(object) = body.to_mut().as_object_mut()
-    {
-        for field in endpoint.shown_once.iter().filter(|it| object.contains_key(**it)).collect::<Vec<_>>() {
-            object.insert((*field).to_owned(), Value::Null);
-            object.insert("secret_shown".into(), true.into());
-        }
-    }
-    let body = serde_json::to_vec(&*body).map_err(|error| fault!("an answer cannot be stored: {error}"))?;
+    // An answer may have megabytes, and few show a secret: only those are read once more.
+    let body = if endpoint.shown_once.is_empty() {
+        answer.body.bytes().to_vec()
+    } else {
+        let hide = |body: &mut Value| {
+            let Some(object) = body.as_object_mut() else { return };
+            for field in endpoint.shown_once {
+                if let Some(shown) = object.get_mut(*field) {
+                    *shown = Value::Null;
+                    object.insert("secret_shown".into(), true.into());
+                }
+            }
+        };
+        answer.body.changed(hide)?.into_bytes()
+    };
     let outcome = Outcome::Answered { status: answer.status, body };
     tx.put(&RECORDS, &key, &Record { fingerprint: raw.caller.fingerprint, outcome })
 }
 
-pub(super) fn replay(status: u16, body: &[u8]) -> Result<Answer> {
-    let body =
-        serde_json::from_slice(body).map_err(|error| fault!("a stored answer does not read: {error}"))?;
-    Ok(Answer { status, body, replayed: true })
+pub(super) fn replay(status: u16, body: Vec<u8>) -> Answer {
+    Answer { status, body: Body::stored(body), replayed: true }
 }
 
 /// What the claim transaction of a remote command found.
@@ -324,7 +330,7 @@ fn start(
         && let Some((key, record)) = find(tx, scoped, &raw)?
     {
         return match record.outcome {
-            Outcome::Answered { status, body } => replay(status, &body).map(Start::Answered),
+            Outcome::Answered { status, body } => Ok(Start::Answered(replay(status, body))),
             Outcome::Pieces { .. } => Err(fault!("a remote command is not cut into pieces")),
             Outcome::Running { epoch: running } if running == epoch => Ok(Start::Busy),
             Outcome::Running { .. } => {

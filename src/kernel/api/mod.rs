@@ -2,6 +2,7 @@
 //! saying so: who is asking, limits, strict input, idempotency, audit, problem documents, OpenAPI.
 
 pub mod audit;
+pub mod body;
 pub mod call;
 pub mod dispatch;
 pub mod endpoint;

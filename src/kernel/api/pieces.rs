@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use super::{
     audit,
+    body::Body,
     endpoint::{Endpoint, Pieces, RawCall},
     idempotency::{self, Answer, Outcome, PATIENCE, PAUSE, RECORDS, Record, Scoped, find, replay},
     problem::ApiRefusal,
@@ -106,7 +107,7 @@ pub async fn run(
             piece_in_time(&kernel, &endpoint, &pieces, &raw, scoped, items).await?;
         }
         let answers = kernel.store.read(|tx| answers(tx, scoped))?;
-        Ok(Answer { status: endpoint.status, body: (pieces.join)(answers), replayed })
+        Ok(Answer { status: endpoint.status, body: Body::of(&(pieces.join)(answers))?, replayed })
     });
     running.await.unwrap_or_else(|ended| Err(fault!("a command in pieces ended early: {ended}")))
 }
@@ -197,8 +198,7 @@ fn piece(
             (tx.now(), scoped.0)
         }
     };
-    let body = serde_json::to_vec(&body).map_err(|error| fault!("an answer cannot be stored: {error}"))?;
-    tx.put(&ANSWERS, &(scoped.0, from), &PieceAnswer { body })?;
+    tx.put(&ANSWERS, &(scoped.0, from), &PieceAnswer { body: body.into_bytes() })?;
     let outcome = Outcome::Pieces { done: to, of: pieces.items as u64 };
     tx.put(&RECORDS, &key, &Record { fingerprint: raw.caller.fingerprint, outcome })
 }
@@ -206,7 +206,7 @@ fn piece(
 fn known(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Known> {
     Ok(match find(tx, scoped, raw)?.map(|(_, record)| record.outcome) {
         None => Known::Nothing,
-        Some(Outcome::Answered { status, body }) => Known::Answered(replay(status, &body)?),
+        Some(Outcome::Answered { status, body }) => Known::Answered(replay(status, body)),
         Some(Outcome::Pieces { done, .. }) => Known::Done(done),
         Some(Outcome::Running { .. }) => return Err(fault!("a command in pieces calls nobody")),
     })
@@ -215,11 +215,7 @@ fn known(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Known> {
 /// What the pieces were answered, in order.
 fn answers(tx: &ReadTx, scoped: Scoped) -> Result<Vec<Value>> {
     let rows = tx.scan(&ANSWERS, Scan::prefix(&scoped.0));
-    rows.map(|it| {
-        let body = serde_json::from_slice(&it?.1.body);
-        body.map_err(|error| fault!("a stored answer does not read: {error}"))
-    })
-    .collect()
+    rows.map(|it| Body::stored(it?.1.body).value()).collect()
 }
 
 /// Forgets the answers of a command, with its record.

@@ -173,7 +173,7 @@ impl WriteTx {
         }
         self.put(&DELIVERIES, &(client, id), &row)?;
         let bell = bus.bell.clone();
-        self.on_commit(Box::new(move || bell.ring()));
+        self.on_commit_once("events.enqueued", move || bell.ring());
         Ok(Enqueued { id, duplicate_of: None })
     }
 
@@ -217,7 +217,7 @@ impl WriteTx {
         }
         if !blocked.is_empty() {
             let bell = bus(self)?.bell.clone();
-            self.on_commit(Box::new(move || bell.ring()));
+            self.on_commit_once("events.enqueued", move || bell.ring());
         }
         Ok(blocked.len())
     }
@@ -230,7 +230,7 @@ impl WriteTx {
         row.wait(State::Ready, self.now());
         self.put(&DELIVERIES, &(client, id), &row)?;
         let bell = bus(self)?.bell.clone();
-        self.on_commit(Box::new(move || bell.ring()));
+        self.on_commit_once("events.enqueued", move || bell.ring());
         Ok(true)
     }
 

@@ -88,12 +88,13 @@ pub fn announce(tx: &mut WriteTx, envelope: Envelope) -> Result<()> {
     Ok(())
 }
 
+/// Once for each commit, however much it announces: every ring wakes threads.
 fn announce_after_commit(tx: &mut WriteTx, bus: &Arc<Bus>) {
     let bus = bus.clone();
-    tx.on_commit(Box::new(move || {
+    tx.on_commit_once("events.announced", move || {
         bus.feed.send_modify(|commits| *commits += 1);
         bus.bell.ring();
-    }));
+    });
 }
 
 fn deliver_later(tx: &mut WriteTx, plan: &Plan, envelope: &Envelope, at: Option<Time>) -> Result<()> {

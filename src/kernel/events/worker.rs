@@ -265,9 +265,8 @@ impl Worker {
         let (bus, turns) = (self.desk.bus.clone(), self.turns.clone());
         let pick = move |tx: &ReadTx, limit: usize| {
             let paused = Paused::read(tx)?;
-            let room = |tx: &ReadTx, group: &[u8; 16], key: &verdict::Key| {
-                Ok(outside::at_once(tx, &bus, key)?.saturating_sub(running.of(group)))
-            };
+            let room = outside::Room::new(&bus, &running);
+            let room = |tx: &ReadTx, group: &[u8; 16], first: &verdict::Key| room.of(tx, group, first);
             let ask = Ask { tx, external: true, paused: &paused, room: &room };
             turns.lock().unwrap_or_else(PoisonError::into_inner).pick(&ask, limit)
         };

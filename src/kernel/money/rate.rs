@@ -31,7 +31,7 @@ pub enum Rounding {
 }
 
 impl Rounding {
-    fn divide(self, numerator: U256, denominator: U256) -> U256 {
+    pub(super) fn divide(self, numerator: U256, denominator: U256) -> U256 {
         let (whole, rest) = (numerator / denominator, numerator % denominator);
         let up = match self {
             Rounding::Down => false,

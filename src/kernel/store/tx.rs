@@ -166,7 +166,8 @@ pub struct WriteTx {
     read: ReadTx,
     ids: IdSource,
     random: Random,
-    hooks: Vec<Hook>,
+    /// With a name, those of which one is enough.
+    hooks: Vec<(Option<&'static str>, Hook)>,
     /// First the store's own, then what was hung on this transaction.
     extensions: Vec<Extension>,
     /// How many of them are the store's own.
@@ -216,19 +217,25 @@ impl WriteTx {
     /// A new id, greater than every one this process made before.
     pub fn new_id<I: Id>(&mut self) -> I {
         let random = self.random.bytes();
-        let bytes = self.ids.next(self.now().millis(), random);
+        let id = I::from_bytes(self.ids.next(self.now().millis(), random));
+        self.note_id(id);
+        id
+    }
+
+    /// Counts an id among those made here that is computed from what it names, such as a number.
+    pub fn note_id(&mut self, id: impl Id) {
         if let Some(made) = &mut self.made_ids {
-            made.insert(bytes);
+            made.insert(id.bytes());
         }
-        I::from_bytes(bytes)
     }
 
-    /// From now on, remembers the ids it makes.
-    pub fn note_ids(&mut self) {
-        self.made_ids.get_or_insert_default();
+    /// Remembers the ids it makes from now on, or no longer does. The jobs of a batch share the transaction: whoever
+    /// begins ends it too.
+    pub fn note_ids(&mut self, on: bool) {
+        self.made_ids = on.then(HashSet::new);
     }
 
-    /// Whether these are the bytes of an id it made since [`WriteTx::note_ids`].
+    /// Whether these are the bytes of an id made since [`WriteTx::note_ids`].
     pub fn has_made(&self, id: &[u8; 16]) -> bool {
         self.made_ids.as_ref().is_some_and(|it| it.contains(id))
     }
@@ -258,7 +265,14 @@ impl WriteTx {
     /// Runs `f` after the commit and before the answer, on the writer thread: keep it short. Dropped with the overlay
     /// it was said on.
     pub fn on_commit(&mut self, f: Box<dyn FnOnce() + Send>) {
-        self.hooks.push(f);
+        self.hooks.push((None, f));
+    }
+
+    /// The same, once for a commit, however many in it say so under this name: ringing a bell.
+    pub fn on_commit_once(&mut self, name: &'static str, f: impl FnOnce() + Send + 'static) {
+        if !self.hooks.iter().any(|it| it.0 == Some(name)) {
+            self.hooks.push((Some(name), Box::new(f)));
+        }
     }
 
     /// The last thing of type `T` that was hung on this transaction, or on the store (see `Store::extend`).
@@ -412,7 +426,7 @@ impl WriteTx {
     }
 
     pub(super) fn finish(self) -> (IdSource, Random, Vec<Hook>) {
-        (self.ids, self.random, self.hooks)
+        (self.ids, self.random, self.hooks.into_iter().map(|it| it.1).collect())
     }
 
     fn mark(&self) -> Mark {
@@ -494,6 +508,32 @@ mod tests {
         let notes: Result<Vec<_>> = store.read(|tx| tx.scan(&NOTES, Scan::all()).collect());
         assert_eq!(notes.unwrap(), [(1, 1), (3, 3)]);
         assert_eq!(store.metrics().panics.get(), 0);
+    }
+
+    #[test]
+    fn what_is_wanted_once_happens_once_a_commit_even_when_the_first_to_want_it_failed() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let (store, rung) = (seeded(), Arc::new(AtomicU32::new(0)));
+        let bell = rung.clone();
+        let want = move |tx: &mut WriteTx| {
+            let bell = bell.clone();
+            tx.on_commit_once("bell", move || {
+                bell.fetch_add(1, Ordering::SeqCst);
+            });
+        };
+        store
+            .write_blocking(move |tx| {
+                let failed: Result<()> = tx.attempt(|tx| {
+                    want(tx);
+                    Err(fault!("changed my mind"))
+                });
+                assert!(failed.is_err());
+                want(tx);
+                want(tx);
+                tx.put(&NOTES, &1, &1)
+            })
+            .unwrap();
+        assert_eq!(rung.load(Ordering::SeqCst), 1);
     }
 
     #[test]

@@ -14,9 +14,13 @@
 //!   a person who has to decide (`review`).
 
 mod adapter;
+mod before;
 pub mod contract;
+mod crypto;
 pub mod events;
+mod inbound;
 mod model;
+mod refund;
 mod repository;
 mod routes;
 mod service;
@@ -30,7 +34,10 @@ use self::{
     contract::{PaymentContract, PaymentRefusal},
     service::Payments,
 };
-use crate::kernel::boot::{Boot, BootError, Module};
+use crate::kernel::{
+    boot::{Boot, BootError, Module},
+    events::event::Mode,
+};
 
 pub const MODULE: Module = Module {
     name: "payment",
@@ -46,7 +53,9 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         currencies: boot.require()?,
         balance: boot.require()?,
         transactions: boot.require()?,
-        adapters: Adapters::built_in(),
+        adapters: Adapters::built_in(&boot.net()),
+        secrets: boot.secrets(),
+        net: boot.net(),
     });
     boot.tables(repository::tables());
     boot.refusals(PaymentRefusal::CATALOGUE.iter().copied());
@@ -54,13 +63,21 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.alias("att", "attempt");
     boot.alias("gtw", "gateway");
     boot.alias("stl", "settlement");
+    boot.alias("ref", "refund");
     boot.machine(model::PAYMENT.table());
     boot.machine(model::ATTEMPT.table());
+    refund::register(boot);
+    boot.announces::<events::SuspenseAssigned>();
     events::announced(boot);
     boot.announces::<events::PaymentSettled>();
     boot.endpoints(routes::endpoints(&service));
     boot.job(service::due_job(&service));
-    let checking = service.clone();
+    boot.job(service::refunds_job(&service));
+    boot.job(inbound::prune_job());
+    boot.target(service::ASKING, service::asking_plan(), service::Questions::new(&service));
+    boot.listen_with(&service, "payment.funding_reversed", Mode::Sync, Payments::reversed);
+    let (checking, refunds) = (service.clone(), service.clone());
+    boot.check("what goes back is held, then booked", move |tx| refunds.verify_refunds(tx));
     boot.check("what came for a payment is where it says", move |tx| checking.verify(tx));
     boot.service::<dyn PaymentContract>("payment", service.clone());
     boot.provide::<dyn PaymentContract>(service)

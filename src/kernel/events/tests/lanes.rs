@@ -183,6 +183,51 @@ fn a_paused_queue_waits_for_everybody_or_for_one_client() {
 }
 
 #[test]
+fn repeats_that_hang_leave_room_for_what_is_fresh() {
+    let sent = Notes::default();
+    let notes = sent.clone();
+    let settings = [("events.timeout_s", "60"), ("events.backoff", "[1]")];
+    let server = Server::configured(&settings, |boot| {
+        let plan = TargetPlan { at_once: 2, ..TargetPlan::default() };
+        let send = move |job: Sending| {
+            let notes = notes.clone();
+            async move {
+                match (job.target.starts_with("bad"), job.attempt) {
+                    (true, 1) => return Outcome::Retry("no".into()),
+                    (true, _) => std::future::pending::<()>().await,
+                    (false, _) => notes.add(job.target),
+                }
+                Outcome::Ok
+            }
+        };
+        boot.target("post", plan, Plainly(send));
+    });
+    let enqueue = |name: &'static str, count: usize| {
+        server.write(move |tx| {
+            (0..count).try_for_each(|number| {
+                tx.enqueue(NewDelivery::to("post", format!("{name} {number}"))).map(drop)
+            })
+        });
+    };
+    enqueue("bad", 400);
+    server.settle();
+    server.clock.advance(Duration::from_secs(1));
+    // Four hundred repeats are due, more than there are slots, and every one of them hangs.
+    while server.kernel.worker.pass().unwrap() {}
+    let processing = || server.states().into_iter().filter(|it| *it == State::Processing).count();
+    assert_eq!(processing(), 128, "half of the slots");
+    enqueue("good", 100);
+    let began = std::time::Instant::now();
+    let mut count = 0;
+    while count < 100 {
+        server.kernel.worker.pass().unwrap();
+        count += sent.take().len();
+        assert!(began.elapsed() < Duration::from_secs(20), "{count} of what is fresh went out");
+    }
+    server.kernel.store.close().unwrap();
+}
+
+#[test]
 fn an_endpoint_that_hangs_delays_no_other() {
     let sent = Notes::default();
     let notes = sent.clone();

@@ -5,6 +5,7 @@ use crate::{
     kernel::{
         api::{input::Metadata, principal::ClientId},
         clock::Time,
+        money::Amount,
         store::codec::{Decode, Encode},
     },
     modules::client::contract::{
@@ -13,7 +14,7 @@ use crate::{
     },
 };
 
-/// Before there were swaps.
+/// Before there were swaps and refunds.
 #[derive(Encode, Decode)]
 pub struct ClientRowV1 {
     client: ClientV1,
@@ -40,14 +41,24 @@ struct SettingsV1 {
     fees: Fees,
     funding: FundingSettings,
     withdrawal: WithdrawalSettings,
-    payment: PaymentSettings,
+    payment: PaymentSettingsV1,
     transfer: TransferSettings,
+}
+
+#[derive(Encode, Decode)]
+struct PaymentSettingsV1 {
+    expires_after_s: u64,
+    second_person_above: Option<Amount>,
 }
 
 impl From<ClientRowV1> for ClientRow {
     fn from(row: ClientRowV1) -> ClientRow {
         let ClientRowV1 { client: it, external_id, metadata } = row;
         let SettingsV1 { branding, fees, funding, withdrawal, payment, transfer } = it.settings;
+        let PaymentSettingsV1 { expires_after_s, second_person_above } = payment;
+        let (refund_second_person_above, tolerances) = (None, vec![]);
+        let payment =
+            PaymentSettings { expires_after_s, second_person_above, refund_second_person_above, tolerances };
         let swap = SwapSettings::default();
         let settings = Settings { branding, fees, funding, withdrawal, payment, transfer, swap };
         let client = Client {

@@ -23,7 +23,6 @@ use crate::modules::{
 
 pub use bulk::{BulkIn, BulkOut};
 pub use create::TransferIn;
-pub use record::UpdateIn;
 pub use resolve::{TransferCaptureIn, TransferVoidIn};
 pub use reverse::TransferReverseIn;
 

@@ -1,14 +1,11 @@
 //! Taking back a transfer, or a part of it: a new entry that names the one it reverses.
 
-use super::{
-    Moved, Transactions,
-    record::Side,
-    resolve::{save, shown},
-};
+use super::{Moved, Transactions, record::Side};
 use crate::kernel::{
     api::{
         call::{Caller, found},
         input::input,
+        object::save,
     },
     error::Result,
     money::AmountText,
@@ -83,14 +80,8 @@ impl Transactions {
         } else if transfer.status() == TransferStatus::Posted {
             transfer.history.step(&TRANSFER, TransferEvent::ReversePart, caller, reason, now)?;
         }
-        save(tx, client, id, &mut transfer)?;
-        let event = TransferReversed {
-            transfer_id: id,
-            amount: shown(amount),
-            currency: amount.currency().code,
-            entry_id: posted.id,
-        };
-        tx.publish(caller, &event)?;
+        save(tx, &TRANSFERS, &(client, id), &mut transfer)?;
+        tx.publish(caller, &TransferReversed::of(id, amount, posted.id))?;
         Ok(Moved { id, transfer, states: posted.balances })
     }
 }

@@ -18,7 +18,9 @@ use crate::{
     kernel::{
         api::{
             call::{Caller, Reach},
+            object::ExternalId,
             principal::{Actor, ClientId, Grants, KeyId, Principal, UserId},
+            text::Text,
         },
         clock::{Clock, Time},
         error::Result,
@@ -240,7 +242,7 @@ fn between(from: u8, to: u8, amount: &str) -> TransferIn {
 }
 
 fn house_to(number: u8, amount: &str) -> TransferIn {
-    let reason = Some("seed".to_owned());
+    let reason = Some(Text("seed".to_owned()));
     TransferIn { reason, ..input("house:adjustment", &user(number).to_string(), amount) }
 }
 
@@ -275,10 +277,12 @@ fn of_several_rules_broken_the_first_of_the_table_answers() {
     let bank = Bank::open();
     bank.users.status.lock().unwrap().insert(user(3), UserStatus::Frozen);
     bank.clients.between_users.store(false, Ordering::SeqCst);
-    let taken = TransferIn { external_id: Some("e-1".into()), ..house_to(1, "1") };
+    let taken = TransferIn { external_id: Some(ExternalId("e-1".into())), ..house_to(1, "1") };
     bank.transfer(&key(), taken).unwrap();
-    let commission =
-        TransferIn { reason: Some("earned".into()), ..input("house:adjustment", &user(3).to_string(), "1") };
+    let commission = TransferIn {
+        reason: Some(Text("earned".into())),
+        ..input("house:adjustment", &user(3).to_string(), "1")
+    };
     bank.transfer(&key(), commission).unwrap();
     let bitcoin = bank
         .run(|tx, service| {
@@ -298,7 +302,7 @@ fn of_several_rules_broken_the_first_of_the_table_answers() {
     let gateway = format!("house:clearing:gtw_{}", "0".repeat(26));
 
     // From the last rule up, each request breaks one more.
-    let poor = TransferIn { reason: Some("rent".into()), ..input(&user(4).to_string(), &other, "5") };
+    let poor = TransferIn { reason: Some(Text("rent".into())), ..input(&user(4).to_string(), &other, "5") };
     let no_reason = TransferIn { reason: None, ..input(&user(4).to_string(), "house:tax", "5") };
     let rows: Vec<(&str, Caller, TransferIn)> = vec![
         ("insufficient_funds", key(), poor),
@@ -326,17 +330,17 @@ fn of_several_rules_broken_the_first_of_the_table_answers() {
         (
             "external_id_taken",
             own.clone(),
-            TransferIn { external_id: Some("e-1".into()), ..input(&me, &me, "5") },
+            TransferIn { external_id: Some(ExternalId("e-1".into())), ..input(&me, &me, "5") },
         ),
         (
             "amount_not_positive",
             own.clone(),
-            TransferIn { external_id: Some("e-1".into()), ..input(&me, &me, "0.00") },
+            TransferIn { external_id: Some(ExternalId("e-1".into())), ..input(&me, &me, "0.00") },
         ),
         (
             "amount_scale",
             own.clone(),
-            TransferIn { external_id: Some("e-1".into()), ..input(&me, &me, "0.000") },
+            TransferIn { external_id: Some(ExternalId("e-1".into())), ..input(&me, &me, "0.000") },
         ),
         ("amount_too_large", own.clone(), input(&me, &me, &format!("{}.001", "9".repeat(40)))),
         (
@@ -344,16 +348,6 @@ fn of_several_rules_broken_the_first_of_the_table_answers() {
             own.clone(),
             TransferIn { currency: "EUR".parse().unwrap(), ..input(&me, &me, "0.000") },
         ),
-        (
-            "out_of_range",
-            own.clone(),
-            TransferIn {
-                reason: Some("x".repeat(501)),
-                currency: "EUR".parse().unwrap(),
-                ..input(&me, &me, "0")
-            },
-        ),
-        ("out_of_range", own.clone(), TransferIn { external_id: Some(" ".into()), ..input(&me, &me, "0") }),
         (
             "out_of_range",
             own.clone(),
@@ -545,8 +539,8 @@ fn later_items_of_a_bulk_command_see_earlier_ones_and_failed_ones_cost_the_other
         between(1, 2, "1"),
         between(3, 4, "60"),
         input(&user(3).to_string(), &user(3).to_string(), "1"),
-        TransferIn { external_id: Some("e-1".into()), ..between(3, 4, "20") },
-        TransferIn { external_id: Some("e-1".into()), ..between(3, 4, "20") },
+        TransferIn { external_id: Some(ExternalId("e-1".into())), ..between(3, 4, "20") },
+        TransferIn { external_id: Some(ExternalId("e-1".into())), ..between(3, 4, "20") },
         held(4, 1, "80"),
     ];
     let out = bulk(&bank, false, items.clone()).unwrap();
@@ -652,7 +646,7 @@ proptest! {
                         number => user(number).to_string(),
                     };
                     let made = bank.transfer(&key(), TransferIn {
-                        hold: Some(hold), reason: Some("any".into()), ..input(&name(from), &name(to), &text(cents))
+                        hold: Some(hold), reason: Some(Text("any".into())), ..input(&name(from), &name(to), &text(cents))
                     });
                     ids.extend(made.as_ref().ok().map(|it| it.id));
                     Some(made)

@@ -194,12 +194,12 @@ async fn the_market_lives_in_a_file_of_its_own() {
     let coffer = Instance::builder().configure(aside).start().await;
     let key = coffer.key();
 
-    let pair = json!({ "base": "BTC", "quote": "USD" });
+    let pair = json!({ "base": "BTC", "quote": "EUR" });
     let market = key.post("/markets", pair.clone()).await.expect(201);
     key.post("/markets", pair).await.refused(409, "market_taken");
     let price = json!({ "price": "50000" });
     key.post(&format!("/markets/{}/prices", market.id()), price).await.expect(201);
-    let rate = key.get("/markets/convert?from=BTC&to=USD&amount=2").await.expect(200);
+    let rate = key.get("/markets/convert?from=BTC&to=EUR&amount=2").await.expect(200);
     assert_eq!(rate.body["to_amount"], "100000.00", "{}", rate.body);
     // A price far off is refused, and that is announced in `default`.
     coffer.new_events();

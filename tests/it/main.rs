@@ -34,6 +34,7 @@ mod refund;
 mod role;
 mod sms;
 mod story;
+mod swap;
 mod tls;
 mod transaction;
 mod transfer;

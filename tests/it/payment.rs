@@ -486,8 +486,8 @@ async fn a_mark_is_refused_in_one_order() {
     let body = |reference: &str, amount: &str, currency: &str| json!({ "reference": reference, "amount": amount, "currency": currency, "reason": "seen" });
     let nobody = "pay_01kc000000000000000000000z".to_owned();
     for (payment, body, status, code) in [
-        (&nobody, body("", "0.001", "XYZ"), 404, "not_found"),
-        (&sandbox, body("", "0.001", "XYZ"), 422, "out_of_range"),
+        (&nobody, body("", "0.001", "XYZ"), 422, "out_of_range"),
+        (&nobody, body("used", "0.001", "XYZ"), 404, "not_found"),
         (&sandbox, body("used", "0.001", "XYZ"), 422, "currency_inactive"),
         (&sandbox, body("used", "0.001", "EUR"), 422, "amount_scale"),
         (&sandbox, body("used", "1.00", "EUR"), 422, "not_manual"),

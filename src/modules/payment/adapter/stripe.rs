@@ -100,7 +100,8 @@ impl Intent {
     /// What it says of an attempt that asked for `asked`.
     pub fn notices(&self, asked: Amount) -> Result<Vec<Notice>, String> {
         let reference = self.id.clone();
-        let declined = |reason: &str| vec![Notice::Declined { reason: self.error.clone().unwrap_or(reason.into()) }];
+        let declined =
+            |reason: &str| vec![Notice::Declined { reason: self.error.clone().unwrap_or(reason.into()) }];
         Ok(match self.status {
             IntentStatus::RequiresPaymentMethod if self.error.is_some() => declined(""),
             IntentStatus::RequiresPaymentMethod | IntentStatus::RequiresAction => {
@@ -224,7 +225,10 @@ mod tests {
             (broken("status", json!("dreaming")), "the status dreaming is unknown"),
             (broken("amount", json!(10.5)), "its amount is not a whole number of minor units"),
             (broken("amount", json!(-5)), "its amount is not a whole number of minor units"),
-            (broken("amount_received", json!("ten")), "its amount_received is not a whole number of minor units"),
+            (
+                broken("amount_received", json!("ten")),
+                "its amount_received is not a whole number of minor units",
+            ),
             (broken("currency", json!("$")), "its currency is not one"),
             (broken("id", json!("a b")), "its id is not one"),
             (broken("id", json!("")), "its id is not one"),

@@ -89,7 +89,9 @@ mod tests {
             assert_eq!(verify(SECRET, &sign(SECRET, at, BODY), BODY, now()), holds, "{moved_s} s away");
         }
         let millis = format!("t={}000,v1={hex}", now().seconds());
-        for header in [format!("v1={hex}"), format!("t=,v1={hex}"), millis, format!("{good},t=1"), String::new()] {
+        for header in
+            [format!("v1={hex}"), format!("t=,v1={hex}"), millis, format!("{good},t=1"), String::new()]
+        {
             assert!(!verify(SECRET, &header, BODY, now()), "{header}");
         }
     }

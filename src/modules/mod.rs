@@ -6,6 +6,7 @@ pub mod category;
 pub mod client;
 pub mod currency;
 pub mod funding;
+pub mod investment;
 pub mod notification;
 pub mod payment;
 pub mod pricing;
@@ -35,6 +36,7 @@ pub const MODULES: &[Module] = &[
     payment::MODULE,
     funding::MODULE,
     withdrawal::MODULE,
+    investment::MODULE,
     // Who watches.
     notification::MODULE,
 ];

@@ -31,6 +31,7 @@ text_enum! {
         Withdrawals = "withdrawals",
         Payments = "payments",
         Balances = "balances",
+        Investments = "investments",
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     },
     modules::{
         balance::service::Ledger,
-        client::contract::{Client, ClientContract, FeeOperation},
+        client::contract::{Client, ClientContract},
         currency::contract::{CurrencyContract, CurrencyRefusal},
         user::contract::{NewUser, User, UserContract, UserRefusal, UserStatus},
     },
@@ -59,9 +59,6 @@ struct Clients;
 
 impl ClientContract for Clients {
     fn get(&self, _: &ReadTx, _: ClientId) -> Result<Client> {
-        unreachable!()
-    }
-    fn fee(&self, _: &ReadTx, _: ClientId, _: FeeOperation, _: Amount) -> Result<Amount> {
         unreachable!()
     }
     fn secret(&self, _: &ReadTx, _: ClientId, _: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
@@ -119,6 +116,7 @@ impl UserContract for Users {
             phone: None,
             status,
             roles: vec![],
+            tier: "standard".into(),
             referral_code: "R".into(),
             referred_by: None,
             external_id: None,

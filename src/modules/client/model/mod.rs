@@ -1,6 +1,5 @@
 //! What a client, its keys and its secrets are: rules without tables.
 
-pub mod fee;
 pub mod key;
 pub mod settings;
 

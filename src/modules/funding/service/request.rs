@@ -16,7 +16,6 @@ use crate::{
     },
     modules::{
         balance::contract::BalanceRefusal,
-        client::contract::FeeOperation,
         funding::{
             contract::{FundingId, FundingRefusal, FundingStatus, FundingType},
             events::FundingRequested,
@@ -25,8 +24,9 @@ use crate::{
             routes::{FundingIn, FundingOut},
         },
         payment::contract::NewPayment,
+        pricing::contract::{FeeOperation, FeeQuestion},
         transaction::contract::TransactionRefusal,
-        user::contract::{UserRefusal, UserStatus},
+        user::contract::{User, UserRefusal, UserStatus},
     },
 };
 
@@ -50,7 +50,7 @@ impl Fundings {
         if kind != FundingType::Deposit {
             caller.check_may(CREDIT)?;
         }
-        let status = self.users.get(tx, client, user)?.status;
+        let User { status, tier, .. } = self.users.get(tx, client, user)?;
         if status == UserStatus::Disabled {
             return Err(UserRefusal::UserNotActive { user_status: status }.into());
         }
@@ -60,7 +60,7 @@ impl Fundings {
         check_external_id(tx, &FUNDINGS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
         let fee_included = input.fee_included.unwrap_or(false);
         let terms = match kind {
-            FundingType::Deposit => self.deposit_terms(tx, client, amount, fee_included)?,
+            FundingType::Deposit => self.deposit_terms(tx, call, amount, &tier)?,
             _ => Terms { to_pay: amount, credit: amount, fee: Amount::zero(currency) },
         };
 
@@ -106,18 +106,22 @@ impl Fundings {
     fn deposit_terms(
         &self,
         tx: &ReadTx,
-        client: ClientId,
+        call: &Call<(), FundingIn>,
         amount: Amount,
-        fee_included: bool,
+        tier: &str,
     ) -> Result<Terms> {
+        let (client, gateway) = (call.caller.client()?, call.input.gateway_id);
         // The limit is in the default currency and holds for it only: other currencies do not compare.
         if let Some(maximum) = self.clients.get(tx, client)?.settings.funding.maximum
             && amount > maximum
         {
             return Err(FundingRefusal::AboveMaximum { maximum }.into());
         }
-        let fee = self.clients.fee(tx, client, FeeOperation::Funding, amount)?;
-        terms(amount, fee, fee_included)?.ok_or_else(|| FundingRefusal::FeeAboveAmount { fee }.into())
+        let operation = FeeOperation::Funding;
+        let question = FeeQuestion { operation, amount, to: None, gateway, tier };
+        let fee = self.pricing.fee(tx, client, &question)?.fee;
+        terms(amount, fee, call.input.fee_included.unwrap_or(false))?
+            .ok_or_else(|| FundingRefusal::FeeAboveAmount { fee }.into())
     }
 
     /// Nobody credits themselves; a credit says why; a transfer's sender may pay.

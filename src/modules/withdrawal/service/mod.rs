@@ -33,6 +33,7 @@ use crate::modules::{
     client::contract::ClientContract,
     currency::contract::CurrencyContract,
     payment::contract::PaymentContract,
+    pricing::contract::PricingContract,
     transaction::contract::{
         EntryType, NewTransaction, TransactionContract, TransactionId, TransactionStatus,
     },
@@ -43,6 +44,7 @@ use crate::modules::{
 pub struct Withdrawals {
     pub currencies: Arc<dyn CurrencyContract>,
     pub clients: Arc<dyn ClientContract>,
+    pub pricing: Arc<dyn PricingContract>,
     pub users: Arc<dyn UserContract>,
     pub balances: Arc<dyn BalanceContract>,
     pub transactions: Arc<dyn TransactionContract>,

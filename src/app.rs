@@ -8,9 +8,11 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::{
     config::{Commit, Config, ConfigError},
+    homes::{self, Cast, Way},
     kernel::{
-        api::{audit, dispatch, idempotency, meta, server, testing},
-        boot::{Boot, BootError, FinishError, Kernel},
+        annex::{self, Annex},
+        api::{audit, dispatch, idempotency, meta, pieces, server, testing},
+        boot::{Boot, BootError, FinishError, Kernel, Module},
         clock::{Clock, Time},
         error::Error,
         events::{self, outbox::highest_event},
@@ -22,7 +24,6 @@ use crate::{
             random::Random,
         },
     },
-    modules::MODULES,
 };
 
 /// The whole server.
@@ -65,8 +66,9 @@ impl StartError {
         match self {
             StartError::Open(error) => error.exit_code(),
             StartError::Migrate(error) => error.exit_code(),
+            StartError::Boot(BootError::SwitchedOff { .. } | BootError::Tied { .. })
+            | StartError::Config(_) => 78,
             StartError::Boot(_) | StartError::Store(_) => 70,
-            StartError::Config(_) => 78,
             StartError::Key(_) => 77,
             StartError::Listen(..) => 71,
         }
@@ -98,6 +100,7 @@ row!(Incarnation);
 impl App {
     /// Opens the configured database; makes a new one (with its key file) when `create` and there is none.
     pub fn open(config: Config, create: bool, clock: Clock) -> Result<App, StartError> {
+        homes::check(&config, &Cast::PRODUCT)?;
         let path = &config.storage.path;
         let is_new = create && !path.exists();
         if is_new && let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
@@ -127,14 +130,33 @@ impl App {
         config: Config,
         is_ephemeral: bool,
     ) -> Result<App, StartError> {
-        migrate(&store)?;
+        App::start_as(&Cast::PRODUCT, store, secrets, config, is_ephemeral)
+    }
+
+    /// As [`App::start`], with other modules than the product's.
+    pub(crate) fn start_as(
+        cast: &Cast,
+        store: Store,
+        secrets: Secrets,
+        config: Config,
+        is_ephemeral: bool,
+    ) -> Result<App, StartError> {
+        homes::check(&config, cast)?;
         let check = secrets.hash("coffer: the key of this database");
         store.write_blocking(move |tx| check_key(tx, &check))?.map_err(StartError::Key)?;
+        let way = if is_ephemeral { Way::InMemory } else { Way::Serving };
+        let annexes = homes::settle(cast, &store, &config, way, &options(&config, store.clock().clone()))?;
+        for annex in &annexes {
+            annex.store.write_blocking(move |tx| check_key(tx, &check))?.map_err(StartError::Key)?;
+            annex::resume(annex, &store)?;
+        }
+        migrate(cast, &store, &annexes, &config)?;
         let (epoch, was_cut_off) = store.write_blocking(begin_incarnation)?;
         if let Some(last) = store.read(highest_event)? {
             store.ids_after(last);
         }
-        let kernel = Arc::new(register(store, secrets, config, is_ephemeral)?.finish(epoch)?);
+        let boot = register(cast, store, annexes, secrets, config, is_ephemeral)?;
+        let kernel = Arc::new(boot.finish(epoch)?);
         kernel.worker.recover(was_cut_off)?;
         let worker = kernel.worker.clone();
         let worker = std::thread::Builder::new().name("worker".into()).spawn(move || worker.run());
@@ -144,7 +166,8 @@ impl App {
 
     /// The kernel over a database opened for reading only: for `verify` and the like beside a running server.
     pub fn inspect(config: Config, clock: Clock) -> Result<Kernel, StartError> {
-        let store = Store::open_read_only(&config.storage.path, clock)?;
+        homes::check(&config, &Cast::PRODUCT)?;
+        let store = Store::open_read_only(&config.storage.path, clock.clone())?;
         // Verifying needs no key; one that is there has to be the right one.
         let secrets = match Secrets::open(&config.key_file(), false, &mut Random::Os) {
             Ok(secrets) => {
@@ -154,7 +177,33 @@ impl App {
             }
             Err(_) => Secrets::new(&[0; 32]),
         };
-        Ok(register(store, secrets, config, false)?.finish(0)?)
+        let options = options(&config, clock);
+        let annexes = homes::settle(&Cast::PRODUCT, &store, &config, Way::Reading, &options)?;
+        Ok(register(&Cast::PRODUCT, store, annexes, secrets, config, false)?.finish(0)?)
+    }
+
+    /// Whether the modules take this configuration: what only they can tell, such as the names of events. Nothing is
+    /// opened and nothing is started.
+    pub fn check(config: Config) -> Result<(), StartError> {
+        let store = Store::in_memory(StoreOptions::default());
+        homes::check(&config, &Cast::PRODUCT)?;
+        let options = options(&config, Clock::System);
+        let annexes = homes::settle(&Cast::PRODUCT, &store, &config, Way::InMemory, &options)?;
+        register(&Cast::PRODUCT, store, annexes, Secrets::new(&[0; 32]), config, false)?.finish(0)?;
+        Ok(())
+    }
+
+    /// The kernel over a database opened for writing, with nothing migrated and nothing running: for `module migrate`
+    /// and `rollback`.
+    pub fn stopped(config: Config, clock: Clock) -> Result<Kernel, StartError> {
+        homes::check(&config, &Cast::PRODUCT)?;
+        let options = options(&config, clock);
+        let store = Store::open_file(&config.storage.path, false, options.clone())?;
+        let secrets = Secrets::open(&config.key_file(), false, &mut Random::Os).map_err(StartError::Key)?;
+        let check = secrets.hash("coffer: the key of this database");
+        store.read(|tx| is_key(tx, &check))?.map_err(StartError::Key)?;
+        let annexes = homes::settle(&Cast::PRODUCT, &store, &config, Way::Serving, &options)?;
+        Ok(register(&Cast::PRODUCT, store, annexes, secrets, config, false)?.finish(0)?)
     }
 
     pub fn kernel(&self) -> &Arc<Kernel> {
@@ -201,7 +250,7 @@ impl App {
             // A store that takes no writes any more was not stopped as it should be: the next start is careful.
             let _ = self.kernel.store.write_blocking(end_incarnation);
         }
-        if let Err(error) = self.kernel.store.close() {
+        if let Err(error) = self.kernel.close() {
             tracing::error!(error = %error, "The database did not close cleanly: {error}");
         }
     }
@@ -246,8 +295,12 @@ fn options(config: &Config, clock: Clock) -> StoreOptions {
     }
 }
 
-fn migrate(store: &Store) -> Result<(), StartError> {
-    for module in MODULES {
+fn migrate(cast: &Cast, store: &Store, annexes: &[Annex], config: &Config) -> Result<(), StartError> {
+    // What is switched off stays as it is, and is brought up to date when it is switched on again.
+    let is_on = |it: &&Module| config.modules.get(it.name).is_none_or(|it| it.enabled);
+    for module in cast.modules.iter().filter(is_on) {
+        let annex = annexes.iter().find(|it| it.modules.contains(&module.name));
+        let store = annex.map_or(store, |it| &it.store);
         for applied in migration::migrate(store, module.name, module.migrations)? {
             tracing::info!(
                 module = module.name,
@@ -294,9 +347,17 @@ fn end_incarnation(tx: &mut WriteTx) -> crate::kernel::error::Result<()> {
     }
 }
 
-fn register(store: Store, secrets: Secrets, config: Config, is_ephemeral: bool) -> Result<Boot, StartError> {
+fn register(
+    cast: &Cast,
+    store: Store,
+    annexes: Vec<Annex>,
+    secrets: Secrets,
+    config: Config,
+    is_ephemeral: bool,
+) -> Result<Boot, StartError> {
     let keep = Duration::from_secs(config.idempotency.keep_days * 24 * 3600);
     let mut boot = Boot::new(store, Arc::new(secrets), Arc::new(config), is_ephemeral);
+    boot.annexes(annexes);
     boot.refusals(meta::refusals());
     boot.endpoints(meta::endpoints());
     boot.endpoints(audit::endpoints());
@@ -309,12 +370,17 @@ fn register(store: Store, secrets: Secrets, config: Config, is_ephemeral: bool) 
     boot.tables(vec![
         audit::AUDIT.info(),
         idempotency::RECORDS.info(),
+        pieces::ANSWERS.info(),
         MIGRATIONS.info(),
         INCARNATION.info(),
         KEY_CHECK.info(),
+        homes::HOMES.info(),
+        annex::RELAY.info(),
+        annex::MARKS.info(),
+        annex::HEARD.info(),
     ]);
     events::register(&mut boot);
-    for module in MODULES {
+    for module in cast.modules {
         boot.register(module)?;
     }
     Ok(boot)

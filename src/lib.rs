@@ -3,6 +3,7 @@
 mod app;
 pub mod cli;
 pub mod config;
+mod homes;
 mod kernel;
 mod modules;
 pub mod testing;

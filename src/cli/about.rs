@@ -48,7 +48,7 @@ impl Version {
 
 /// The OpenAPI document: indented for people, on one line with `--json`.
 pub fn openapi() -> Result<Answer, Failure> {
-    let document = openapi::document(compiled_in()?.kernel());
+    let document = openapi::document(compiled_in(None)?.kernel());
     let text = serde_json::to_string_pretty(&document).map_err(Failure::fault)?;
     Ok(Answer::new(document, text))
 }

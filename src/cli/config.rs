@@ -8,6 +8,7 @@ use super::{
     exit::{CONFIGURATION, Failure},
     output::{Answer, lines},
 };
+use crate::app::{App, StartError};
 
 #[derive(Subcommand)]
 pub enum Config {
@@ -34,7 +35,15 @@ impl Config {
 }
 
 fn check(context: &Context) -> Answer {
-    match context.load(&[]) {
+    let checked = context.load(&[]).map_err(|error| error.problems).and_then(|loaded| {
+        // What the layers cannot tell the modules can: which events, listeners and channels there are.
+        match App::check(loaded.config.clone()) {
+            Ok(()) => Ok(loaded),
+            Err(StartError::Config(error)) => Err(error.problems),
+            Err(error) => Err(vec![error.to_string()]),
+        }
+    });
+    match checked {
         Ok(loaded) => {
             let file = loaded.file.map(|it| it.display().to_string());
             let text = match &file {
@@ -45,9 +54,9 @@ fn check(context: &Context) -> Answer {
             };
             Answer::new(json!({ "ok": true, "file": file, "problems": [] }), text)
         }
-        Err(error) => {
-            let value = json!({ "ok": false, "problems": error.problems });
-            Answer::new(value, error.to_string()).exits(CONFIGURATION)
+        Err(problems) => {
+            let value = json!({ "ok": false, "problems": problems });
+            Answer::new(value, problems.join("\n")).exits(CONFIGURATION)
         }
     }
 }

@@ -19,6 +19,9 @@ use crate::{
     testing::seed_dev,
 };
 
+/// The networks that only this machine is in.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
+
 #[derive(Args)]
 pub struct Dev {
     /// Keep everything in memory, with a clock that moves only when told
@@ -42,7 +45,11 @@ impl Dev {
         if let Some(port) = self.port {
             beneath.push(("server.listen", format!("127.0.0.1:{port}")));
         }
-        let config = context.load(&beneath)?.config;
+        let mut config = context.load(&beneath)?.config;
+        // Whoever tries webhooks out has the receiver on this machine. Nowhere else is that allowed unless asked for.
+        if config.webhooks.allow_networks.is_empty() {
+            config.webhooks.allow_networks = LOOPBACK.iter().filter_map(|it| it.parse().ok()).collect();
+        }
         super::log(&config.log);
 
         let (app, sown) = if self.ephemeral {

@@ -23,7 +23,8 @@ pub const CONFIGURATION: u8 = 78;
 pub const TABLE: &str = "\
 Exit codes:
    0  done
-   1  the command ran and found problems (verify, ledger verify, healthcheck, module list --health)
+   1  the command ran and found problems (verify, ledger verify, healthcheck, module list --health), or what it did
+      failed in part (events scheduled run, notifications outbox process)
    2  the command line is wrong
   64  refused: what was asked is not possible; the message has the code
   65  the data file is truncated, damaged or not Coffer's
@@ -153,6 +154,27 @@ mod tests {
         let failure = Failure::of_problem(422, problem);
         assert_eq!(failure.message, "name is required; mode must be live or test (required)");
         assert_eq!((failure.exit, failure.code.as_str()), (REFUSED, "required"));
+    }
+
+    #[test]
+    fn every_command_and_every_exit_code_is_documented() {
+        let page = include_str!("../../docs/CLI.md");
+        for command in super::super::commands() {
+            assert!(page.contains(&format!("`{command}`")), "docs/CLI.md does not name `{command}`");
+        }
+        let mut rows: Vec<String> = vec![];
+        for line in TABLE.lines().skip(1) {
+            match line.trim_start().split_once("  ") {
+                Some((code, meaning)) if code.parse::<u8>().is_ok() => {
+                    rows.push(format!("| {code} | {meaning}"))
+                }
+                _ => rows.last_mut().unwrap().push_str(&format!(" {}", line.trim())),
+            }
+        }
+        assert!(rows.len() > 10, "{rows:#?}");
+        for row in rows {
+            assert!(page.contains(&format!("\n{row} |\n")), "docs/CLI.md has no row {row}");
+        }
     }
 
     #[test]

@@ -112,6 +112,14 @@ impl Backend {
         }
     }
 
+    /// [`Backend::client_id`] of a client that may be left out.
+    pub async fn client_named(&self, id_or_slug: Option<&str>) -> Result<Option<String>, Failure> {
+        match id_or_slug {
+            Some(it) => self.client_id(it).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The id of a client, from its id or its slug.
     pub async fn client_id(&self, id_or_slug: &str) -> Result<String, Failure> {
         if id_or_slug.starts_with("cli_") {
@@ -126,6 +134,14 @@ impl Backend {
             Failure::new(REFUSED, "not_found", message)
         })
     }
+}
+
+/// A path with those filters that were given.
+pub fn filtered(path: &str, filters: &[(&str, Option<&str>)]) -> String {
+    let given = filters.iter().filter_map(|(name, value)| Some((name, (*value)?)));
+    let pairs = given.map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+    let query = pairs.collect::<Vec<_>>().join("&");
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
 /// One request in the making.
@@ -241,6 +257,11 @@ pub fn inspect(config: Config, recover: bool) -> Result<Kernel, Failure> {
         }
         outcome => Ok(outcome?),
     }
+}
+
+/// Whether a server listens on its socket.
+pub async fn server_runs(config: &Config) -> Result<bool, Failure> {
+    Ok(running(config).await?.is_some())
 }
 
 /// The socket, when a server listens on it.

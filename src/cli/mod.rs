@@ -12,13 +12,16 @@ mod client;
 mod config;
 mod demo;
 mod dev;
+mod events;
 mod exit;
 mod key;
 mod ledger;
 mod local;
 mod module;
+mod notifications;
 mod operator;
 mod output;
+mod queue;
 mod serve;
 mod sown;
 mod verify;
@@ -87,6 +90,15 @@ enum Command {
     /// Modules, services and id prefixes
     #[command(subcommand)]
     Module(module::Module),
+    /// Events and their deliveries, and what is done by the clock
+    #[command(subcommand)]
+    Events(events::Events),
+    /// Queues that deliveries wait in
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    /// Mails and short messages
+    #[command(subcommand)]
+    Notifications(notifications::Notifications),
     /// The books of a client
     #[command(subcommand)]
     Ledger(ledger::Ledger),
@@ -125,6 +137,14 @@ impl Context {
 
     async fn changing(&self) -> Result<Backend, Failure> {
         Backend::changing(self.config()?).await
+    }
+
+    /// As [`Context::changing`]. Without a server only what is asked for is done: opening the file does not also start to
+    /// deliver whatever waits in it.
+    async fn by_hand(&self) -> Result<Backend, Failure> {
+        let mut config = self.config()?;
+        config.events.enabled = false;
+        Backend::changing(config).await
     }
 
     async fn founding(&self) -> Result<Backend, Failure> {
@@ -199,6 +219,9 @@ async fn run(command: Command, context: &Context) -> Result<Option<Answer>, Fail
         Command::Client(client) => client.run(context).await?,
         Command::Key(key) => key.run(context).await?,
         Command::Module(module) => module.run(context).await?,
+        Command::Events(events) => events.run(context).await?,
+        Command::Queue(queue) => queue.run(context).await?,
+        Command::Notifications(notifications) => notifications.run(context).await?,
         Command::Ledger(ledger) => ledger.run(context).await?,
         Command::Verify => verify::run(context)?,
         Command::Config(config) => config.run(context)?,

@@ -31,6 +31,15 @@ impl Answer {
         Answer::new(value, text)
     }
 
+    /// With the rows of a list inside it below the rest; nothing when there are none.
+    pub fn above(mut self, rows: &Value, columns: &[&str]) -> Answer {
+        let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
+        if !rows.is_empty() {
+            self.text = format!("{}\n\n{}", self.text.trim_end(), table(rows, columns));
+        }
+        self
+    }
+
     /// With another JSON than the table was made of.
     pub fn saying(mut self, value: Value) -> Answer {
         self.value = value;

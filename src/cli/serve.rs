@@ -86,7 +86,7 @@ pub async fn until_stopped(
 ) -> Result<(), Failure> {
     let Listeners { http, local, mut signals, .. } = listeners;
     let (stop, stopped) = watch::channel(false);
-    let store = app.kernel().store.clone();
+    let kernel = app.kernel().clone();
     let failure = {
         let mut serving = std::pin::pin!(app.serve(http, local, stopped));
         let failure = tokio::select! {
@@ -96,7 +96,7 @@ pub async fn until_stopped(
                 None
             }
             () = enough => None,
-            why = store.failed() => Some(why),
+            why = kernel.failed() => Some(why),
         };
         let _ = stop.send(true);
         tokio::select! {

@@ -2,6 +2,8 @@
 //!
 //! It needs no server and disturbs none: the file is opened for reading only, and what is read is one snapshot of it.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::{
@@ -15,8 +17,8 @@ pub fn run(context: &Context) -> Result<Answer, Failure> {
     let config = context.config()?;
     let path = config.storage.path.display().to_string();
     let kernel = inspect(config, context.recover)?;
-    let problems = kernel.store.read_unbounded(|tx| kernel.verify(tx))?;
-    let checks: Vec<&str> = kernel.checks.iter().map(|it| it.0).collect();
+    let problems = kernel.verify_all(&BTreeSet::new())?;
+    let checks: Vec<&str> = kernel.checks.iter().map(|it| it.name).collect();
     let (tables, rules) = (kernel.tables.len(), checks.len());
     let text = match problems.as_slice() {
         [] => format!("{path}: all is well ({tables} tables and their indexes, {rules} invariants)."),
@@ -28,6 +30,7 @@ pub fn run(context: &Context) -> Result<Answer, Failure> {
     let value = json!({
         "ok": problems.is_empty(),
         "path": path,
+        "connections": kernel.annexes.iter().map(|it| &it.connection).collect::<Vec<_>>(),
         "checked": { "tables": tables, "invariants": checks },
         "first_problem": problems.first(),
         "problems": problems,

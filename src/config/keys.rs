@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Serialize;
 use toml::Value;
 
+use super::places::{Connection, ModuleRule};
 use super::read::{delays, flag, list, number, parsed, path, socket_path, some, text};
 use super::read::{is_email, is_filter, is_http_url, is_mailbox, is_origin};
 use super::rules::EventRule;
@@ -49,6 +50,12 @@ macro_rules! sections {
             /// `[events.<event>]`, by the event's name with `_` for `.`.
             #[serde(skip_serializing_if = "BTreeMap::is_empty")]
             pub event_rules: BTreeMap<String, EventRule>,
+            /// `[modules.<module>]`: only those something is said about.
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            pub modules: BTreeMap<String, ModuleRule>,
+            /// `[connections.<name>]`: database files besides `storage.path`.
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            pub connections: BTreeMap<String, Connection>,
         }
 
         $(
@@ -167,6 +174,14 @@ sections! {
         /// Fewest characters in a new password, 8 to 128. Existing passwords stay valid.
         /// Length is the only rule: demanding digits and signs makes passwords worse, not better.
         password_min_length: usize = 10, number(8..=128);
+        /// Minutes the link to choose a new password is good for, 30 to 60. Long enough for slow mail, too short for
+        /// somebody who finds the mail later.
+        reset_token_minutes: u64 = 30, number(30..=60);
+        /// Hours the link to confirm an e-mail address is good for, 1 to 168.
+        verify_token_hours: u64 = 24, number(1..=168);
+        /// true or false. Switched on, registering answers 202 to everyone, whether or not the address is taken, and
+        /// nobody signs in before following the link in the mail. Needs mail.servers. Off, because it takes a mail.
+        verify_before_tokens: bool = false, flag;
     }
 
     /// Requests that may be made before the answer is 429 with Retry-After. 0 switches a limit off.
@@ -209,6 +224,9 @@ sections! {
         /// Seconds a receiver may take to answer, 1 to 30, connection and all; then the attempt counts as failed.
         /// Receivers should note the message and work later: most take milliseconds.
         timeout_s: u64 = 15, number(1..=30);
+        /// PEM file with certificates of authorities that are believed beside those this machine knows: for receivers
+        /// with certificates of your own. Unless set: only the machine's.
+        ca_file: Option<PathBuf> = None, some(path);
     }
 
     /// Work that follows from what happened: notifications, follow-up steps, scheduled tasks.
@@ -250,6 +268,9 @@ sections! {
         from: String = "no-reply@localhost".into(), text(is_mailbox, "an address such as \"no-reply@example.com\"");
         /// Seconds a server may take for one step, 1 to 300. Some look up the sender before they greet.
         timeout_s: u64 = 30, number(1..=300);
+        /// PEM file with certificates of authorities that are believed beside those this machine knows: for a mail
+        /// server with a certificate of your own. Unless set: only the machine's.
+        ca_file: Option<PathBuf> = None, some(path);
     }
 
     /// Short messages to telephones, through a provider that takes one HTTP request each.
@@ -260,13 +281,16 @@ sections! {
         /// Headers of the request. {{ secret }} stands for the first line of secret_file.
         headers: Vec<HttpHeader> = vec![],
             list(parsed("a header such as \"Authorization: Bearer {{ secret }}\""));
-        /// The body of the request, a template over to, text, id (the same in every attempt) and secret; tojson quotes.
-        /// A header says its type, JSON unless said. Any answer from 200 to 299 is success.
+        /// The body of the request, a template over to, text, id (the same in every attempt) and secret; tojson quotes,
+        /// urlencode does so for forms. A header says its type, JSON unless said. Any answer from 200 to 299 is success.
         body: String = "{\"to\": {{ to|tojson }}, \"text\": {{ text|tojson }}, \"id\": {{ id|tojson }}}".into(),
             text(|it| !it.is_empty(), "a template");
         /// File whose first line is the provider's token: mode 0600, or a systemd credential below /run/credentials.
         secret_file: Option<PathBuf> = None, some(path);
         /// Seconds the provider may take to answer, 1 to 300.
         timeout_s: u64 = 15, number(1..=300);
+        /// PEM file with certificates of authorities that are believed beside those this machine knows: for a provider
+        /// on your premises. Unless set: only the machine's.
+        ca_file: Option<PathBuf> = None, some(path);
     }
 }

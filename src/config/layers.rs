@@ -11,6 +11,7 @@ use serde::de::IntoDeserializer;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value};
 
+use super::places::{self, PlaceKey};
 use super::rules::{self, RuleKey};
 use super::{CONFIG_KEYS, Config, KeyInfo, LoadOptions, Origin};
 
@@ -23,21 +24,24 @@ pub(super) struct Setting {
     words: Option<String>,
 }
 
-/// A key: one of the table, or one whose path holds the name of an event.
+/// A key: one of the table, or one whose path holds the name of an event, a module or a connection.
 enum Known {
     Key(&'static KeyInfo),
     Rule(RuleKey),
+    Place(PlaceKey),
 }
 
 impl Known {
     fn find(path: &str) -> Option<Known> {
-        find(path).map(Known::Key).or_else(|| RuleKey::parse(path).map(Known::Rule))
+        let rule = || RuleKey::parse(path).map(Known::Rule);
+        find(path).map(Known::Key).or_else(rule).or_else(|| PlaceKey::parse(path).map(Known::Place))
     }
 
     fn set(&self, config: &mut Config, value: &Value) -> Result<(), String> {
         match self {
             Known::Key(info) => (info.set)(config, value),
             Known::Rule(key) => key.set(&mut config.event_rules, value),
+            Known::Place(key) => key.set(&mut config.modules, &mut config.connections, value),
         }
     }
 }
@@ -48,6 +52,7 @@ impl Setting {
         match &self.what {
             Known::Key(info) => info.key,
             Known::Rule(key) => &key.path,
+            Known::Place(key) => &key.path,
         }
     }
 
@@ -134,7 +139,8 @@ pub(super) fn of_env(env: &BTreeMap<String, String>, problems: &mut Vec<String>)
         let key = format!("{section}.{rest}").replace("__", ".").to_lowercase();
         let info = CONFIG_KEYS.iter().find(|info| info.env_name() == *name).map(Known::Key);
         let rule = || RuleKey::parse(&key).filter(|it| it.env_name() == *name).map(Known::Rule);
-        match info.or_else(rule) {
+        let place = || PlaceKey::parse(&key).filter(|it| it.env_name() == *name).map(Known::Place);
+        match info.or_else(rule).or_else(place) {
             Some(what) => settings.push(spoken(what, origin, words)),
             None => problems.push(unknown(&origin, name, &key, KeyInfo::env_name)),
         }
@@ -186,14 +192,15 @@ fn find(key: &str) -> Option<&'static KeyInfo> {
 }
 
 fn is_section(name: &str) -> bool {
-    CONFIG_KEYS.iter().any(|info| info.key.split_once('.').is_some_and(|(section, _)| section == name))
+    ["modules", "connections"].contains(&name)
+        || CONFIG_KEYS.iter().any(|info| info.key.split_once('.').is_some_and(|(section, _)| section == name))
 }
 
 /// Never shows the value: under a misspelt name it may be a secret.
 fn unknown(origin: &Origin, name: &str, key: &str, name_of: fn(&KeyInfo) -> String) -> String {
-    let meant = match rules::nearest(key) {
+    let meant = match rules::nearest(key).or_else(|| places::nearest(key)) {
         Some(path) => Some(path),
-        None if rules::is_below_event(key) => None,
+        None if rules::is_below_event(key) || places::is_below(key) => None,
         None => nearest(key).map(name_of),
     };
     let hint = meant.map(|it| format!("; did you mean {it}?")).unwrap_or_default();
@@ -212,7 +219,7 @@ fn nearest(key: &str) -> Option<&'static KeyInfo> {
 }
 
 /// How many letters must be added, dropped or replaced to turn one word into the other (Levenshtein), row by row.
-pub(super) fn edits(from: &str, to: &str) -> usize {
+pub fn edits(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (i, a) in from.chars().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);

@@ -12,9 +12,11 @@
 //! and so is a wrong value, even one that a later layer would replace. All problems are reported at once. No key holds
 //! a secret by value, only the path of its file, so a `Config` may be printed.
 
+mod ca_file;
 mod keys;
 mod layers;
 mod memory;
+mod places;
 mod read;
 mod rules;
 mod secret_file;
@@ -27,10 +29,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub use ca_file::read_certificates;
 pub use keys::{
     Auth, Bootstrap, CONFIG_KEYS, Config, Events, Idempotency, KeyInfo, Limits, Log, Mail, Server, Sms,
     Storage, Webhooks,
 };
+pub(crate) use layers::edits;
+use places::PlaceKey;
+pub use places::{Connection, DEFAULT, Database, ModuleRule};
 use rules::RuleKey;
 pub use rules::{EventRule, Rule};
 pub use secret_file::{open_secret_file, read_secret_file};
@@ -111,9 +117,11 @@ pub struct Shown {
 }
 
 impl Loaded {
-    /// Every key with its value and origin, in the order of the shipped file; then what is said about single events.
+    /// Every key with its value and origin, in the order of the shipped file; then what is said about single
+    /// events, modules and connections.
     pub fn show(&self) -> Vec<Shown> {
         let mut values = serde_json::to_value(&self.config).unwrap_or_default();
+        let of_places: Vec<_> = self.origins.keys().filter(|it| PlaceKey::parse(it).is_some()).collect();
         let rules = values.as_object_mut().and_then(|it| it.remove("event_rules")).unwrap_or_default();
         let shown = |key: Cow<'static, str>, value: Option<&serde_json::Value>| {
             let origin = self.origins.get(&*key).cloned().unwrap_or(Origin::Default);
@@ -124,7 +132,8 @@ impl Loaded {
         let of_rules = self.origins.keys().filter(|it| RuleKey::parse(it).is_some());
         let said =
             of_rules.map(|it| shown(it.clone().into(), find(&rules, it.trim_start_matches("events."))));
-        known.chain(said).collect()
+        let placed = of_places.into_iter().map(|it| shown(it.clone().into(), find(&values, it)));
+        known.chain(said).chain(placed).collect()
     }
 }
 
@@ -217,6 +226,18 @@ impl Config {
                 "bootstrap.operator_email and bootstrap.operator_password_file: found one, wanted both or neither"
                     .into(),
             );
+        }
+        places::check(&self.modules, &self.connections, &self.storage.path, problems);
+        let authorities = [
+            ("mail.ca_file", &self.mail.ca_file),
+            ("sms.ca_file", &self.sms.ca_file),
+            ("webhooks.ca_file", &self.webhooks.ca_file),
+        ];
+        for (key, path) in authorities {
+            // One that is missing is refused by whoever needs it.
+            let there = path.as_ref().filter(|path| path.exists());
+            let problem = there.and_then(|path| read_certificates(path).err());
+            problems.extend(problem.map(|problem| format!("{key}: {problem}")));
         }
         let secrets = [
             ("storage.key_file", Some(self.key_file())),

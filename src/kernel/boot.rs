@@ -5,17 +5,22 @@
 
 use std::{
     any::{Any, TypeId, type_name},
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     future::Future,
     sync::{Arc, OnceLock, atomic::AtomicBool},
+    time::Duration,
 };
 
 use serde_json::Value;
 
 use super::{
+    annex::{self, Annex, Away, Relaying},
     api::{
         endpoint::{Endpoint, Shape},
+        idempotency,
         limits::Limits,
+        pieces::AtWork,
         principal::Authenticator,
     },
     clock::Time,
@@ -25,7 +30,7 @@ use super::{
         courier::{AnyCourier, Courier, Plainly, Report, Sending, Target, TargetPlan},
         event::{Envelope, Event, EventInfo, Listener, Mode, Run},
         frequency::{self, Frequency},
-        plan::Plans,
+        plan::{Plans, When},
         routes::LateBus,
         schedule::{Planned, Schedule, Schedules, Task},
         worker::{Job, Worker},
@@ -53,6 +58,17 @@ pub enum BootError {
     Missing { module: &'static str, contract: &'static str },
     #[error("`{contract}` is provided twice, the second time by module `{module}`")]
     Twice { module: &'static str, contract: &'static str },
+    #[error(
+        "module `{module}` requires `{contract}` of module `{provider}`, which modules.{provider}.enabled switches off. \
+         Switch both off, or neither"
+    )]
+    SwitchedOff { module: &'static str, contract: &'static str, provider: &'static str },
+    /// It has a file of its own, and brings what needs one transaction with the books.
+    #[error(
+        "module `{module}` cannot live in connection {connection}: {what}. Set modules.{module}.database.connection = \
+         \"default\""
+    )]
+    Tied { module: &'static str, connection: String, what: String },
     #[error("two modules use the name `{name}` for a {what}, the second is `{module}`")]
     NameTaken { module: &'static str, what: &'static str, name: String },
     /// A setting that only the module could check, or a file it needs.
@@ -104,9 +120,19 @@ type Claim = dyn Fn(&ReadTx) -> Result<bool> + Send + Sync;
 /// What a check of the books found wrong; empty when it is right.
 pub type Check = dyn Fn(&ReadTx) -> Result<Vec<String>> + Send + Sync;
 
+/// What must be true of a module's data.
+pub struct Invariant {
+    pub module: &'static str,
+    pub name: &'static str,
+    pub check: Arc<Check>,
+}
+
 /// Everything the modules brought, and what they share: one per server.
 pub struct Kernel {
+    /// The file `default`.
     pub store: Store,
+    /// The others.
+    pub annexes: Vec<Annex>,
     pub secrets: Arc<Secrets>,
     pub config: Arc<Config>,
     /// The way to the outside.
@@ -119,7 +145,7 @@ pub struct Kernel {
     pub machines: Vec<Value>,
     pub events: BTreeSet<EventInfo>,
     pub tables: Vec<TableInfo>,
-    pub checks: Vec<(&'static str, Arc<Check>)>,
+    pub checks: Vec<Invariant>,
     pub authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     /// Every permission there is.
     pub permissions: Arc<BTreeSet<String>>,
@@ -128,6 +154,8 @@ pub struct Kernel {
     pub bus: Arc<Bus>,
     pub worker: Arc<Worker>,
     pub limits: Limits,
+    /// Commands in pieces that are being run.
+    pub at_work: AtWork,
     /// Whether an operator has claimed the installation. Until then only the claim answers.
     pub claimed: AtomicBool,
     /// Which incarnation of the server this is: one more at every start.
@@ -142,13 +170,63 @@ impl Kernel {
         self.services.get(name)?.1.downcast_ref::<Arc<T>>().cloned()
     }
 
-    /// Everything that is wrong with the data: tables and their indexes, then each module's invariants.
+    /// Everything that is wrong with the file `default`: tables and their indexes, then each module's invariants.
     pub fn verify(&self, tx: &ReadTx) -> Result<Vec<String>> {
-        let mut wrong = super::store::verify_tables(tx, &self.tables)?;
-        for (name, check) in &self.checks {
+        self.verify_part(tx, &|module| !self.is_annex(module))
+    }
+
+    /// The same of every file, without the modules that are named.
+    pub fn verify_all(&self, left_out: &BTreeSet<&'static str>) -> Result<Vec<String>> {
+        let is_in = |module: &str| !self.is_annex(module) && !left_out.contains(module);
+        let mut wrong = self.store.read_unbounded(|tx| self.verify_part(tx, &is_in))?;
+        for Annex { connection, store, modules } in &self.annexes {
+            let lives = |module: &str| module == "kernel" || modules.contains(&module);
+            let is_in = |module: &str| lives(module) && !left_out.contains(module);
+            let found = store.read_unbounded(|tx| self.verify_part(tx, &is_in))?;
+            wrong.extend(found.into_iter().map(|it| format!("connection {connection}: {it}")));
+        }
+        Ok(wrong)
+    }
+
+    fn verify_part(&self, tx: &ReadTx, is_in: &dyn Fn(&str) -> bool) -> Result<Vec<String>> {
+        let tables = self.tables.iter().filter(|it| is_in(it.module()));
+        let mut wrong = super::store::verify_tables(tx, tables)?;
+        // The kernel's own are about the outbox, which is in `default`.
+        let here = |it: &&Invariant| is_in(it.module) && (it.module != "kernel" || is_in("events"));
+        for Invariant { name, check, .. } in self.checks.iter().filter(here) {
             wrong.extend(check(tx)?.into_iter().map(|it| format!("{name}: {it}")));
         }
         Ok(wrong)
+    }
+
+    /// Where a module's tables are: whatever of it opens a transaction, opens it there.
+    pub fn store_of(&self, module: &str) -> &Store {
+        self.annexes.iter().find(|it| it.modules.contains(&module)).map_or(&self.store, |it| &it.store)
+    }
+
+    /// Whether a module lives in a file of its own.
+    pub fn is_annex(&self, module: &str) -> bool {
+        self.annexes.iter().any(|it| it.modules.contains(&module))
+    }
+
+    /// Closes every file, `default` last.
+    pub fn close(&self) -> Result<()> {
+        let closed = self.annexes.iter().map(|it| it.store.close()).fold(Ok(()), Result::and);
+        self.store.close().and(closed)
+    }
+
+    /// Why the storage of one of the files failed, if one has.
+    pub fn failure(&self) -> Option<String> {
+        let others =
+            self.annexes.iter().filter_map(|it| Some(format!("{}: {}", it.connection, it.store.failure()?)));
+        self.store.failure().into_iter().chain(others).next()
+    }
+
+    /// Waits until the storage of one of the files fails, and says why.
+    pub async fn failed(&self) -> String {
+        let stores = self.annexes.iter().map(|it| &it.store).chain([&self.store]);
+        let failing = stores.map(|it| Box::pin(it.failed()));
+        futures_util::future::select_all(failing).await.0
     }
 }
 
@@ -158,17 +236,36 @@ pub struct ModuleInfo {
     pub name: &'static str,
     pub about: &'static str,
     pub migrations: &'static [Migration],
+    /// As configured: off, it has only its tables, their checks and its id prefixes.
+    pub is_enabled: bool,
+    /// The contracts it lets others require.
+    pub provides: Vec<&'static str>,
+    /// The modules whose contracts it requires.
+    pub requires: BTreeSet<&'static str>,
+}
+
+/// A contract somebody provided.
+struct Provided {
+    module: &'static str,
+    name: &'static str,
+    /// `None` when its module is switched off: known only so that whoever requires it is told.
+    contract: Option<Box<dyn Any>>,
 }
 
 /// What the register function of a module is handed.
 pub struct Boot {
     store: Store,
+    annexes: Vec<Annex>,
     secrets: Arc<Secrets>,
     config: Arc<Config>,
     net: Arc<Net>,
     is_ephemeral: bool,
     module: &'static str,
-    contracts: HashMap<TypeId, Box<dyn Any>>,
+    /// While a module registers that is switched off: nothing it brings runs.
+    is_muted: bool,
+    contracts: HashMap<TypeId, Provided>,
+    /// Which modules the one that is registering requires.
+    required: RefCell<BTreeSet<&'static str>>,
     modules: Vec<ModuleInfo>,
     endpoints: Vec<Endpoint>,
     services: BTreeMap<&'static str, (ServiceInfo, Arc<dyn Any + Send + Sync>)>,
@@ -177,7 +274,7 @@ pub struct Boot {
     machines: Vec<Value>,
     events: BTreeSet<EventInfo>,
     tables: Vec<TableInfo>,
-    checks: Vec<(&'static str, Arc<Check>)>,
+    checks: Vec<Invariant>,
     authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     event_shapes: BTreeMap<&'static str, Shape>,
     bus: LateBus,
@@ -185,7 +282,7 @@ pub struct Boot {
     overhearing: Vec<Arc<Overhear>>,
     targets: BTreeMap<&'static str, Target>,
     schedules: Schedules,
-    jobs: Vec<Job>,
+    jobs: Vec<(Store, Job)>,
     claim: Option<Box<Claim>>,
     catalogue: Catalogue,
     errors: Vec<BootError>,
@@ -195,13 +292,16 @@ impl Boot {
     pub fn new(store: Store, secrets: Arc<Secrets>, config: Arc<Config>, is_ephemeral: bool) -> Boot {
         let policy = Policy { allow: config.webhooks.allow_networks.clone() };
         Boot {
-            net: Arc::new(Net::new(policy)),
+            net: Arc::new(Net::new(policy).trusting(config.webhooks.ca_file.clone())),
             store,
+            annexes: vec![],
             secrets,
             config,
             is_ephemeral,
             module: "kernel",
+            is_muted: false,
             contracts: HashMap::new(),
+            required: RefCell::default(),
             modules: vec![],
             endpoints: vec![],
             services: BTreeMap::new(),
@@ -225,14 +325,44 @@ impl Boot {
         }
     }
 
+    /// The files besides `default`: before any module registers.
+    pub fn annexes(&mut self, annexes: Vec<Annex>) {
+        self.annexes = annexes;
+    }
+
+    /// The file of the module that registers, when that is not `default`.
+    fn annex(&self) -> Option<&Annex> {
+        self.annexes.iter().find(|it| it.modules.contains(&self.module))
+    }
+
+    /// Refuses to go on if the module lives alone.
+    fn tied(&mut self, what: impl Into<String>) {
+        if let Some(connection) = self.annex().map(|it| it.connection.clone()) {
+            self.errors.push(BootError::Tied { module: self.module, connection, what: what.into() });
+        }
+    }
+
+    /// Takes in a module; of one that is switched off, only what its stored data needs.
     pub fn register(&mut self, module: &Module) -> Result<(), BootError> {
+        let is_enabled = self.config.modules.get(module.name).is_none_or(|it| it.enabled);
         self.module = module.name;
-        self.modules.push(ModuleInfo {
+        self.is_muted = !is_enabled;
+        let registered = (module.register)(self);
+        let provided = self.contracts.values().filter(|it| it.module == module.name);
+        let mut info = ModuleInfo {
             name: module.name,
             about: module.about,
             migrations: module.migrations,
-        });
-        (module.register)(self)?;
+            is_enabled,
+            provides: vec![],
+            requires: self.required.take(),
+        };
+        info.provides = provided.map(|it| it.name).collect();
+        info.provides.sort_unstable();
+        self.modules.push(info);
+        self.is_muted = false;
+        // What it requires may be switched off with it.
+        registered.or_else(|error| if is_enabled { Err(error) } else { Ok(()) })?;
         self.errors.pop().map_or(Ok(()), Err)
     }
 
@@ -240,8 +370,19 @@ impl Boot {
 
     /// The contract `T` of an earlier module.
     pub fn require<T: ?Sized + 'static>(&self) -> Result<Arc<T>, BootError> {
-        let found = self.contracts.get(&TypeId::of::<Arc<T>>()).and_then(|any| any.downcast_ref::<Arc<T>>());
-        found.cloned().ok_or(BootError::Missing { module: self.module, contract: type_name::<T>() })
+        let (module, contract) = (self.module, type_name::<T>());
+        let missing = || BootError::Missing { module, contract };
+        let provided = self.contracts.get(&TypeId::of::<Arc<T>>()).ok_or_else(missing)?;
+        self.required.borrow_mut().insert(provided.module);
+        let Some(found) = &provided.contract else {
+            return Err(BootError::SwitchedOff { module, contract, provider: provided.module });
+        };
+        found.downcast_ref::<Arc<T>>().cloned().ok_or_else(missing)
+    }
+
+    /// The store, for what writes outside of commands and reads at start. Services are handed transactions.
+    pub fn store(&self) -> Store {
+        self.store.clone()
     }
 
     pub fn secrets(&self) -> Arc<Secrets> {
@@ -276,7 +417,9 @@ impl Boot {
 
     /// Lets later modules `require` the contract `T`.
     pub fn provide<T: ?Sized + 'static>(&mut self, service: Arc<T>) -> Result<(), BootError> {
-        match self.contracts.insert(TypeId::of::<Arc<T>>(), Box::new(service)) {
+        let contract = (!self.is_muted).then(|| Box::new(service) as Box<dyn Any>);
+        let provided = Provided { module: self.module, name: type_name::<T>(), contract };
+        match self.contracts.insert(TypeId::of::<Arc<T>>(), provided) {
             None => Ok(()),
             Some(_) => Err(BootError::Twice { module: self.module, contract: type_name::<T>() }),
         }
@@ -284,6 +427,9 @@ impl Boot {
 
     /// Lets the service be looked up by name.
     pub fn service<T: ?Sized + Send + Sync + 'static>(&mut self, name: &'static str, service: Arc<T>) {
+        if self.is_muted {
+            return;
+        }
         let info = ServiceInfo { name, contract: type_name::<T>(), module: self.module };
         if self.services.insert(name, (info, Arc::new(service))).is_some() {
             self.taken("service", name);
@@ -292,8 +438,14 @@ impl Boot {
 
     /// Its operations.
     pub fn endpoints(&mut self, endpoints: Vec<Endpoint>) {
+        if self.is_muted {
+            return;
+        }
         for mut endpoint in endpoints {
             endpoint.module = self.module;
+            if endpoint.money {
+                self.tied(format!("{} {} creates or moves money", endpoint.method, endpoint.path));
+            }
             if self.endpoints.iter().any(|it| it.method == endpoint.method && it.path == endpoint.path) {
                 self.taken("route", endpoint.path);
             }
@@ -313,6 +465,9 @@ impl Boot {
 
     /// What its contract refuses.
     pub fn refusals(&mut self, catalogue: impl IntoIterator<Item = RefusalInfo>) {
+        if self.is_muted {
+            return;
+        }
         for refusal in catalogue {
             if self.refusals.iter().any(|it| it.code == refusal.code) {
                 self.taken("refusal", refusal.code);
@@ -331,11 +486,17 @@ impl Boot {
 
     /// A state machine's table, from [`super::machine::Machine::table`].
     pub fn machine(&mut self, table: Value) {
+        if self.is_muted {
+            return;
+        }
         self.machines.push(table);
     }
 
     /// An event it announces.
     pub fn announces<E: Event>(&mut self) {
+        if self.is_muted {
+            return;
+        }
         self.events.insert(EventInfo { name: E::NAME, version: E::VERSION, module: self.module });
         self.event_shapes.insert(E::NAME, Shape::of::<E>());
     }
@@ -371,6 +532,10 @@ impl Boot {
         &mut self,
         handle: impl Fn(&mut WriteTx, &Envelope) -> Result<()> + Send + Sync + 'static,
     ) {
+        if self.is_muted {
+            return;
+        }
+        self.tied("it hears every event in the transaction that announces it");
         self.overhearing.push(Arc::new(handle));
     }
 
@@ -383,12 +548,26 @@ impl Boot {
         O: Into<Report> + 'static,
     {
         self.listener::<E>(name, Mode::Queue, Run::Outside);
-        self.target(name, plan, Plainly(handle));
+        self.target_of(name, plan, Arc::new(Plainly(handle)));
     }
 
     /// Delivers to endpoints or channels of one kind whatever is enqueued for it. `kind` is stored: never renamed.
     pub fn target(&mut self, kind: &'static str, plan: TargetPlan, courier: impl Courier) {
-        let courier: Arc<dyn AnyCourier> = Arc::new(courier);
+        if self.is_muted {
+            return;
+        }
+        self.tied(format!("what is sent by {kind} waits in the outbox of default"));
+        self.target_of(kind, plan, Arc::new(courier));
+    }
+
+    fn target_of(&mut self, kind: &'static str, plan: TargetPlan, courier: Arc<dyn AnyCourier>) {
+        if self.is_muted {
+            return;
+        }
+        let courier = match self.annex() {
+            Some(annex) => Arc::new(Away { store: annex.store.clone(), kind, courier }),
+            None => courier,
+        };
         if self.targets.insert(kind, Target { kind, module: self.module, plan, courier }).is_some() {
             self.taken("target", kind);
         }
@@ -407,12 +586,15 @@ impl Boot {
     /// Lets `courier` do it: what reaches out. The job's target is the slot's instant.
     #[allow(dead_code, reason = "the first module that reaches out or runs by the clock is still to come")]
     pub fn schedule_outside(&mut self, schedule: Schedule, plan: TargetPlan, courier: impl Courier) {
-        self.target(schedule.name, plan, courier);
+        self.target_of(schedule.name, plan, Arc::new(courier));
         self.planned(schedule, None);
     }
 
     #[allow(dead_code, reason = "the first module that reaches out or runs by the clock is still to come")]
     fn planned(&mut self, schedule: Schedule, run: Option<Arc<Task>>) {
+        if self.is_muted {
+            return;
+        }
         let name = schedule.name;
         match schedule.frequency.parse::<Frequency>() {
             Ok(frequency) if !frequency.is_immediate() => {
@@ -426,6 +608,12 @@ impl Boot {
     }
 
     fn listener<E: Event>(&mut self, name: &'static str, mode: Mode, run: Run) {
+        if self.is_muted {
+            return;
+        }
+        if mode == Mode::Sync {
+            self.tied(format!("listener {name} runs in the transaction of the event"));
+        }
         // The same name for several events is one listener that hears them all.
         if self.listeners.iter().any(|it| (it.name, it.event) == (name, E::NAME)) {
             self.taken("listener", name);
@@ -435,7 +623,11 @@ impl Boot {
 
     /// Something to do when its time comes.
     pub fn job(&mut self, job: Job) {
-        self.jobs.push(job);
+        if self.is_muted {
+            return;
+        }
+        let home = self.annex().map_or_else(|| self.store.clone(), |it| it.store.clone());
+        self.jobs.push((home, job));
     }
 
     /// An invariant of its data: part of `coffer verify`, and checked after every test.
@@ -444,11 +636,15 @@ impl Boot {
         name: &'static str,
         check: impl Fn(&ReadTx) -> Result<Vec<String>> + Send + Sync + 'static,
     ) {
-        self.checks.push((name, Arc::new(check)));
+        self.checks.push(Invariant { module: self.module, name, check: Arc::new(check) });
     }
 
     /// Says whether the installation has an operator; until it has, only the claim answers.
     pub fn claim(&mut self, is_claimed: impl Fn(&ReadTx) -> Result<bool> + Send + Sync + 'static) {
+        if self.is_muted {
+            return;
+        }
+        self.tied("it says who has claimed the installation");
         self.claim = Some(Box::new(is_claimed));
     }
 
@@ -458,12 +654,16 @@ impl Boot {
         prefixes: &'static [&'static str],
         authenticator: Arc<dyn Authenticator>,
     ) {
+        if self.is_muted {
+            return;
+        }
+        self.tied("it recognises who asks");
         self.authenticators.push((prefixes, authenticator));
     }
 
     /// Everything registered: hangs the event bus on the store and hands over the kernel. Refuses a configuration of
     /// events and listeners that do not exist, or cannot run like that.
-    pub fn finish(self, epoch: u64) -> Result<Kernel, FinishError> {
+    pub fn finish(mut self, epoch: u64) -> Result<Kernel, FinishError> {
         let claimed = self.claim.as_ref().map_or(Ok(false), |it| self.store.read(|tx| it(tx)))?;
         let mut events: BTreeSet<&'static str> = self.events.iter().map(|it| it.name).collect();
         events.extend(self.listeners.iter().map(|it| it.event));
@@ -477,21 +677,40 @@ impl Boot {
             &config.event_rules,
         )
         .map_err(|problems| ConfigError { problems })?;
+        check_sync(&plans, &self.events, &self.annexes)?;
         let bell = Arc::new(Bell::default());
+        let heard_for = [
+            config.events.retention_days,
+            config.events.retention_failed_days,
+            config.events.retention_events_days,
+        ];
+        let heard_for = Duration::from_secs(heard_for.into_iter().max().unwrap_or(1) * 24 * 3600);
+        let answered_for = Duration::from_secs(config.idempotency.keep_days * 24 * 3600);
+        for Annex { store, .. } in &self.annexes {
+            store.extend(Relaying(bell.clone()));
+            let jobs = [annex::forgetter(heard_for), idempotency::sweeper(answered_for)];
+            self.jobs.extend(jobs.map(|job| (store.clone(), job)));
+        }
         let mut bus = Bus::with(plans, bell);
         bus.names = events;
         bus.overhearing = self.overhearing;
+        let of =
+            |annex: &Annex| annex.modules.iter().map(|it| (*it, annex.store.clone())).collect::<Vec<_>>();
+        bus.away = self.annexes.iter().flat_map(of).collect();
         let bus = Arc::new(bus);
         self.bus.set(bus.clone());
         self.store.extend_shared(bus.clone());
-        let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, config, epoch);
+        let annexes = self.annexes.clone();
+        let worker = Worker::new(self.store.clone(), bus.clone(), self.jobs, annexes, config, epoch);
         let further = |it: &Endpoint| it.further.iter().map(|it| (*it).to_owned());
         let names = self.endpoints.iter().flat_map(|it| it.access.names().into_iter().chain(further(it)));
         let names = names.collect();
         let permissions = self.catalogue.0.get_or_init(|| Arc::new(names)).clone();
         Ok(Kernel {
             limits: Limits::new(&self.config.limits),
+            at_work: AtWork::default(),
             store: self.store,
+            annexes: self.annexes,
             secrets: self.secrets,
             config: self.config,
             net: self.net,
@@ -518,4 +737,26 @@ impl Boot {
     fn taken(&mut self, what: &'static str, name: &str) {
         self.errors.push(BootError::NameTaken { module: self.module, what, name: name.to_owned() });
     }
+}
+
+/// Refuses what would have to run in a transaction of the one file and belongs to the other.
+fn check_sync(plans: &Plans, events: &BTreeSet<EventInfo>, annexes: &[Annex]) -> Result<(), ConfigError> {
+    let mut problems = vec![];
+    for annex in annexes {
+        let announced =
+            |event: &str| events.iter().any(|it| it.name == event && annex.modules.contains(&it.module));
+        for plan in plans.all().filter(|it| matches!(it.when, When::Sync)) {
+            let Listener { name, event, module, .. } = &plan.listener;
+            if annex.modules.contains(module) || announced(event) {
+                problems.push(format!(
+                    "listener {name} hears {event} in the transaction that announces it, but {} lives in connection \
+                     {}; make it \"queue\", or set modules.{}.database.connection = \"default\"",
+                    annex.modules.join(" and "),
+                    annex.connection,
+                    annex.modules.first().unwrap_or(module),
+                ));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
 }

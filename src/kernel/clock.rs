@@ -2,14 +2,21 @@
 //!
 //! Business code never asks for the time: `tx.now()` is one instant per transaction, so that whatever one
 //! transaction writes agrees, and a test can say what time it is.
+//!
+//! The machine's clock is *steady*: it counts on by the monotonic clock, whatever happens to the one on the wall.
+//!
+//! | the wall clock | this clock |
+//! |---|---|
+//! | is set forward, or the machine slept | goes there at once: what came due meanwhile is due |
+//! | is set back | counts on, 0.05 % slower until the other has caught up: nothing waits for an hour to pass twice |
 
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -108,8 +115,7 @@ impl Clock {
 
     pub fn now(&self) -> Time {
         match self {
-            #[allow(clippy::disallowed_methods, reason = "this is the one place")]
-            Clock::System => Time(Timestamp::now().as_microsecond()),
+            Clock::System => machine_now(),
             Clock::Manual(at) => Time(at.load(Ordering::SeqCst)),
         }
     }
@@ -126,9 +132,92 @@ impl Clock {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "this is the one place")]
+fn machine_now() -> Time {
+    static STEADY: Mutex<Option<(Instant, Steady)>> = Mutex::new(None);
+    let mut steady = STEADY.lock().unwrap_or_else(PoisonError::into_inner);
+    let wall = Time(Timestamp::now().as_microsecond());
+    let (began, steady) = steady.get_or_insert_with(|| (Instant::now(), Steady::at(wall)));
+    steady.read(began.elapsed(), wall)
+}
+
+/// A clock that follows the one on the wall and never jumps back.
+pub(super) struct Steady {
+    /// What it showed last, and when, by the monotonic clock.
+    shown: Time,
+    at: Duration,
+}
+
+impl Steady {
+    /// How far the wall clock may be ahead before it is followed at once: it was set, or the machine slept.
+    const AHEAD: Duration = Duration::from_secs(1);
+    /// How many microseconds it goes slower in a second, while the wall clock is behind.
+    const SLOWER: u128 = 500;
+
+    pub fn at(wall: Time) -> Steady {
+        Steady { shown: wall, at: Duration::ZERO }
+    }
+
+    /// The time, when the monotonic clock and the one on the wall show this.
+    pub fn read(&mut self, monotonic: Duration, wall: Time) -> Time {
+        let passed = monotonic.saturating_sub(self.at);
+        let counted = self.shown.after(passed);
+        let behind = counted.since(wall);
+        let slower =
+            Duration::from_micros(u64::try_from(passed.as_micros() * Self::SLOWER / 1_000_000).unwrap_or(0));
+        if wall.since(counted) > Self::AHEAD {
+            self.shown = wall;
+        } else if slower > Duration::ZERO || behind == Duration::ZERO {
+            self.shown = counted.before(slower.min(behind));
+        } else {
+            return counted; // Too short to be slower in it: it is reckoned from the same instant the next time.
+        }
+        self.at = monotonic;
+        self.shown
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_moves_time_forward_only() {
+        let second = Duration::from_secs(1);
+        let start = Time::from_micros(1_000_000_000_000);
+        let mut steady = Steady::at(start);
+        let mut last = start;
+        let mut check = |monotonic: u64, wall: i64, shown: i64| {
+            let now = steady.read(
+                second * u32::try_from(monotonic).unwrap(),
+                Time::from_micros(start.micros() + wall * 1_000_000),
+            );
+            assert!(now >= last, "never back");
+            last = now;
+            assert_eq!(
+                now.micros() - start.micros(),
+                shown,
+                "after {monotonic} s, the wall clock at {wall} s"
+            );
+        };
+        check(10, 10, 10_000_000);
+        check(20, 3620, 3_620_000_000); // Set forward by an hour.
+        check(30, 30, 3_629_995_000); // And back: ten seconds take half a hundredth less.
+        check(1030, 1030, 4_629_495_000);
+        check(1031, 4640, 4_640_000_000); // The wall clock is ahead again.
+        check(1041, 4650, 4_650_000_000);
+    }
+
+    #[test]
+    fn being_asked_often_changes_nothing() {
+        let start = Time::from_micros(1_000_000_000_000);
+        let mut steady = Steady::at(start);
+        for micros in 0..200_000 {
+            steady.read(Duration::from_micros(micros), Time::ZERO);
+        }
+        let shown = steady.read(Duration::from_micros(200_000), Time::ZERO).micros() - start.micros();
+        assert!((199_899..=199_901).contains(&shown), "{shown}");
+    }
 
     #[test]
     fn a_time_reads_back_what_it_shows() {

@@ -138,6 +138,12 @@ pub fn parse(prefix: &str, text: &str) -> Result<[u8; 16], NotAnId> {
     Ok(bits.to_be_bytes())
 }
 
+/// The bytes of an id of whatever type.
+pub fn bytes_of(text: &str) -> Option<[u8; 16]> {
+    let (prefix, _) = text.split_once('_')?;
+    parse(prefix, text).ok()
+}
+
 /// The JSON schema of an id.
 pub fn schema(prefix: &str) -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
     use utoipa::openapi::schema::{Object, Type};

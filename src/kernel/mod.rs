@@ -1,5 +1,6 @@
 //! What every module stands on. Knows no module.
 
+pub mod annex;
 pub mod api;
 pub mod boot;
 pub mod clock;

@@ -3,9 +3,14 @@
 //! An [`Amount`] is a whole number of minor units (cents, satoshi) and the currency they are units of. Text comes in
 //! as [`AmountText`], which is only known to be well formed; asking for it in a currency makes it an `Amount` or says
 //! what is wrong. Nothing rounds on the way in, and every operation that could overflow says so.
+//!
+//! A [`Rate`] turns an amount of one currency into one of another: `money/rate.rs`.
+
+mod rate;
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 
+use ethnum::U256;
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -18,6 +23,8 @@ use super::{
         key::Key,
     },
 };
+
+pub use self::rate::{Rate, RateValue, Rounding};
 
 /// The largest amount, in minor units: far above any sum of money, far enough below 2^127 that adding balances and
 /// multiplying by a percentage cannot overflow unnoticed.
@@ -177,6 +184,19 @@ impl Amount {
     pub fn percent_up(self, percent: Percent) -> Result<Amount> {
         let (product, divisor) = self.percent_parts(percent)?;
         Amount::new(product / divisor + i128::from(product % divisor != 0), self.currency)
+    }
+
+    /// The same share of this amount as `part` is of `whole`, rounded up: what a customer pays. `part` is at most
+    /// `whole`, which is above zero.
+    pub fn share_up(self, part: Amount, whole: Amount) -> Result<Amount> {
+        self.same_currency(part)?;
+        self.same_currency(whole)?;
+        if part.minor > whole.minor || whole.minor == 0 {
+            return Err(super::error::fault!("{part} is no part of {whole}"));
+        }
+        let wide = |it: Amount| U256::new(it.minor.unsigned_abs());
+        let share = Rounding::Up.divide(wide(self) * wide(part), wide(whole)); // of at most 60 digits
+        Amount::new(share.as_i128(), self.currency)
     }
 
     fn percent_parts(self, percent: Percent) -> Result<(i128, i128)> {
@@ -391,6 +411,27 @@ mod tests {
             Ok(amount) => amount.to_string(),
             Err(error) => error.to_string().split(':').next().unwrap_or_default().to_owned(),
         }
+    }
+
+    #[test]
+    fn a_share_is_that_of_the_part_rounded_up() {
+        let usd = currency("USD", 2);
+        let of = |minor: i128| Amount::new(minor, usd).unwrap();
+        for (amount, part, whole, wanted) in [
+            (1500, 1000, 11500, 131), // 130.4
+            (15, 0, 7, 0),
+            (15, 7, 7, 15),
+            (15, 1, 15, 1),
+            (1, 1, 3, 1),
+            (0, 1, 3, 0),
+            (MAX_MINOR, MAX_MINOR - 1, MAX_MINOR, MAX_MINOR - 1),
+            (MAX_MINOR, 1, MAX_MINOR, 1),
+            (MAX_MINOR - 1, MAX_MINOR - 1, MAX_MINOR, MAX_MINOR - 1), // (m-1)²/m = m - 2 + 1/m
+        ] {
+            let share = of(amount).share_up(of(part), of(whole)).unwrap();
+            assert_eq!(share.minor(), wanted, "{amount} × {part} / {whole}");
+        }
+        assert!(of(1).share_up(of(2), of(1)).is_err() && of(1).share_up(of(0), of(0)).is_err());
     }
 
     #[test]

@@ -7,10 +7,12 @@ pub mod client;
 pub mod currency;
 pub mod funding;
 pub mod investment;
+pub mod market;
 pub mod notification;
 pub mod payment;
 pub mod pricing;
 pub mod role;
+pub mod swap;
 pub mod transaction;
 pub mod user;
 pub mod withdrawal;
@@ -27,7 +29,8 @@ pub const MODULES: &[Module] = &[
     client::MODULE,
     user::MODULE,
     auth::MODULE,
-    // What things cost.
+    // What things are worth, and cost.
+    market::MODULE,
     pricing::MODULE,
     // The books.
     balance::MODULE,
@@ -36,7 +39,26 @@ pub const MODULES: &[Module] = &[
     payment::MODULE,
     funding::MODULE,
     withdrawal::MODULE,
+    swap::MODULE,
     investment::MODULE,
     // Who watches.
     notification::MODULE,
 ];
+
+/// Those an installation may switch off: nobody requires them, and they neither hold money nor move it.
+pub const OPTIONAL: &[&str] = &["notification"];
+
+/// Those that may be kept in a file of their own: no command of theirs is one transaction with another module, and
+/// they ask nobody anything inside a transaction.
+pub const MAY_LIVE_ALONE: &[&str] = &[];
+
+/// Why one of the others is kept in the file `default`.
+pub fn why_pinned(module: &str) -> &'static str {
+    match module {
+        "notification" => {
+            "who is told, and by which channel, is decided in the transaction of the event, and what is sent waits in \
+             the outbox beside it"
+        }
+        _ => "its commands are one transaction with the books",
+    }
+}

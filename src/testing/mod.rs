@@ -12,12 +12,26 @@
 //! # }
 //! ```
 //!
+//! | to | say |
+//! |---|---|
+//! | move time, and wait for what that brings about | `advance(duration)`; `drain()` only waits |
+//! | look at what was announced | `new_events()` |
+//! | look at what waits | `assert_enqueued("mail")`, `refute_enqueued`, `enqueued` |
+//! | read the mails | `mailbox()`; over HTTP `GET /testing/mailbox` |
+//! | receive webhooks | `webhooks()`, a server on loopback: `url`, `reply`, `received`, `wait_for` |
+//! | look at every request made to endpoints | `sent_webhooks()`; over HTTP `GET /testing/webhooks` |
+//! | give names addresses | `names()`: no test asks a real resolver |
+//! | let a step fail | `fail_next(Failpoint::AfterSendBeforeAck, 1)`; over HTTP `POST /testing/faults` |
+//! | configure | `Instance::builder().configure(\|config\| …)`, `clock_at`, `seed` |
+//!
 //! When an instance is dropped it checks every invariant of its books and panics when one does not hold.
 
+mod counting;
 mod simulation;
 mod webhooks;
 
-pub use crate::modules::notification::contract::CapturedMail;
+pub use crate::modules::notification::contract::{CapturedMail, CapturedWebhook};
+pub use counting::Counting;
 pub use simulation::Simulation;
 pub use webhooks::{Received, Recorder, Reply};
 
@@ -254,7 +268,13 @@ impl Instance {
 
     /// Every mail that would have been sent so far, oldest first; none when it has mail servers.
     pub fn mailbox(&self) -> Vec<CapturedMail> {
-        let captured = self.app.kernel().service::<Captured>("mailbox");
+        let captured = self.app.kernel().service::<Captured<CapturedMail>>("mailbox");
+        captured.map(|it| it.all()).unwrap_or_default()
+    }
+
+    /// Every request made to webhook endpoints so far, oldest first, whoever received it; the last thousand.
+    pub fn sent_webhooks(&self) -> Vec<CapturedWebhook> {
+        let captured = self.app.kernel().service::<Captured<CapturedWebhook>>("webhooks");
         captured.map(|it| it.all()).unwrap_or_default()
     }
 
@@ -281,8 +301,7 @@ impl Instance {
     pub fn problems(&self) -> Vec<String> {
         let kernel = self.app.kernel();
         kernel
-            .store
-            .read_unbounded(|tx| kernel.verify(tx))
+            .verify_all(&std::collections::BTreeSet::new())
             .unwrap_or_else(|error| vec![format!("verify failed: {error}")])
     }
 
@@ -316,6 +335,8 @@ pub struct Catalogue {
     pub tables: Vec<String>,
     pub refusals: Vec<String>,
     pub machines: Value,
+    /// Names of the OpenAPI document that stand for different things.
+    pub clashes: Vec<String>,
 }
 
 impl Catalogue {
@@ -342,6 +363,7 @@ impl Catalogue {
                 kernel.refusals.iter().map(|it| format!("{} {}", status(it.kind), it.code)).collect(),
             ),
             machines: kernel.machines.clone().into(),
+            clashes: crate::kernel::api::openapi::clashes(&kernel.endpoints),
         }
     }
 }
@@ -478,8 +500,8 @@ impl Http {
 }
 
 /// Makes what `dev` and every instance start with: an operator token, one test client with USD (default), EUR, BTC,
-/// ETH and USDT, one manual and one sandbox gateway, both active, and one published plan. Through the API itself, as the
-/// command line does.
+/// ETH and USDT, markets of BTC, ETH and EUR in USD, one manual and one sandbox gateway, both active, and one published
+/// plan. Through the API itself, as the command line does.
 pub async fn seed_dev(kernel: &Arc<Kernel>) -> Result<Credentials, StartError> {
     let local = Local::new(kernel);
     kernel.claimed.store(true, Ordering::SeqCst); // Nobody has to claim what vanishes.
@@ -491,6 +513,11 @@ pub async fn seed_dev(kernel: &Arc<Kernel>) -> Result<Credentials, StartError> {
         local
             .send("POST", &format!("/api/v1/currencies/{code}/activate"), Some(&client_id), json!({}))
             .await?;
+    }
+    for (base, quote, price) in [("BTC", "USD", "109500"), ("ETH", "USD", "4500"), ("EUR", "USD", "1.1")] {
+        // Fixed: they do not grow old when a test moves the clock.
+        let market = json!({ "base": base, "quote": quote, "feed": { "type": "fixed", "price": price } });
+        local.send("POST", "/api/v1/markets", Some(&client_id), market).await?;
     }
     let mut gateways = vec![];
     for (kind, name) in [("manual", "Bank transfer"), ("sandbox", "Sandbox")] {

@@ -15,30 +15,30 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A directory with nothing in it, where `coffer` is called.
-struct Place(TempDir);
+pub struct Place(TempDir);
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         Place(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
         command.current_dir(self.0.path()).env_clear().args(arguments).stdin(Stdio::null());
         command
     }
 
-    fn run(&self, arguments: &str) -> Output {
+    pub fn run(&self, arguments: &str) -> Output {
         self.command(&arguments.split(' ').collect::<Vec<_>>()).output().unwrap()
     }
 
     /// What it answers with `--json`; it must end with `exit` and say nothing else.
     #[track_caller]
-    fn json_exiting(&self, arguments: &str, exit: i32) -> Value {
+    pub fn json_exiting(&self, arguments: &str, exit: i32) -> Value {
         let output = self.run(&format!("{arguments} --json"));
         let (out, err) = texts(&output);
         assert_eq!(output.status.code(), Some(exit), "{arguments}\n{out}\n{err}");
@@ -48,12 +48,12 @@ impl Place {
     }
 
     #[track_caller]
-    fn json(&self, arguments: &str) -> Value {
+    pub fn json(&self, arguments: &str) -> Value {
         self.json_exiting(arguments, 0)
     }
 
     /// A server at a free port, when it is ready.
-    fn serve(&self, arguments: &[&str]) -> Server {
+    pub fn serve(&self, arguments: &[&str]) -> Server {
         let log = fs::File::create(self.path("serve.log")).unwrap();
         let arguments = [&["serve", "--json", "--set", "server.listen=127.0.0.1:0"], arguments].concat();
         let child = self.command(&arguments).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
@@ -69,7 +69,7 @@ impl Place {
 }
 
 /// A process that serves; killed when dropped.
-struct Server {
+pub struct Server {
     child: Child,
     /// What it printed when it was ready.
     line: Value,
@@ -83,12 +83,12 @@ impl Server {
         Server { child, line }
     }
 
-    fn text(&self, field: &str) -> &str {
+    pub fn text(&self, field: &str) -> &str {
         self.line[field].as_str().unwrap_or_else(|| panic!("no {field} in {}", self.line))
     }
 
     /// Status and body.
-    fn get(&self, path: &str, token: &str) -> (u16, String) {
+    pub fn get(&self, path: &str, token: &str) -> (u16, String) {
         let address = self.text("url").strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let bearer = format!("Authorization: Bearer {token}\r\n");
@@ -99,14 +99,31 @@ impl Server {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
+    /// Status and body of a command.
+    pub fn post(&self, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        let address = self.text("url").strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let (body, key) = (body.to_string(), format!("{:?}", Instant::now()).replace(' ', ""));
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+             Idempotency-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
+    }
+
     /// Asks it to stop, and waits until it has. What it exits with.
-    fn stop(mut self) -> Option<i32> {
+    pub fn stop(mut self) -> Option<i32> {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
         self.child.wait().unwrap().code()
     }
 
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -119,12 +136,12 @@ impl Drop for Server {
     }
 }
 
-fn texts(output: &Output) -> (String, String) {
+pub fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }
 
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
 }
 
@@ -135,7 +152,8 @@ const NOT_CALLED: &[&str] = &[];
 fn every_command_answers_json_with_a_server_and_without() {
     let place = Place::new();
     // Those that serve have tests of their own.
-    let mut called: BTreeSet<String> = ["serve", "dev", "demo"].map(str::to_owned).into();
+    let mut called: BTreeSet<String> =
+        ["serve", "dev", "demo", "notifications outbox retry"].map(str::to_owned).into();
     let mut call = |place: &Place, name: &str, arguments: &str| {
         called.insert(name.to_owned());
         place.json(format!("{name} {arguments}").trim_end())
@@ -152,6 +170,14 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(modules["data"][0]["name"], "currency");
     let services = call(&place, "module services", "");
     assert!(services["data"].as_array().unwrap().iter().any(|it| it["name"] == "user_balance"));
+    let providers = call(&place, "module providers list", "");
+    assert_eq!(
+        providers["data"][0],
+        json!({
+            "priority": 1, "module": "currency", "enabled": true, "provides": ["CurrencyContract"], "requires": [],
+        })
+    );
+    assert_eq!(call(&place, "module providers cache", "")["cached"], true);
     let aliases = call(&place, "module aliases", "");
     assert!(aliases["data"].as_array().unwrap().iter().any(|it| it["prefix"] == "wdr"));
 
@@ -195,6 +221,33 @@ fn every_command_answers_json_with_a_server_and_without() {
     call(&place, "ledger accounts", "--client northwind");
     call(&place, "ledger trial-balance", "--client northwind");
     assert_eq!(call(&place, "ledger verify", "--client northwind")["ok"], true);
+    let types = call(&place, "events types", "");
+    assert!(types["data"].as_array().unwrap().iter().any(|it| it["name"] == "user.registered"));
+    let user = json!({ "email": "a@example.com", "first_name": "A", "last_name": "B" });
+    let (status, user) = server.post("/api/v1/users", &key, &user);
+    assert_eq!(status, 201, "{user}");
+    let listed = call(&place, "events list", "--client northwind --type user.registered");
+    let delivery = text(&listed["data"][0], "id").to_owned();
+    let event = text(&listed["data"][0], "event_id").to_owned();
+    let shown = call(&place, "events show", &event);
+    assert_eq!((&shown["event"]["entity"], &shown["jobs"][0]["id"]), (&user["id"], &json!(delivery)));
+    assert_eq!(call(&place, "events scheduled run", "")["failed"], 0);
+    assert_eq!(place.json(&format!("events show {delivery}"))["status"], "sent");
+    assert_eq!(call(&place, "events scheduled cleanup", "")["deliveries"], 0);
+    let retried = call(&place, "events retry", "--failed");
+    assert_eq!((&retried["status"], &retried["retried"]), (&json!("finished"), &json!(0)));
+    let paused = call(&place, "queue pause", "default --client northwind");
+    assert_eq!((&paused["status"], &paused["paused_by"]), (&json!("paused"), &json!("system")));
+    let queues = call(&place, "queue list", "--client northwind");
+    assert!(queues["data"].as_array().unwrap().iter().any(|it| it["status"] == "paused"));
+    let waits = json!({ "email": "c@example.com", "first_name": "C", "last_name": "D" });
+    assert_eq!(server.post("/api/v1/users", &key, &waits).0, 201);
+    let waiting = place.json("events list --client northwind --status pending");
+    let canceled = call(&place, "events cancel", text(&waiting["data"][0], "id"));
+    assert_eq!(canceled["data"][0]["status"], "canceled");
+    assert_eq!(call(&place, "queue resume", "default --client northwind")["status"], "running");
+    assert_eq!(call(&place, "notifications outbox process", "--limit 5")["processed"], 0);
+    assert_eq!(call(&place, "notifications outbox list", "--client northwind")["data"], json!([]));
     // A second process reads the file the server is writing.
     assert_eq!(call(&place, "verify", "")["ok"], true);
 
@@ -208,6 +261,21 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(call(&place, "module list", "--health")["data"][0]["health"]["status"], "ok");
     assert_eq!(call(&place, "ledger verify", "--client harbor")["ok"], true);
     assert_eq!(call(&place, "verify", "")["ok"], true);
+
+    // What is done to modules; `module.rs` has the rest.
+    let status = call(&place, "module migration status", "currency");
+    assert!(status["data"][0]["applied_at"].is_string(), "{status}");
+    let undone = call(&place, "module rollback", "user");
+    assert_eq!(undone["data"][0]["name"], "find users by role");
+    let done = call(&place, "module migrate", "--all");
+    assert_eq!((&done["data"][0]["module"], done["data"].as_array().unwrap().len()), (&json!("user"), 1));
+    assert_eq!(call(&place, "module disable", "notification")["enabled"], false);
+    assert_eq!(call(&place, "module enable", "notification")["enabled"], true);
+    crate::module::checkout(&place);
+    let written = call(&place, "module create", "Product --description Goods");
+    assert_eq!(written["module"], "product");
+    let written = call(&place, "module migration make", "find_by_colour --module product");
+    assert_eq!((&written["version"], &written["name"]), (&json!(2), &json!("find by colour")));
 
     // What was shown once stands in no log.
     let log = fs::read_to_string(place.path("serve.log")).unwrap();
@@ -441,6 +509,28 @@ fn a_data_file_that_does_not_open_is_one_line_with_the_remedy_and_an_exit_code()
             says: "Run the newer release",
         },
         Case {
+            what: "with another database's key file",
+            prepare: |place| {
+                place.json("operator token create a");
+                fs::write(place.path("data/coffer.redb.key"), format!("{}\n", "5a".repeat(32))).unwrap();
+            },
+            arguments: "serve",
+            exit: 77,
+            code: "key_file",
+            says: "the key file is not the one of this database; restore it from a backup",
+        },
+        Case {
+            what: "with another database's key file, for a command that only looks",
+            prepare: |place| {
+                place.json("operator token create a");
+                fs::write(place.path("data/coffer.redb.key"), format!("{}\n", "5a".repeat(32))).unwrap();
+            },
+            arguments: "verify",
+            exit: 77,
+            code: "key_file",
+            says: "the key file is not the one of this database",
+        },
+        Case {
             what: "without its key file",
             prepare: |place| {
                 fs::create_dir_all(place.path("data")).unwrap();
@@ -466,7 +556,7 @@ fn put(place: &Place, bytes: &[u8]) {
 
 /// The command fails with this exit code, says why on one line, and the same in JSON.
 #[track_caller]
-fn refused(place: &Place, what: &str, arguments: &str, (exit, code): (i32, &str), says: &str) {
+pub fn refused(place: &Place, what: &str, arguments: &str, (exit, code): (i32, &str), says: &str) {
     let (out, err) = texts(&place.run(arguments));
     assert_eq!(out, "", "{what}");
     assert!(err.lines().count() == 1 && err.starts_with("coffer: ") && err.contains(says), "{what}: {err}");
@@ -532,6 +622,36 @@ fn a_mistake_in_the_configuration_is_found_before_anything_is_touched() {
     assert_eq!(output.status.code(), Some(78));
     assert_eq!(texts(&output).1.lines().count(), 2, "a line for each");
     assert_eq!(fs::read_dir(place.0.path()).unwrap().count(), 1, "nothing was made");
+}
+
+#[test]
+fn a_name_no_module_knows_is_found_without_starting_and_the_nearest_one_is_named() {
+    let place = Place::new();
+    let config = "[events.user_registerd]\npriority = \"high\"\n\
+                  [events.user_registered.listeners.notification_tel]\ntries = 5\n\
+                  [events.quite_another_thing]\ntries = 2\n";
+    fs::write(place.path("config.toml"), config).unwrap();
+    let check = place.json_exiting("config check", 78);
+    let problems: Vec<&str> =
+        check["problems"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    assert_eq!(problems.len(), 3, "{check}");
+    for (key, says) in [
+        ("events.user_registerd: ", "did you mean events.user_registered?"),
+        ("events.user_registered.listeners.notification_tel: ", "did you mean notification_tell?"),
+        ("events.quite_another_thing: ", "`coffer events types` shows them"),
+    ] {
+        assert!(problems.iter().any(|it| it.starts_with(key) && it.contains(says)), "{key} {problems:#?}");
+    }
+    assert!(!problems.iter().any(|it| it.contains("another_thing") && it.contains("did you mean")));
+    assert_eq!(fs::read_dir(place.0.path()).unwrap().count(), 1, "nothing was made");
+
+    let output = place.run("serve --json --set log.level=off");
+    let said: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!((output.status.code(), &said["error"]["code"]), (Some(78), &json!("configuration")));
+    assert_eq!(text(&said["error"], "message").lines().collect::<Vec<_>>(), problems, "the same as at start");
+
+    fs::write(place.path("config.toml"), "[events.user_registered.listeners.tell]\ntries = 5\n").unwrap();
+    assert_eq!(place.json("config check")["ok"], true);
 }
 
 #[test]

@@ -1,17 +1,62 @@
-//! The real binary under load, killed again and again: nothing it answered is lost.
+//! The real binary under load, killed again and again: nothing it answered is lost, and what follows from it happens
+//! once.
 //!
 //! `COFFER_KILLS` says how often; 20 in `cargo test`.
 
 use std::{
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use coffer::testing::Http;
+use coffer::testing::{Answer, Http};
 use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A folder with a database that an operator has claimed.
+pub struct Installation {
+    folder: TempDir,
+    operator_token: String,
+}
+
+impl Installation {
+    pub fn new() -> Installation {
+        let folder = tempfile::tempdir().unwrap();
+        let data = ["--json", "--data", "coffer.redb"];
+        let token = run_json(folder.path(), &[&["operator", "token", "create", "test"][..], &data].concat());
+        run_json(folder.path(), &[&["operator", "create", "op@example.com"][..], &data].concat());
+        Installation { folder, operator_token: token["token"].as_str().unwrap().to_owned() }
+    }
+
+    pub async fn start(&self) -> Server {
+        self.start_with(&[], None).await
+    }
+
+    /// With settings, and a place at which it ends by itself.
+    pub async fn start_with(&self, settings: &[&str], failpoint: Option<&str>) -> Server {
+        Server::start_with(self.folder.path(), settings, failpoint).await
+    }
+
+    /// Makes a client; its secret key.
+    pub async fn make_client(&self, server: &Server) -> String {
+        let bearer = format!("Bearer {}", self.operator_token);
+        let operator = Http::at(&server.base_url).header("authorization", &bearer);
+        let client = json!({ "name": "K", "slug": "k", "mode": "test", "default_currency": "USD" });
+        let client = operator.post("/clients", client).await.expect(201);
+        client.body["secret_key"].as_str().unwrap().to_owned()
+    }
+
+    #[track_caller]
+    fn verify(&self) {
+        let verified = run_json(self.folder.path(), &["verify", "--json", "--data", "coffer.redb"]);
+        assert_eq!(verified["ok"], true, "{verified}");
+    }
+}
 
 pub struct Server {
     child: Child,
@@ -25,7 +70,7 @@ fn coffer(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-pub fn run_json(folder: &Path, arguments: &[&str]) -> Value {
+fn run_json(folder: &Path, arguments: &[&str]) -> Value {
     let output = coffer(folder, arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
@@ -33,12 +78,7 @@ pub fn run_json(folder: &Path, arguments: &[&str]) -> Value {
 }
 
 impl Server {
-    async fn start(folder: &Path) -> Server {
-        Server::start_with(folder, &[], None).await
-    }
-
-    /// With settings, and a place at which it ends by itself.
-    pub async fn start_with(folder: &Path, settings: &[&str], failpoint: Option<&str>) -> Server {
+    async fn start_with(folder: &Path, settings: &[&str], failpoint: Option<&str>) -> Server {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let listen = format!("server.listen=127.0.0.1:{port}");
         let mut command = coffer(folder, &["serve", "--data", "coffer.redb", "--set", &listen]);
@@ -54,6 +94,11 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         server
+    }
+
+    /// Whoever has this secret key.
+    pub fn with_key(&self, secret: &str) -> Http {
+        Http::at(&self.base_url).header("x-api-key", secret)
     }
 
     /// Waits until it has ended by itself.
@@ -73,34 +118,26 @@ impl Drop for Server {
     }
 }
 
+/// How often a server is killed.
+fn kills() -> u64 {
+    std::env::var("COFFER_KILLS").ok().and_then(|it| it.parse().ok()).unwrap_or(20)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_was_answered_is_lost_when_the_server_is_killed() {
-    let kills: u32 = std::env::var("COFFER_KILLS").ok().and_then(|it| it.parse().ok()).unwrap_or(20);
-    let folder = tempfile::tempdir().unwrap();
-    let folder: PathBuf = folder.path().into();
-    std::fs::create_dir_all(&folder).unwrap();
-    let token =
-        run_json(&folder, &["operator", "token", "create", "test", "--json", "--data", "coffer.redb"]);
-    let token = token["token"].as_str().unwrap().to_owned();
-    run_json(&folder, &["operator", "create", "op@example.com", "--json", "--data", "coffer.redb"]);
-
-    let server = Server::start(&folder).await;
-    let operator = Http::at(&server.base_url).header("authorization", &format!("Bearer {token}"));
-    let client = json!({ "name": "K", "slug": "k", "mode": "test", "default_currency": "USD" });
-    let client = operator.post("/clients", client).await.expect(201);
-    let secret = client.body["secret_key"].as_str().unwrap().to_owned();
-    let key = |base_url: &str| Http::at(base_url).header("x-api-key", &secret);
+    let installation = Installation::new();
+    let mut server = installation.start().await;
+    let secret = installation.make_client(&server).await;
     let user = json!({ "email": "a@example.com", "first_name": "A", "last_name": "B" });
-    let user = key(&server.base_url).post("/users", user).await.expect(201).id().to_owned();
+    let user = server.with_key(&secret).post("/users", user).await.expect(201).id().to_owned();
     let transfer = json!({ "amount": "1.00", "currency": "USD", "from": "house:adjustment", "to": user, "reason": "load" });
 
-    let answered = Arc::new(Mutex::new(0u64));
-    let mut server = Some(server);
-    for kill in 0..kills {
-        let base_url = server.as_ref().unwrap().base_url.clone();
+    let answered = Arc::new(AtomicU64::new(0));
+    for kill in 0..kills() {
         let load: Vec<_> = (0..8)
             .map(|worker| {
-                let (http, transfer, answered) = (key(&base_url), transfer.clone(), answered.clone());
+                let (http, transfer, answered) =
+                    (server.with_key(&secret), transfer.clone(), answered.clone());
                 tokio::spawn(async move {
                     for number in 0.. {
                         let http = http.clone().idempotent(&format!("k{kill}-{worker}-{number}"));
@@ -108,30 +145,109 @@ async fn nothing_that_was_answered_is_lost_when_the_server_is_killed() {
                             return;
                         };
                         if answer.status == 201 {
-                            *answered.lock().unwrap() += 1;
+                            answered.fetch_add(1, Ordering::SeqCst);
                         }
                     }
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(60 + u64::from(kill * 37 % 90))).await;
-        server.take().unwrap().kill();
+        tokio::time::sleep(Duration::from_millis(60 + kill * 37 % 90)).await;
+        server.kill();
         for task in load {
             task.await.unwrap();
         }
-        server = Some(Server::start(&folder).await);
-        let base_url = server.as_ref().unwrap().base_url.clone();
-        let balance = key(&base_url).get(&format!("/balances/USD?user_id={user}")).await.expect(200);
+        server = installation.start().await;
+        let balance =
+            server.with_key(&secret).get(&format!("/balances/USD?user_id={user}")).await.expect(200);
         let shown = balance.body["available"].as_str().unwrap();
         let found: u64 = shown.strip_suffix(".00").unwrap().parse().unwrap();
-        let answered = *answered.lock().unwrap();
+        let answered = answered.load(Ordering::SeqCst);
         assert!(found >= answered, "{answered} were answered, {found} are there after kill {kill}");
         // At most the eight that were on their way may be there without an answer.
-        assert!(found <= answered + 8 * u64::from(kill + 1), "{found} of {answered}");
-        let verified = run_json(&folder, &["verify", "--json", "--data", "coffer.redb"]);
-        assert_eq!(verified["ok"], true, "after kill {kill}: {verified}");
+        assert!(found <= answered + 8 * (kill + 1), "{found} of {answered}");
+        installation.verify();
     }
-    let ledger = key(&server.as_ref().unwrap().base_url).get("/ledger/verify").await.expect(200);
+    let ledger = server.with_key(&secret).get("/ledger/verify").await.expect(200);
     assert_eq!(ledger.body["ok"], true, "{}", ledger.body);
-    assert!(*answered.lock().unwrap() > u64::from(kills), "there was load");
+    assert!(answered.load(Ordering::SeqCst) > kills(), "there was load");
+}
+
+/// A key that is made is told to the client's one admin, by a queued listener whose effect is a row in the inbox and
+/// its counter, one more: after all of them that row says how often the effect happened.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_events_each_add_one_to_a_row_however_often_the_server_is_killed() {
+    const EVENTS: u64 = 10_000;
+    let installation = Installation::new();
+    let mut server = installation.start().await;
+    let secret = installation.make_client(&server).await;
+    let admin = json!({ "email": "a@example.com", "first_name": "A", "last_name": "B" });
+    let admin = server.with_key(&secret).post("/users", admin).await.expect(201).id().to_owned();
+    let roles = json!({ "roles": ["admin"] });
+    server.with_key(&secret).put(&format!("/users/{admin}/roles"), 1, roles).await.expect(200);
+    let unread = async |server: &Server| {
+        let path = format!("/notifications/unread-count?user_id={admin}");
+        server.with_key(&secret).get(&path).await.expect(200).body["unread"].as_u64().unwrap()
+    };
+    const OTHERS: u64 = 2; // Of having registered, and of the role.
+
+    // Each command is repeated under its own key until it is answered: there are as many events as commands.
+    let base_url = Arc::new(Mutex::new(server.base_url.clone()));
+    let (begun, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let load: Vec<_> = (0..16)
+        .map(|_| {
+            let (begun, answered, base_url, secret) =
+                (begun.clone(), answered.clone(), base_url.clone(), secret.clone());
+            tokio::spawn(async move {
+                loop {
+                    let number = begun.fetch_add(1, Ordering::SeqCst);
+                    if number >= EVENTS {
+                        return;
+                    }
+                    make_key(&base_url, &secret, number).await.expect(201);
+                    answered.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    for kill in 0..kills() {
+        let portion = EVENTS * (kill + 1) / (kills() + 1);
+        while answered.load(Ordering::SeqCst) < portion {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(kill * 37 % 23)).await;
+        server.kill();
+        server = installation.start().await;
+        base_url.lock().unwrap().clone_from(&server.base_url);
+    }
+    for task in load {
+        task.await.unwrap();
+    }
+    let began = Instant::now();
+    while unread(&server).await < EVENTS + OTHERS {
+        assert!(began.elapsed() < Duration::from_secs(120), "all of them are heard");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // And nothing of it comes again.
+    server.kill();
+    server = installation.start().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(unread(&server).await, EVENTS + OTHERS);
+    for status in ["pending", "failed"] {
+        let left = server.with_key(&secret).get(&format!("/jobs?status={status}")).await.expect(200);
+        assert_eq!(left.body["data"], json!([]), "{status}");
+    }
+    installation.verify();
+}
+
+/// Makes the key with this number, however often the server ends meanwhile.
+async fn make_key(base_url: &Mutex<String>, secret: &str, number: u64) -> Answer {
+    let body = json!({ "name": format!("key {number}"), "scopes": ["users:read"] });
+    loop {
+        let server = Http::at(&base_url.lock().unwrap());
+        let http = server.header("x-api-key", secret).idempotent(&format!("key-{number}"));
+        if let Some(answer) = http.try_post("/api-keys", body.clone()).await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

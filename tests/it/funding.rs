@@ -325,3 +325,23 @@ async fn a_deposit_marked_by_many_at_once_is_credited_once() {
     assert_eq!(status(&coffer, &funding).await, "completed");
     assert_eq!(available(&coffer, &user).await, "100.00");
 }
+
+/// With a fixed fee of 15.00, who had paid 10.00 of 100.00 was credited nothing when the payment ran out.
+#[tokio::test]
+async fn who_paid_a_part_pays_a_part_of_the_fee_and_is_credited_the_rest() {
+    let coffer = Instance::start().await;
+    charge(&coffer, "funding", json!({ "fixed": "15.00" })).await;
+    let user = user(&coffer, "ann").await;
+    let funding = coffer.key().post("/fundings", deposit(&user, "100.00")).await.expect(201);
+    assert_eq!(funding.body["fee"], "15.00");
+    let payment = funding.body["payment_id"].as_str().unwrap();
+    initiate(&coffer, payment, &coffer.credentials().manual_gateway).await.expect(200);
+    mark_paid(&coffer, payment, "bank-1", "10.00").await.expect(200);
+    assert_eq!(status(&coffer, funding.id()).await, "processing", "the rest may still come");
+    coffer.advance(Duration::from_secs(25 * 3600)).await;
+    let shown = coffer.key().get(&format!("/fundings/{}", funding.id())).await.expect(200);
+    // 10.00 of the 115.00 agreed: 15.00 × 10 / 115 is 1.304…, rounded up.
+    let parts = ["status", "credit_amount", "fee"].map(|it| shown.body[it].as_str().unwrap());
+    assert_eq!(parts, ["completed", "8.69", "1.31"]);
+    assert_eq!(available(&coffer, &user).await, "8.69");
+}

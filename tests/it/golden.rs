@@ -43,6 +43,12 @@ async fn routes_events_tables_refusals_and_machines_are_what_they_were() {
 }
 
 #[tokio::test]
+async fn a_name_of_the_openapi_document_stands_for_one_thing() {
+    let coffer = Instance::start().await;
+    assert_eq!(coffer.catalogue().clashes, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn the_openapi_document_is_what_it_was() {
     let coffer = Instance::start().await;
     let document = serde_json::to_string_pretty(&coffer.openapi()).unwrap() + "\n";

@@ -12,11 +12,14 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::withdrawal::{cash_out, person};
+use crate::{
+    crash::Installation,
+    withdrawal::{cash_out, person},
+};
 
 /// What the server does with a mail.
 #[derive(Clone, Copy, PartialEq)]
-enum Manner {
+pub enum Manner {
     Takes,
     /// Says that nobody lives there.
     RefusesRecipient,
@@ -27,17 +30,17 @@ enum Manner {
 }
 
 /// Enough of an SMTP server.
-struct Server {
-    port: u16,
+pub struct Server {
+    pub port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
     manner: Arc<Mutex<Manner>>,
 }
 
 #[derive(Clone, Debug)]
-struct Seen {
-    to: String,
+pub struct Seen {
+    pub to: String,
     signed_in: bool,
-    data: String,
+    pub data: String,
 }
 
 impl Seen {
@@ -50,7 +53,7 @@ impl Seen {
 }
 
 impl Server {
-    async fn start(manner: Manner) -> Server {
+    pub async fn start(manner: Manner) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (seen, manner) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::new(Mutex::new(manner)));
@@ -64,15 +67,15 @@ impl Server {
         Server { port, seen, manner }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("smtp+plain://127.0.0.1:{}", self.port)
     }
 
-    fn behave(&self, manner: Manner) {
+    pub fn behave(&self, manner: Manner) {
         *self.manner.lock().unwrap() = manner;
     }
 
-    fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -291,6 +294,39 @@ async fn a_mail_that_may_have_been_taken_comes_again_under_the_same_id() {
     assert_eq!(without_date(&seen[0]), without_date(&seen[1]));
     let sent = outbox(&coffer, "").await;
     assert_eq!((sent.len(), sent[0]["status"].as_str()), (1, Some("sent")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_ends_before_it_notes_a_mail_sends_it_once_more_under_the_same_id() {
+    let installation = Installation::new();
+    let smtp = Server::start(Manner::Takes).await;
+    let settings = [&format!("mail.servers=[\"{}\"]", smtp.url())[..]];
+    let server = installation.start_with(&settings, Some("after_send_before_ack")).await;
+    let secret = installation.make_client(&server).await;
+    // The server may end before it has answered.
+    let ann = json!({ "email": "ann@example.com", "first_name": "Ann", "last_name": "Lee" });
+    server.with_key(&secret).idempotent("one").try_post("/users", ann).await;
+    server.ended();
+    assert_eq!(smtp.seen().len(), 1);
+
+    let server = installation.start_with(&settings, None).await;
+    for _ in 0..1000 {
+        let log = server.with_key(&secret).get("/notification-outbox").await.expect(200).body;
+        let log = log["data"].as_array().unwrap();
+        if log.first().is_some_and(|it| it["status"] == "sent") {
+            let attempts = log[0]["attempts"].as_array().unwrap();
+            let outcomes: Vec<_> = attempts.iter().map(|it| it["outcome"].as_str().unwrap()).collect();
+            assert_eq!(
+                (outcomes, &log[0]["tries_used"], log.len()),
+                (vec!["interrupted", "ok"], &json!(1), 1)
+            );
+            let ids: Vec<_> = smtp.seen().iter().map(|it| it.header("Message-ID")).collect();
+            assert_eq!((ids.len(), &ids[0]), (2, &ids[1]));
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it was not sent");
 }
 
 #[tokio::test]

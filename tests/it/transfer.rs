@@ -1,8 +1,8 @@
 //! Transfers over HTTP: what the answers say, who may, holds, and bulk commands.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use coffer::testing::{Answer, Instance};
+use coffer::testing::{Answer, Instance, Simulation};
 use serde_json::{Value, json};
 
 use crate::withdrawal::{credit, person, set};
@@ -222,4 +222,76 @@ async fn a_bulk_command_tells_what_became_of_each_item_or_of_none() {
     let params: Vec<&Value> =
         flaws.body["errors"].as_array().unwrap().iter().map(|it| &it["param"]).collect();
     assert_eq!(params, ["items[1].amount", "items[1].to"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_write_while_a_long_command_that_is_not_atomic_runs() {
+    let coffer = Arc::new(Instance::start().await);
+    let (ann, _) = person(&coffer, "ann", &[]).await;
+    let (bob, _) = person(&coffer, "bob", &[]).await;
+    credit(&coffer, &ann, "100.00").await;
+    // Bob has nothing until the first piece is through: later items see earlier ones across pieces.
+    let mut items: Vec<Value> = (0..3000).map(|_| transfer("0.01", &ann, &bob)).collect();
+    items.push(transfer("30.00", &bob, &ann));
+    items.push(transfer("0.01", &bob, &ann));
+    let running = {
+        let (coffer, body) = (coffer.clone(), json!({ "items": items, "atomic": false }));
+        tokio::spawn(async move { coffer.key().idempotent("long").post("/transfers/bulk", body).await })
+    };
+    let small =
+        json!({ "amount": "1.00", "currency": "USD", "from": "house:adjustment", "to": ann, "reason": "x" });
+    let mut entries = vec![];
+    while !running.is_finished() {
+        let made = coffer.key().post("/transfers", small.clone()).await.expect(201);
+        entries.push(made.body["entry_id"].as_str().unwrap().to_owned());
+    }
+    let done = running.await.unwrap().expect(200);
+    assert_eq!((&done.body["succeeded"], &done.body["failed"]), (&json!(3001), &json!(1)));
+    let items = done.body["items"].as_array().unwrap();
+    assert!(items.iter().enumerate().all(|(place, it)| it["index"] == place), "in order, none missing");
+    assert_eq!(items[3001]["problem"]["code"], "insufficient_funds");
+    // Ids of entries are in the order of their making.
+    let made = |place: usize| items[place]["transfer"]["entry_id"].as_str().unwrap().to_owned();
+    let (first, last) = (made(0), made(3000));
+    let within = entries.iter().filter(|it| first < **it && **it < last).count();
+    assert!(within > 0, "somebody else's entry is among those of the command");
+    let audit = coffer.key().get("/audit?limit=100").await.expect(200);
+    let rows = audit.body["data"].as_array().unwrap().iter();
+    assert_eq!(rows.filter(|it| it["action"] == "POST /transfers/bulk").count(), 1);
+
+    // What is remembered of it is forgotten with the key.
+    coffer.advance(Duration::from_secs(40 * 24 * 3600)).await;
+    let again = json!({ "items": [transfer("0.01", &ann, &bob)] });
+    coffer.key().idempotent("long").post("/transfers/bulk", again).await.expect(200);
+}
+
+/// The process dies in the middle of a long command; whoever repeats it finds every transfer made once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_command_cut_off_by_a_power_cut_is_finished_by_its_repeat() {
+    let (mut in_the_middle, mut changes, mut is_done) = (0, 40, false);
+    while !is_done && in_the_middle < 1 {
+        changes += changes / 2; // At each more is done before the power goes, until all of it is.
+        let mut coffer = Simulation::start(changes).await;
+        let user = json!({ "email": "a@example.com", "first_name": "A", "last_name": "B" });
+        let (_, user) = coffer.request("user", "POST", "/users", user).await;
+        let user = user["id"].as_str().unwrap().to_owned();
+        let item = json!({ "amount": "0.01", "currency": "USD", "from": "house:adjustment", "to": user, "reason": "x" });
+        let body = json!({ "items": vec![item; 2100] });
+        coffer.lose_power_in(changes);
+        is_done = coffer.request("bulk", "POST", "/transfers/bulk", body.clone()).await.0 == 200;
+        coffer.restart_calmly();
+        let path = format!("/balances/USD?user_id={user}");
+        let balance = |answer: (u16, Value)| answer.1["available"].as_str().unwrap_or("0.00").to_owned();
+        let left = balance(coffer.request("x", "GET", &path, Value::Null).await);
+        assert!(["0.00", "10.00", "20.00", "21.00"].contains(&left.as_str()), "{left} after {changes}");
+        in_the_middle += u32::from(["10.00", "20.00"].contains(&left.as_str()));
+        for _ in 0..2 {
+            let (status, done) = coffer.request("bulk", "POST", "/transfers/bulk", body.clone()).await;
+            assert_eq!((status, &done["succeeded"], &done["failed"]), (200, &json!(2100), &json!(0)));
+            assert_eq!(done["items"].as_array().unwrap().len(), 2100);
+        }
+        assert_eq!(balance(coffer.request("x", "GET", &path, Value::Null).await), "21.00", "after {changes}");
+        assert_eq!(coffer.problems(), Vec::<String>::new());
+    }
+    assert!(in_the_middle > 0, "the power went between two pieces");
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use coffer::testing::{Answer, Http, Instance, Received, Recorder, Reply};
+use coffer::testing::{Answer, Instance, Received, Recorder, Reply};
 use serde_json::{Value, json};
 
-use crate::crash::{Server, run_json};
+use crate::crash::Installation;
 
 const HOUR: u64 = 3600;
 
@@ -463,33 +463,24 @@ async fn a_message_sent_again_keeps_its_id_and_its_bytes() {
 
 #[tokio::test]
 async fn a_server_that_ends_before_it_notes_an_answer_repeats_the_message_under_the_same_id() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = ["--json", "--data", "coffer.redb"];
-    let token = run_json(folder.path(), &[&["operator", "token", "create", "test"][..], &data].concat());
-    let operator = run_json(folder.path(), &[&["operator", "create", "o@b.co"][..], &data].concat());
-    assert!(operator.is_object());
+    let installation = Installation::new();
     let recorder = Recorder::start();
     let loopback = ["webhooks.allow_networks=[\"127.0.0.0/8\"]"];
-    let server = Server::start_with(folder.path(), &loopback, Some("after_send_before_ack")).await;
-    let bearer = format!("Bearer {}", token["token"].as_str().unwrap());
-    let operator = Http::at(&server.base_url).header("authorization", &bearer);
-    let client = json!({ "name": "K", "slug": "k", "mode": "test", "default_currency": "USD" });
-    let client = operator.post("/clients", client).await.expect(201);
-    let secret = client.body["secret_key"].as_str().unwrap().to_owned();
-    let key = |server: &Server| Http::at(&server.base_url).header("x-api-key", &secret);
+    let server = installation.start_with(&loopback, Some("after_send_before_ack")).await;
+    let secret = installation.make_client(&server).await;
     let hook = json!({ "url": recorder.url("/hook"), "event_types": ["api_key.created"] });
-    key(&server).post("/webhook-endpoints", hook).await.expect(201);
+    server.with_key(&secret).post("/webhook-endpoints", hook).await.expect(201);
     // The server may end before it has answered.
     let body = json!({ "name": "something", "scopes": ["users:read"] });
-    key(&server).header("idempotency-key", "one").try_post("/api-keys", body).await;
+    server.with_key(&secret).idempotent("one").try_post("/api-keys", body).await;
     recorder.wait_for(1).await;
     server.ended();
 
-    let server = Server::start_with(folder.path(), &loopback, None).await;
+    let server = installation.start_with(&loopback, None).await;
     let received = recorder.wait_for(2).await;
     assert_eq!((received[0].id(), &received[0].body), (received[1].id(), &received[1].body));
     for _ in 0..500 {
-        let log = key(&server).get("/webhook-deliveries").await.expect(200).body;
+        let log = server.with_key(&secret).get("/webhook-deliveries").await.expect(200).body;
         if log["data"][0]["status"] == "sent" {
             let delivery = &log["data"][0];
             assert_eq!((outcomes(delivery), &delivery["tries_used"]), (vec!["interrupted", "ok"], &json!(1)));

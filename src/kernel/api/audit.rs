@@ -1,9 +1,9 @@
 //! The audit log: one row per command that succeeded, in the command's own transaction.
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{
+    body::Body,
     call::{Call, Caller},
     endpoint::{Endpoint, get},
     input::input,
@@ -11,6 +11,7 @@ use super::{
     principal::{Actor, ClientId},
 };
 use crate::kernel::{
+    annex::{self, Relayed, Relaying},
     clock::Time,
     error::Result,
     events::outbox::client_key,
@@ -45,9 +46,9 @@ pub fn record(
     caller: &Caller,
     endpoint: &Endpoint,
     path: &[String],
-    answer: &Value,
+    answer: &Body,
 ) -> Result<()> {
-    let made = || answer.get("id").and_then(Value::as_str).map(str::to_owned);
+    let made = || answer.head().id().map(str::to_owned);
     let row = AuditRow {
         at: tx.now(),
         actor: caller.actor(),
@@ -55,8 +56,12 @@ pub fn record(
         entity: path.first().cloned().or_else(made).unwrap_or_default(),
         request_id: caller.request_id.clone(),
     };
+    let client = client_key(caller.principal.client);
+    if tx.extension::<Relaying>().is_some() {
+        return annex::keep(tx, Relayed::Audit { client, row });
+    }
     let id: AuditId = tx.new_id();
-    tx.put(&AUDIT, &(client_key(caller.principal.client), id), &row)
+    tx.put(&AUDIT, &(client, id), &row)
 }
 
 /// A row of the audit log.

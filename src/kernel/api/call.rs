@@ -23,6 +23,8 @@ pub struct Caller {
     pub reach: Reach,
     pub request_id: String,
     pub ip: IpAddr,
+    /// What the program that asks calls itself: printable, at most 200 characters, and not to be believed.
+    pub user_agent: Option<String>,
     /// The version in `If-Match`.
     pub if_match: Option<IfMatch>,
     /// A hash of the input: tells the same command again from another one.
@@ -54,6 +56,7 @@ impl Caller {
             reach: Reach::Any,
             request_id: "system".to_owned(),
             ip: IpAddr::from([127, 0, 0, 1]),
+            user_agent: None,
             if_match: None,
             fingerprint: [0; 16],
             catalogue: Arc::default(),

@@ -28,8 +28,9 @@ use super::{
     endpoint::{Access, Endpoint, Handler, RawCall, Reading, Streamed},
     idempotency::{self, Answer, Scoped, fingerprint, run_remote},
     input::Flaw,
+    json,
     limits::Left,
-    page,
+    page, pieces,
     principal::{Actor, ClientId, Grants, OPERATOR, PUBLIC, Principal},
     problem::{self, ApiRefusal, Problem},
 };
@@ -168,6 +169,7 @@ async fn answer(
         reach: Reach::Any,
         request_id: request_id.to_owned(),
         ip,
+        user_agent: user_agent(&parts.headers),
         if_match: if_match(&parts.headers)?,
         fingerprint: [0; 16],
         catalogue: kernel.permissions.clone(),
@@ -178,12 +180,19 @@ async fn answer(
         if csv {
             kernel.store.read(who)?.note(&mut caller, noted);
             let raw = RawCall { caller, path, query, body: Value::Null };
-            return csv_response(kernel.clone(), endpoint, read.clone(), raw);
+            return csv_response(kernel, endpoint, read.clone(), raw);
         }
-        let value = kernel.store.read(|tx| {
-            who(tx)?.note(&mut caller, noted);
-            read(tx, RawCall { caller, path, query, body: Value::Null })
-        })?;
+        let home = kernel.store_of(endpoint.module);
+        let value = if kernel.is_annex(endpoint.module) {
+            kernel.store.read(who)?.note(&mut caller, noted);
+            home.read(|tx| read(tx, RawCall { caller, path, query, body: Value::Null }))?
+        } else {
+            // One snapshot for who asks and for what is answered.
+            home.read(|tx| {
+                who(tx)?.note(&mut caller, noted);
+                read(tx, RawCall { caller, path, query, body: Value::Null })
+            })?
+        };
         return Ok(found_response(endpoint, &parts.headers, value));
     }
 
@@ -203,31 +212,38 @@ async fn answer(
     let mut raw = RawCall { caller, path, query, body };
     let key = idempotency_key(endpoint, &parts.headers)?.filter(|_| !dry_run);
     let scoped = key.map(|it| Scoped::new(&raw, endpoint, &it));
+    let module = endpoint.module;
     let outcome = match &endpoint.handler {
         Handler::Read(_) | Handler::Stream(_) => Err(fault!("it was answered above")),
         Handler::Write(write) => {
-            let (write, endpoint) = (write.clone(), endpoint.clone());
-            let job = move |tx: &mut crate::kernel::store::WriteTx| {
-                let body = std::mem::take(&mut raw.body); // May have megabytes: moved, not copied.
-                let handle = |tx: &mut _| write(tx, RawCall { body, ..raw.clone() });
-                idempotency::run(tx, &endpoint, &raw, scoped, dry_run, handle)
-            };
-            kernel.store.write(job).await
+            let body = std::mem::take(&mut raw.body); // May have megabytes: moved, not copied.
+            let handle = write(RawCall { body, ..raw.clone() });
+            let endpoint = endpoint.clone();
+            kernel
+                .store_of(module)
+                .write(move |tx| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, handle))
+                .await
         }
         Handler::Prepared(prepare) => {
             let known = |tx: &ReadTx| scoped.map_or(Ok(None), |it| idempotency::answered(tx, it, &raw));
-            if let Some(answer) = kernel.store.read(known)? {
+            if let Some(answer) = kernel.store_of(module).read(known)? {
                 return Ok(answer_response(answer));
             }
             let write = prepare(kernel.clone(), raw.clone()).await?;
             let endpoint = endpoint.clone();
-            kernel.store.write(move |tx| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, write)).await
+            let job = move |tx: &mut _| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, write);
+            kernel.store_of(module).write(job).await
         }
         Handler::Async(run) => run(kernel.clone(), raw).await.map(|body| Answer {
             status: endpoint.status,
             body,
             replayed: false,
         }),
+        Handler::Pieces(cut) => {
+            let body = std::mem::take(&mut raw.body);
+            let cut = cut(RawCall { body, ..raw.clone() })?;
+            pieces::run(kernel.clone(), endpoint.clone(), cut, raw, scoped, dry_run).await
+        }
         Handler::Remote(remote) => {
             run_remote(kernel.clone(), endpoint.clone(), remote.clone(), raw, scoped).await
         }
@@ -254,7 +270,8 @@ struct Who {
 impl Who {
     fn note(self, caller: &mut Caller, noted: &mut Noted) {
         noted.client = self.principal.client;
-        noted.actor = (self.principal.actor != Actor::System).then_some(self.principal.actor);
+        let is_somebody = !matches!(self.principal.grants, Grants::Public) || self.principal.client.is_some();
+        noted.actor = is_somebody.then_some(self.principal.actor);
         noted.left = self.left;
         caller.principal = self.principal;
         caller.reach = self.reach;
@@ -403,6 +420,11 @@ pub fn make_request_id() -> String {
     format!("req_{}", data_encoding::BASE32_NOPAD.encode(&random).to_ascii_lowercase())
 }
 
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("user-agent")?.to_str().ok()?.trim();
+    Some(text.chars().filter(|it| !it.is_control()).take(200).collect()).filter(|it: &String| !it.is_empty())
+}
+
 fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>> {
     let malformed = || ApiRefusal::Malformed { reason: "If-Match is not an ETag of this API".into() };
     let Some(header) = headers.get(header::IF_MATCH) else {
@@ -437,7 +459,7 @@ fn idempotency_key(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Option<St
 
 /// `?dry_run=true` on commands that move money.
 fn take_dry_run(endpoint: &Endpoint, query: Vec<(String, String)>) -> Result<(bool, Vec<(String, String)>)> {
-    let rehearses = endpoint.money && matches!(endpoint.handler, Handler::Write(_));
+    let rehearses = endpoint.money && matches!(endpoint.handler, Handler::Write(_) | Handler::Pieces(_));
     let (asked, rest): (Vec<_>, Vec<_>) = query.into_iter().partition(|it| rehearses && it.0 == "dry_run");
     match asked.first().map(|it| it.1.as_str()) {
         None | Some("false") => Ok((false, rest)),
@@ -463,8 +485,7 @@ async fn read_body(method: &Method, headers: &HeaderMap, body: Body, limit: usiz
     if !json {
         return Err(ApiRefusal::UnsupportedMediaType.into());
     }
-    serde_json::from_slice(&bytes)
-        .map_err(|error| ApiRefusal::Malformed { reason: format!("the body is not JSON: {error}") }.into())
+    json::read(&bytes).map_err(|reason| ApiRefusal::Malformed { reason }.into())
 }
 
 fn parse_query(query: &str) -> Result<Vec<(String, String)>> {
@@ -514,10 +535,9 @@ fn stream_response(stream: Streamed) -> Response {
 fn answer_response(answer: Answer) -> Response {
     let is_problem = answer.status >= 400;
     let content_type = if is_problem { problem::CONTENT_TYPE } else { "application/json" };
-    let mut response = json_response(answer.status, content_type, &answer.body);
-    if !is_problem {
-        add_etag(&mut response, &answer.body);
-    }
+    let version = if is_problem { None } else { answer.body.head().version() };
+    let mut response = json_response(answer.status, content_type, answer.body.into_bytes());
+    add_etag(&mut response, version);
     if answer.replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
@@ -526,9 +546,19 @@ fn answer_response(answer: Answer) -> Response {
 
 /// The answer of a GET; 304 when the client has it.
 fn found_response(endpoint: &Endpoint, headers: &HeaderMap, value: Value) -> Response {
-    let mut response = json_response(endpoint.status, "application/json", &value);
-    add_etag(&mut response, &value);
-    let known = headers.get(header::IF_NONE_MATCH);
+    let mut response = json_response(endpoint.status, "application/json", value.to_string().into_bytes());
+    add_etag(&mut response, value.get("version").and_then(Value::as_u64));
+    if let Some(seconds) = endpoint.cached_s
+        && let Ok(value) = HeaderValue::from_str(&format!("public, max-age={seconds}"))
+    {
+        response.headers_mut().insert(header::CACHE_CONTROL, value);
+        // Whose prices they are is in the credential.
+        response
+            .headers_mut()
+            .insert(header::VARY, HeaderValue::from_static("Authorization, X-Api-Key, Accept"));
+    }
+    // A price changes without its market's version.
+    let known = headers.get(header::IF_NONE_MATCH).filter(|_| endpoint.cached_s.is_none());
     if known.is_some() && known == response.headers().get(header::ETAG) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = Body::empty();
@@ -536,16 +566,16 @@ fn found_response(endpoint: &Endpoint, headers: &HeaderMap, value: Value) -> Res
     response
 }
 
-fn add_etag(response: &mut Response, body: &Value) {
-    if let Some(version) = body.get("version").and_then(Value::as_u64)
+fn add_etag(response: &mut Response, version: Option<u64>) {
+    if let Some(version) = version
         && let Ok(etag) = HeaderValue::from_str(&format!("\"v{version}\""))
     {
         response.headers_mut().insert(header::ETAG, etag);
     }
 }
 
-fn json_response(status: u16, content_type: &'static str, body: &Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
+fn json_response(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
@@ -554,7 +584,8 @@ fn json_response(status: u16, content_type: &'static str, body: &Value) -> Respo
 /// What an error reads like.
 pub fn problem_response(error: &Error, request_id: &str) -> Response {
     let problem = Problem::of(error, request_id);
-    let mut response = json_response(problem.status, problem::CONTENT_TYPE, &problem.document.into());
+    let body = Value::from(problem.document).to_string().into_bytes();
+    let mut response = json_response(problem.status, problem::CONTENT_TYPE, body);
     if let Some(seconds) = problem.retry_after_s {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -609,14 +640,15 @@ fn thousandths(quality: &str) -> u32 {
 /// A whole list as CSV: page after page, each from a snapshot of its own, so that a long list pins nothing. A page is
 /// read when the one before it was taken: a slow reader holds no thread.
 fn csv_response(
-    kernel: Arc<Kernel>,
+    kernel: &Kernel,
     endpoint: &Endpoint,
     read: Arc<Reading>,
     mut raw: RawCall,
 ) -> Result<Response> {
     raw.query.retain(|it| it.0 != "limit");
     raw.query.push(("limit".into(), "100".into()));
-    let first = kernel.store.read(|tx| read(tx, raw.clone()))?;
+    let home = kernel.store_of(endpoint.module).clone();
+    let first = home.read(|tx| read(tx, raw.clone()))?;
     let columns = if endpoint.list { endpoint.output.fields() } else { None };
     let table = page::Csv::new(columns);
     let pages =
@@ -627,7 +659,7 @@ fn csv_response(
                     Some(cursor) => {
                         raw.query.retain(|it| it.0 != "cursor");
                         raw.query.push(("cursor".into(), cursor.to_owned()));
-                        Some(kernel.store.read(|tx| read(tx, raw.clone()))?)
+                        Some(home.read(|tx| read(tx, raw.clone()))?)
                     }
                     None => None,
                 };
@@ -646,4 +678,54 @@ fn csv_response(
 /// The peer of a TCP connection.
 pub fn remote_peer(address: SocketAddr) -> Peer {
     Peer { ip: address.ip().to_canonical(), is_local_admin: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines of commands given on the machine itself once named nobody.
+    #[test]
+    fn the_log_names_whoever_is_known_and_the_machines_administrator_too() {
+        let noted = |principal: Principal| {
+            let mut caller = Caller::system(None);
+            let mut noted = Noted::default();
+            Who { principal, reach: Reach::Any, left: vec![] }.note(&mut caller, &mut noted);
+            noted.actor
+        };
+        let admin = Principal { actor: Actor::System, client: None, session: None, grants: Grants::All };
+        assert_eq!(noted(admin), Some(Actor::System));
+        assert_eq!(noted(nobody()), None);
+        let (client, key) = ("cli_01jd8x8y3re4vbh0m1k5n7p9qs", "key_01jd8x8y3re4vbh0m1k5n7p9qs");
+        let key = Actor::Key(key.parse().unwrap());
+        let public =
+            Principal { actor: key, client: client.parse().ok(), session: None, grants: Grants::Public };
+        assert_eq!(noted(public), Some(key));
+    }
+
+    /// `"v+7"` once counted as 7.
+    #[test]
+    fn a_version_is_digits_and_nothing_else() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_MATCH, text.parse().unwrap());
+            if_match(&headers)
+        };
+        assert_eq!(read("\"v7\"").unwrap(), Some(IfMatch::Version(7)));
+        assert_eq!(read(" * ").unwrap(), Some(IfMatch::Any));
+        assert_eq!(if_match(&HeaderMap::new()).unwrap(), None);
+        for wrong in [
+            "\"v+7\"",
+            "\"v-7\"",
+            "\"v\"",
+            "\"v 7\"",
+            "v7",
+            "7",
+            "W/\"v7\"",
+            "\"v7\", \"v8\"",
+            "\"v99999999999999999999\"",
+        ] {
+            assert_eq!(read(wrong).unwrap_err().code(), Some("malformed"), "{wrong}");
+        }
+    }
 }

@@ -12,7 +12,7 @@
 //! The permission checked, the permission documented and the permission in the catalogue are this one value; the
 //! schema documented is that of the type read. A handler runs inside one transaction and never sees HTTP.
 
-use std::{any::Any, future::Future, pin::Pin, sync::Arc};
+use std::{any::Any, future::Future, ops::Range, pin::Pin, sync::Arc};
 
 use axum::body::Bytes;
 use futures_util::Stream;
@@ -26,6 +26,7 @@ use utoipa::{
 };
 
 use super::{
+    body::Body,
     call::{Call, Caller, FromPath},
     input::{Input, read_body, read_query},
     object::NamedShape,
@@ -65,6 +66,8 @@ pub struct Endpoint {
     pub shown_once: &'static [&'static str],
     pub refusals: &'static [&'static str],
     pub max_body_bytes: Option<usize>,
+    /// For so many seconds whoever asked may go on with the answer: prices. Everything else is never kept.
+    pub cached_s: Option<u32>,
     pub example: Option<Value>,
     pub input: Shape,
     pub query_names: &'static [&'static str],
@@ -134,6 +137,23 @@ impl Shape {
         T::schemas(&mut referred);
         Shape { schema: Some((T::name().into_owned(), <T as PartialSchema>::schema())), referred }
     }
+
+    /// Of what clients send. The derived schema takes every field for required that is no `Option`; the reader, which
+    /// decides, also does without metadata and the like.
+    fn of_input<I: Input + ToSchema>() -> Shape {
+        let mut shape = Shape::of::<I>();
+        if let Some((_, RefOr::T(Schema::Object(object)))) = &mut shape.schema {
+            object.required = I::required();
+        }
+        let metadata = |it: Option<&RefOr<Schema>>| matches!(it, Some(RefOr::Ref(it)) if it.ref_location.ends_with("/Metadata"));
+        for (_, schema) in &mut shape.referred {
+            if let RefOr::T(Schema::Object(object)) = schema {
+                let properties = &object.properties;
+                object.required.retain(|it| !metadata(properties.get(it)));
+            }
+        }
+        shape
+    }
 }
 
 /// A request before its input was read: what every kind of handler is given.
@@ -145,13 +165,14 @@ pub struct RawCall {
     pub body: Value,
 }
 
-pub type Answered = Pin<Box<dyn Future<Output = Result<Value>> + Send>>;
+pub type Answered = Pin<Box<dyn Future<Output = Result<Body>> + Send>>;
 pub type Reading = dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync;
-type Writing = dyn Fn(&mut WriteTx, RawCall) -> Result<Value> + Send + Sync;
+/// Reads the input where it is called; what it returns then runs on the writer's thread, where everybody waits.
+type Writing = dyn Fn(RawCall) -> Prepared + Send + Sync;
 type Asynchronous = dyn Fn(Arc<Kernel>, RawCall) -> Answered + Send + Sync;
 
 /// The write that a preparation led to, with what was prepared inside.
-pub type Prepared = Box<dyn FnOnce(&mut WriteTx) -> Result<Value> + Send>;
+pub type Prepared = Box<dyn FnOnce(&mut WriteTx) -> Result<Body> + Send>;
 type Preparing =
     dyn Fn(Arc<Kernel>, RawCall) -> Pin<Box<dyn Future<Output = Result<Prepared>> + Send>> + Send + Sync;
 
@@ -167,6 +188,8 @@ pub enum Handler {
     Async(Arc<Asynchronous>),
     /// A call to the outside between two transactions: see [`Remote`].
     Remote(Arc<Remote>),
+    /// Many alike in one command, in several write transactions: see [`Pieces`].
+    Pieces(Arc<Cutting>),
     /// Server-sent events, until the reader goes or the server stops.
     Stream(Arc<Streaming>),
 }
@@ -186,15 +209,32 @@ pub struct Remote {
             + Send
             + Sync,
     >,
-    pub settle: Box<dyn Fn(&mut WriteTx, RawCall, Box<dyn Any + Send>) -> Result<Value> + Send + Sync>,
+    pub settle: Box<dyn Fn(&mut WriteTx, RawCall, Box<dyn Any + Send>) -> Result<Body> + Send + Sync>,
     /// The object as it is now: the answer to a repeat when the first try was cut off by a crash.
-    pub present: Box<dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync>,
+    pub present: Box<dyn Fn(&ReadTx, RawCall) -> Result<Body> + Send + Sync>,
 }
+
+/// A command about many things that stand each for itself, cut so that it never holds the writer for long. Each piece
+/// is a transaction of its own, with a note of how far the command is. What happens to a repeat meanwhile, and after a
+/// crash, is in `pieces.rs`.
+pub struct Pieces {
+    /// How many items there are,
+    pub items: usize,
+    /// and how many a piece has. All of them: it is one piece, and a command like any other.
+    pub size: usize,
+    /// Does these items, and answers for them. It refuses them one by one, in that answer.
+    #[allow(clippy::type_complexity, reason = "said once, here")]
+    pub run: Box<dyn Fn(&mut WriteTx, Range<usize>) -> Result<Body> + Send + Sync>,
+    /// Puts the answers of the pieces together.
+    pub join: fn(Vec<Value>) -> Value,
+}
+
+type Cutting = dyn Fn(RawCall) -> Result<Pieces> + Send + Sync;
 
 /// What a claim transaction decided, erased.
 pub enum Claimed {
     /// Nothing to call: this is the answer.
-    Done(Value),
+    Done(Body),
     Call(Box<dyn Any + Send>),
 }
 
@@ -244,6 +284,7 @@ impl Builder {
             shown_once: &[],
             refusals: &[],
             max_body_bytes: None,
+            cached_s: None,
             example: None,
             input: Shape::default(),
             query_names: &[],
@@ -341,6 +382,12 @@ impl Builder {
         self
     }
 
+    /// The answer of a GET may be kept for so long, by credential: it is nobody's secret.
+    pub fn cached(mut self, seconds: u32) -> Builder {
+        self.0.cached_s = Some(seconds);
+        self
+    }
+
     pub fn max_body_bytes(mut self, bytes: usize) -> Builder {
         self.0.max_body_bytes = Some(bytes);
         self
@@ -359,7 +406,7 @@ impl Builder {
     ) -> Endpoint {
         self.0.output = Shape::of::<O>();
         (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
-        self.0.handler = Handler::Read(Arc::new(move |tx, raw| answer(handle(tx, &queried(raw)?)?)));
+        self.0.handler = Handler::Read(Arc::new(move |tx, raw| found(handle(tx, &queried(raw)?)?)));
         self.0
     }
 
@@ -371,17 +418,50 @@ impl Builder {
         (self.0.list, self.0.csv) = (true, true);
         self.0.output = Shape::of::<O>();
         (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
-        self.0.handler = Handler::Read(Arc::new(move |tx, raw| answer(handle(tx, &queried(raw)?)?)));
+        self.0.handler = Handler::Read(Arc::new(move |tx, raw| found(handle(tx, &queried(raw)?)?)));
         self.0
     }
 
     /// A command: one write transaction.
-    pub fn writes<P: FromPath, I: Input + ToSchema, O: Serialize + ToSchema>(
+    pub fn writes<P, I, O>(
         mut self,
         handle: impl Fn(&mut WriteTx, &Call<P, I>) -> Result<O> + Send + Sync + 'static,
-    ) -> Endpoint {
+    ) -> Endpoint
+    where
+        P: FromPath + Send + 'static,
+        I: Input + ToSchema + Send + 'static,
+        O: Serialize + ToSchema,
+    {
         self.shapes::<I, O>();
-        self.0.handler = Handler::Write(Arc::new(move |tx, raw| answer(handle(tx, &sent(raw)?)?)));
+        let handle = Arc::new(handle);
+        self.0.handler = Handler::Write(Arc::new(move |raw| {
+            let (call, handle) = (sent(raw), handle.clone());
+            Box::new(move |tx: &mut WriteTx| answer(handle(tx, &call?)?))
+        }));
+        self.0
+    }
+
+    /// A command about many things at once. `cut` says how many items there are and how many a piece has; `write` does
+    /// some of them; `join` puts the answers together. See [`Pieces`].
+    pub fn writes_in_pieces<P, I, O>(
+        mut self,
+        cut: impl Fn(&Call<P, I>) -> Result<(usize, usize)> + Send + Sync + 'static,
+        write: impl Fn(&mut WriteTx, &Call<P, I>, Range<usize>) -> Result<O> + Send + Sync + 'static,
+        join: fn(Vec<Value>) -> Value,
+    ) -> Endpoint
+    where
+        P: FromPath + Send + Sync + 'static,
+        I: Input + ToSchema + Send + Sync + 'static,
+        O: Serialize + ToSchema,
+    {
+        self.shapes::<I, O>();
+        let write = Arc::new(write);
+        self.0.handler = Handler::Pieces(Arc::new(move |raw| {
+            let call: Call<P, I> = sent(raw)?;
+            let ((items, size), write) = (cut(&call)?, write.clone());
+            let run = Box::new(move |tx: &mut WriteTx, items| answer(write(tx, &call, items)?));
+            Ok(Pieces { items, size, run, join })
+        }));
         self.0
     }
 
@@ -393,8 +473,8 @@ impl Builder {
     ) -> Endpoint
     where
         S: Send + Sync + 'static,
-        P: FromPath + 'static,
-        I: Input + ToSchema + 'static,
+        P: FromPath + Send + Sync + 'static,
+        I: Input + ToSchema + Send + Sync + 'static,
         O: Serialize + ToSchema + 'static,
     {
         let service = service.clone();
@@ -462,7 +542,7 @@ impl Builder {
         self.0
     }
 
-    /// Something that opens its own transactions.
+    /// Something that opens its own transactions. Of a GET the input is its query.
     pub fn runs<P, I, O, F>(
         mut self,
         handle: impl Fn(Arc<Kernel>, Call<P, I>) -> F + Send + Sync + 'static,
@@ -473,8 +553,15 @@ impl Builder {
         O: Serialize + ToSchema,
         F: Future<Output = Result<O>> + Send + 'static,
     {
-        self.shapes::<I, O>();
-        self.0.handler = Handler::Async(Arc::new(move |kernel, raw| match sent(raw) {
+        let is_query = self.0.method == Method::GET;
+        if is_query {
+            self.0.output = Shape::of::<O>();
+            (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
+        } else {
+            self.shapes::<I, O>();
+        }
+        let read: fn(RawCall) -> Result<Call<P, I>> = if is_query { queried } else { sent };
+        self.0.handler = Handler::Async(Arc::new(move |kernel, raw| match read(raw) {
             Ok(call) => {
                 let running = handle(kernel, call);
                 Box::pin(async move { answer(running.await?) })
@@ -544,7 +631,7 @@ impl Builder {
 
     fn shapes<I: Input + ToSchema, O: Serialize + ToSchema>(&mut self) {
         if !I::NAMES.is_empty() {
-            self.0.input = Shape::of::<I>();
+            self.0.input = Shape::of_input::<I>();
         }
         self.0.output = Shape::of::<O>();
     }
@@ -561,7 +648,11 @@ fn sent<P: FromPath, I: Input>(raw: RawCall) -> Result<Call<P, I>> {
     Ok(Call { caller: raw.caller, path, input: read_body(raw.body)? })
 }
 
-fn answer(out: impl Serialize) -> Result<Value> {
+fn answer(out: impl Serialize) -> Result<Body> {
+    Body::of(&out)
+}
+
+fn found(out: impl Serialize) -> Result<Value> {
     serde_json::to_value(out)
         .map_err(|error| crate::kernel::error::fault!("an answer cannot be JSON: {error}"))
 }

@@ -9,17 +9,20 @@
 //! | anything else | a fresh try: nothing had happened |
 //! | still running (remote commands) | a wait of up to 10 s, then 409 `idempotency_in_progress` |
 //! | cut off by a crash in mid-call | the object as it is now; the call is never made again by itself |
+//! | cut off between two pieces | what is left of it is done, and then the whole answer: see [`super::pieces`] |
 //!
 //! Records live in a table in time order and are found through a narrow index of 16-byte hashes: the bulk of what is
 //! written goes to the right edge of one tree.
 
-use std::{any::Any, borrow::Cow, sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{
     audit,
+    body::Body,
     endpoint::{Claimed, Endpoint, RawCall, Remote},
+    pieces,
     problem::{ApiRefusal, Problem},
 };
 use crate::kernel::{
@@ -27,6 +30,7 @@ use crate::kernel::{
     clock::Time,
     error::{Error, Result, fault},
     events::worker::Job,
+    id::bytes_of,
     secret::{Secrets, sha256},
     store::{
         Index, Key as _, ReadTx, Scan, Table, WriteTx,
@@ -57,19 +61,24 @@ pub enum Outcome {
         status: u16,
         body: Vec<u8>,
     },
+    /// A command in pieces: so many of its items are done. The answers of its pieces are rows of their own.
+    Pieces {
+        done: u64,
+        of: u64,
+    },
 }
 
 /// An answer on its way out.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
-    pub body: Value,
+    pub body: Body,
     pub replayed: bool,
 }
 
 /// Who repeats what: the hash a record is found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scoped([u8; 16]);
+pub struct Scoped(pub(super) [u8; 16]);
 
 impl Scoped {
     pub fn new(raw: &RawCall, endpoint: &Endpoint, key: &str) -> Scoped {
@@ -105,7 +114,7 @@ pub fn run(
     raw: &RawCall,
     scoped: Option<Scoped>,
     dry_run: bool,
-    handle: impl FnOnce(&mut WriteTx) -> Result<Value>,
+    handle: impl FnOnce(&mut WriteTx) -> Result<Body>,
 ) -> Result<Answer> {
     if dry_run {
         return rehearse(tx, handle);
@@ -134,37 +143,56 @@ pub fn run(
 pub fn answered(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<Answer>> {
     match find(tx, scoped, raw)?.map(|(_, record)| record.outcome) {
         None => Ok(None),
-        Some(Outcome::Answered { status, body }) => replay(status, &body).map(Some),
-        Some(Outcome::Running { .. }) => Err(ApiRefusal::IdempotencyInProgress.into()),
+        Some(Outcome::Answered { status, body }) => Ok(Some(replay(status, body))),
+        Some(Outcome::Running { .. } | Outcome::Pieces { .. }) => {
+            Err(ApiRefusal::IdempotencyInProgress.into())
+        }
     }
 }
 
-/// All checks, the would-be object without an id, and nothing written.
-fn rehearse(tx: &mut WriteTx, handle: impl FnOnce(&mut WriteTx) -> Result<Value>) -> Result<Answer> {
+/// All checks, the would-be object without the ids of what was not made, and nothing written.
+fn rehearse(tx: &mut WriteTx, handle: impl FnOnce(&mut WriteTx) -> Result<Body>) -> Result<Answer> {
     let mut body = None;
+    tx.note_ids(true);
     let outcome: Result<()> = tx.attempt(|tx| {
         body = Some(handle(tx)?);
         Err(fault!("a rehearsal is never kept"))
     });
-    match (body, outcome) {
-        (Some(mut body), _) => {
-            if let Some(object) = body.as_object_mut() {
-                object.insert("id".into(), Value::Null);
-            }
-            Ok(Answer { status: 200, body, replayed: false })
-        }
+    let shown = body.map(|body| {
+        body.with(|object| {
+            object.values_mut().for_each(|it| forget_made(tx, it));
+            object.insert("id".into(), Value::Null);
+        })
+    });
+    tx.note_ids(false);
+    match (shown, outcome) {
+        (Some(body), _) => Ok(Answer { status: 200, body: body?, replayed: false }),
         (None, Err(error)) => Err(error),
         (None, Ok(())) => Err(fault!("a rehearsal ended without an answer")),
     }
 }
 
+/// Takes the ids out that name nothing, because what they named was dropped: a payment, an entry, a record.
+fn forget_made(tx: &WriteTx, body: &mut Value) {
+    let is_made = |it: &Value| it.as_str().and_then(bytes_of).is_some_and(|bytes| tx.has_made(&bytes));
+    match body {
+        Value::Object(members) => members.values_mut().for_each(|it| forget_made(tx, it)),
+        Value::Array(items) => {
+            items.retain(|it| !is_made(it));
+            items.iter_mut().for_each(|it| forget_made(tx, it));
+        }
+        it if is_made(it) => *it = Value::Null,
+        _ => {}
+    }
+}
+
 /// Success, or a refusal that is kept; any other error goes on as it is and leaves no trace.
-fn to_answer(endpoint: &Endpoint, raw: &RawCall, outcome: Result<Value>) -> Result<Answer> {
+fn to_answer(endpoint: &Endpoint, raw: &RawCall, outcome: Result<Body>) -> Result<Answer> {
     match outcome {
         Ok(body) => Ok(Answer { status: endpoint.status, body, replayed: false }),
         Err(error) if is_kept(&error) => {
             let problem = Problem::of(&error, &raw.caller.request_id);
-            Ok(Answer { status: problem.status, body: problem.document.into(), replayed: false })
+            Ok(Answer { status: problem.status, body: Body::of(&problem.document)?, replayed: false })
         }
         Err(error) => Err(error),
     }
@@ -176,7 +204,7 @@ fn is_kept(error: &Error) -> bool {
     matches!(error, Error::Refused(it) if it.of_contract() && matches!(it.kind(), Kind::Gone | Kind::Unprocessable))
 }
 
-fn find(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<((Time, [u8; 16]), Record)>> {
+pub(super) fn find(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<((Time, [u8; 16]), Record)>> {
     let found = tx.find(&RECORDS, "kernel.idempotency_by_key", &scoped.0)?;
     match &found {
         Some((_, record)) if record.fingerprint != raw.caller.fingerprint => {
@@ -193,25 +221,26 @@ fn store(
     endpoint: &Endpoint,
     answer: &Answer,
 ) -> Result<()> {
-    // An answer may have megabytes, and few show a secret: only those are copied.
-    let mut body = Cow::Borrowed(&answer.body);
-    if !endpoint.shown_once.is_empty()
-        && let Some(object) = body.to_mut().as_object_mut()
-    {
-        for field in endpoint.shown_once.iter().filter(|it| object.contains_key(**it)).collect::<Vec<_>>() {
-            object.insert((*field).to_owned(), Value::Null);
-            object.insert("secret_shown".into(), true.into());
-        }
-    }
-    let body = serde_json::to_vec(&*body).map_err(|error| fault!("an answer cannot be stored: {error}"))?;
+    // An answer may have megabytes, and few show a secret: only those are read once more.
+    let body = if endpoint.shown_once.is_empty() {
+        answer.body.bytes().to_vec()
+    } else {
+        let hide = |object: &mut serde_json::Map<String, Value>| {
+            for field in endpoint.shown_once {
+                if let Some(shown) = object.get_mut(*field) {
+                    *shown = Value::Null;
+                    object.insert("secret_shown".into(), true.into());
+                }
+            }
+        };
+        answer.body.with(hide)?.into_bytes()
+    };
     let outcome = Outcome::Answered { status: answer.status, body };
     tx.put(&RECORDS, &key, &Record { fingerprint: raw.caller.fingerprint, outcome })
 }
 
-fn replay(status: u16, body: &[u8]) -> Result<Answer> {
-    let body =
-        serde_json::from_slice(body).map_err(|error| fault!("a stored answer does not read: {error}"))?;
-    Ok(Answer { status, body, replayed: true })
+pub(super) fn replay(status: u16, body: Vec<u8>) -> Answer {
+    Answer { status, body: Body::stored(body), replayed: true }
 }
 
 /// What the claim transaction of a remote command found.
@@ -222,8 +251,8 @@ enum Start {
 }
 
 /// How long a repeat waits for the first try.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs a remote command: claim · call · settle.
 pub async fn run_remote(
@@ -233,10 +262,11 @@ pub async fn run_remote(
     raw: RawCall,
     scoped: Option<Scoped>,
 ) -> Result<Answer> {
+    let home = kernel.store_of(endpoint.module).clone();
     let mut waited = Duration::ZERO;
     let needed = loop {
         let (remote, endpoint, raw, epoch) = (remote.clone(), endpoint.clone(), raw.clone(), kernel.epoch);
-        match kernel.store.write(move |tx| start(tx, &remote, &endpoint, raw, scoped, epoch)).await? {
+        match home.write(move |tx| start(tx, &remote, &endpoint, raw, scoped, epoch)).await? {
             Start::Answered(answer) => return Ok(answer),
             Start::Call(needed) => break needed,
             Start::Busy if waited >= PATIENCE => return Err(ApiRefusal::IdempotencyInProgress.into()),
@@ -246,13 +276,12 @@ pub async fn run_remote(
             }
         }
     };
-    let abandoning = kernel.clone();
+    let abandoning = home.clone();
     // A task of its own: a caller that hangs up does not leave the command half done.
     let running = tokio::spawn(async move {
         let brought = (remote.call)(needed).await;
         let (settling, settled_raw) = (endpoint.clone(), raw.clone());
-        let settled = kernel
-            .store
+        let settled = home
             .write(move |tx| {
                 let body = tx.attempt(|tx| {
                     let body = (remote.settle)(tx, settled_raw.clone(), brought)?;
@@ -266,7 +295,7 @@ pub async fn run_remote(
             .await;
         if settled.is_err() {
             // The call was made and could not be noted: a repeat answers with the object as it is.
-            let abandoned = kernel.store.write(move |tx| abandon(tx, scoped)).await;
+            let abandoned = home.write(move |tx| abandon(tx, scoped)).await;
             if let Err(error) = abandoned {
                 tracing::error!(
                     request.id = raw.caller.request_id,
@@ -280,7 +309,7 @@ pub async fn run_remote(
         Ok(settled) => settled,
         Err(ended) => {
             // A panic in an adapter: nobody knows what the other side did, so a repeat shows the object as it is.
-            abandoning.store.write(move |tx| abandon(tx, scoped)).await?;
+            abandoning.write(move |tx| abandon(tx, scoped)).await?;
             Err(fault!("a remote command ended early: {ended}"))
         }
     }
@@ -298,7 +327,8 @@ fn start(
         && let Some((key, record)) = find(tx, scoped, &raw)?
     {
         return match record.outcome {
-            Outcome::Answered { status, body } => replay(status, &body).map(Start::Answered),
+            Outcome::Answered { status, body } => Ok(Start::Answered(replay(status, body))),
+            Outcome::Pieces { .. } => Err(fault!("a remote command is not cut into pieces")),
             Outcome::Running { epoch: running } if running == epoch => Ok(Start::Busy),
             Outcome::Running { .. } => {
                 let body = (remote.present)(tx, raw.clone())?;
@@ -369,7 +399,10 @@ pub fn sweeper(keep: Duration) -> Job {
         run: Arc::new(move |tx| {
             let end = Time::from_micros(tx.now().before(keep).micros() + 1).to_key();
             let old: Vec<_> = tx.scan(&RECORDS, Scan::all().until(end)).take(1000).collect::<Result<_>>()?;
-            for (key, _) in old {
+            for (key, record) in old {
+                if matches!(record.outcome, Outcome::Pieces { .. }) {
+                    pieces::forget(tx, key.1)?;
+                }
                 tx.delete(&RECORDS, &key)?;
             }
             Ok(())

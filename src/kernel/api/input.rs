@@ -145,6 +145,14 @@ pub trait Input: Sized {
     fn take(fields: &mut Fields) -> Option<Self>;
     /// Field names, for the documentation of query parameters.
     const NAMES: &'static [&'static str];
+
+    /// The fields that must be given: those that reading an empty object misses.
+    fn required() -> Vec<String> {
+        let mut fields = Fields::new(Map::new(), false);
+        let _ = Self::take(&mut fields);
+        fields.flaws.into_iter().filter(|it| it.code == "required").map(|it| it.param).collect()
+    }
+
     /// Their schemas, as far as they are known.
     fn shapes() -> Vec<NamedShape> {
         vec![]
@@ -557,6 +565,12 @@ mod tests {
         limit: Change<u32>,
     }
     input!(PatchIn { limit });
+
+    #[test]
+    fn what_must_be_given_is_what_reading_misses() {
+        assert_eq!(OuterIn::required(), ["name", "shade"]);
+        assert_eq!(PatchIn::required(), Vec::<String>::new());
+    }
 
     #[test]
     fn an_omitted_field_is_kept_and_null_switches_off() {

@@ -22,8 +22,9 @@ use super::{
 };
 use crate::kernel::{
     boot::{Kernel, ModuleInfo},
+    clock::Time,
     error::{RefusalInfo, Result},
-    store::{ReadTx, Scan, migration},
+    store::{ReadTx, Scan, Store, migration},
 };
 
 /// The operations of the kernel itself.
@@ -59,7 +60,8 @@ pub fn endpoints() -> Vec<Endpoint> {
             .open()
             .runs(|kernel: Arc<Kernel>, call: Call| async move {
                 let healths = all_health(&kernel)?;
-                let well = healths.iter().all(|it| it.status == "ok") && why_not_ready(&kernel).is_none();
+                let well =
+                    healths.iter().all(|it| it.status != "failing") && why_not_ready(&kernel).is_none();
                 let is_operator = call.caller.principal.grants.has(OPERATOR);
                 let mut out = StatusOut::new(if well { "ok" } else { "degraded" });
                 out.health = is_operator.then_some(healths);
@@ -149,6 +151,35 @@ pub struct ModuleOut {
     pub routes: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Vec<String>>,
+    /// Which of them were applied, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migration_status: Option<Vec<MigrationOut>>,
+    /// Switched off, it has no routes, listeners and jobs; its tables stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// The modules whose contracts it requires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub requires: Option<Vec<&'static str>>,
+    /// The contracts it lets others require.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub provides: Option<Vec<&'static str>>,
+    /// The file its tables are in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// What stands before the names of its tables there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+}
+
+/// A migration of a module.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct MigrationOut {
+    version: u32,
+    name: String,
+    /// `null` when it is not applied.
+    applied_at: Option<Time>,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -175,12 +206,13 @@ struct PermissionsOut {
 
 /// One line that says why commands cannot be taken; `None` when they can.
 pub fn why_not_ready(kernel: &Kernel) -> Option<String> {
-    if let Some(reason) = kernel.store.failure() {
+    if let Some(reason) = kernel.failure() {
         return Some(format!("the store stopped: {reason}"));
     }
-    kernel
-        .store
-        .is_low_on_disk()
+    let stores = kernel.annexes.iter().map(|it| &it.store).chain([&kernel.store]);
+    stores
+        .into_iter()
+        .any(Store::is_low_on_disk)
         .then(|| "the disk is nearly full: reads go on, writes are refused".to_owned())
 }
 
@@ -188,27 +220,56 @@ pub fn why_not_ready(kernel: &Kernel) -> Option<String> {
 pub fn module_out(kernel: &Kernel, module: &ModuleInfo, with_details: bool) -> Result<ModuleOut> {
     if !with_details {
         let (name, about) = (module.name, module.about);
-        return Ok(ModuleOut { name, about, health: None, tables: None, routes: None, migrations: None });
+        return Ok(ModuleOut {
+            name,
+            about,
+            health: None,
+            tables: None,
+            routes: None,
+            migrations: None,
+            migration_status: None,
+            enabled: None,
+            requires: None,
+            provides: None,
+            connection: None,
+            prefix: None,
+        });
     }
     let own = |name: &str| name.split('.').next() == Some(module.name);
     let routes = kernel.endpoints.iter().filter(|it| it.module == module.name);
+    let short = |it: &&'static str| it.rsplit("::").next().unwrap_or(it);
+    let place = kernel.config.modules.get(module.name).cloned().unwrap_or_default().database;
+    let store = kernel.store_of(module.name);
+    let states = store.read(|tx| migration::status(tx, module.name, module.migrations))?;
+    let states =
+        states.into_iter().map(|it| MigrationOut { version: it.version, name: it.name, applied_at: it.at });
     Ok(ModuleOut {
         name: module.name,
         about: module.about,
-        health: Some(kernel.store.read(|tx| health(kernel, tx, module))?),
+        health: Some(store.read(|tx| health(kernel, tx, module))?),
         tables: Some(kernel.tables.iter().map(|it| it.name).filter(|it| own(it)).collect()),
         routes: Some(routes.map(|it| format!("{} {}", it.method, super::dispatch::full_path(it))).collect()),
         migrations: Some(module.migrations.iter().map(|it| format!("{} {}", it.version, it.name)).collect()),
+        migration_status: Some(states.collect()),
+        enabled: Some(module.is_enabled),
+        requires: Some(module.requires.iter().copied().collect()),
+        provides: Some(module.provides.iter().map(short).collect()),
+        connection: Some(place.connection),
+        prefix: Some(place.prefix),
     })
 }
 
 fn all_health(kernel: &Kernel) -> Result<Vec<HealthOut>> {
-    kernel.store.read(|tx| kernel.modules.iter().map(|it| health(kernel, tx, it)).collect())
+    let one = |it: &ModuleInfo| kernel.store_of(it.name).read(|tx| health(kernel, tx, it));
+    kernel.modules.iter().map(one).collect()
 }
 
 /// A real check: the module's tables can be read, its migrations are those of this binary.
 fn health(kernel: &Kernel, tx: &ReadTx, module: &ModuleInfo) -> Result<HealthOut> {
     let mut problems = vec![];
+    if !module.is_enabled {
+        return Ok(HealthOut { module: module.name, status: "disabled", problems });
+    }
     for table in kernel.tables.iter().filter(|it| it.name.split('.').next() == Some(module.name)) {
         let first = tx.raw_scan(table.name, &Scan::all()).and_then(|mut it| it.next().transpose());
         if let Err(error) = first {
@@ -294,7 +355,7 @@ async fn metrics(State(kernel): State<Arc<Kernel>>, request: Request) -> Respons
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             decorate(([(header::CONTENT_TYPE, kind)], text).into_response(), &make_request_id())
         }
-        Err(error) => problem_response(&crate::kernel::error::fault!("metrics: {error}"), &make_request_id()),
+        Err(error) => problem_response(&error, &make_request_id()),
     }
 }
 

@@ -2,18 +2,25 @@
 //! saying so: who is asking, limits, strict input, idempotency, audit, problem documents, OpenAPI.
 
 pub mod audit;
+pub mod body;
 pub mod call;
 pub mod dispatch;
 pub mod endpoint;
 pub mod idempotency;
 pub mod input;
+pub mod json;
 pub mod limits;
 pub mod meta;
 pub mod metrics;
 pub mod object;
 pub mod openapi;
 pub mod page;
+pub mod pieces;
 pub mod principal;
 pub mod problem;
 pub mod server;
 pub mod testing;
+pub mod text;
+
+#[cfg(test)]
+mod tests;

@@ -77,8 +77,38 @@ impl Stamp {
     }
 }
 
+/// The same of what clients neither name nor annotate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Times {
+    pub created_at: Time,
+    pub updated_at: Time,
+    /// 1 when made, one more with every change.
+    pub version: u64,
+}
+
+impl Times {
+    /// Of something made at this instant.
+    pub fn at(now: Time) -> Times {
+        Times { created_at: now, updated_at: now, version: 1 }
+    }
+
+    /// Notes that it was changed now.
+    pub fn touch(&mut self, now: Time) {
+        self.updated_at = now;
+        self.version += 1;
+    }
+}
+
+/// A row that knows when it was made and changed: see [`timed!`] and [`stamped!`].
+pub trait Timed: Row {
+    const HAS_METADATA: bool;
+    fn created_at(&self) -> Time;
+    fn metadata(&self) -> Option<&Metadata>;
+    fn touch(&mut self, now: Time);
+}
+
 /// A row with a [`Stamp`]: see [`stamped!`].
-pub trait Stamped: Row {
+pub trait Stamped: Timed {
     fn stamp(&self) -> &Stamp;
 }
 
@@ -90,9 +120,39 @@ macro_rules! stamped {
                 &self.stamp
             }
         }
+        $crate::kernel::api::object::timed!($row, stamp, true, |row| Some(&row.stamp.metadata));
     };
 }
 pub(crate) use stamped;
+
+/// `timed!(Attempt);` for a row whose [`Times`] are called `times`.
+macro_rules! timed {
+    ($row:ty) => {
+        $crate::kernel::api::object::timed!($row, times, false, |_row| None);
+    };
+    ($row:ty, $times:ident, $has_metadata:literal, |$it:ident| $metadata:expr) => {
+        impl $crate::kernel::api::object::Timed for $row {
+            const HAS_METADATA: bool = $has_metadata;
+            fn created_at(&self) -> $crate::kernel::clock::Time {
+                self.$times.created_at
+            }
+            fn metadata(&self) -> Option<&$crate::kernel::api::input::Metadata> {
+                let $it = self;
+                $metadata
+            }
+            fn touch(&mut self, now: $crate::kernel::clock::Time) {
+                self.$times.touch(now);
+            }
+        }
+    };
+}
+pub(crate) use timed;
+
+/// Stores a row that was changed: as of now, one version later.
+pub fn save<K: Key, V: Timed>(tx: &mut WriteTx, table: &Table<K, V>, key: &K, row: &mut V) -> Result<()> {
+    row.touch(tx.now());
+    tx.put(table, key, row)
+}
 
 /// The client's own name of an object: 1 to 255 characters.
 #[derive(Debug, Clone, PartialEq, Eq, utoipa::ToSchema)]
@@ -146,14 +206,14 @@ pub struct ListQuery {
     created_to: Option<Time>,
     metadata: MetadataFilter,
     /// Where objects have owners.
-    user_id: Option<UserId>,
+    pub user_id: Option<UserId>,
 }
 
 impl ListQuery {
-    pub fn take(fields: &mut Fields, has_owner: bool) -> Option<ListQuery> {
+    pub fn take(fields: &mut Fields, has_metadata: bool, has_owner: bool) -> Option<ListQuery> {
         let (limit, cursor) = (fields.take("limit"), fields.take("cursor"));
         let (created_from, created_to) = (fields.take("created_from"), fields.take("created_to"));
-        let metadata = fields.take("metadata");
+        let metadata = if has_metadata { fields.take("metadata") } else { Some(MetadataFilter::default()) };
         let user_id = if has_owner { fields.take("user_id") } else { Some(None) };
         Some(ListQuery {
             limit: limit?,
@@ -165,9 +225,9 @@ impl ListQuery {
         })
     }
 
-    fn wants(&self, stamp: &Stamp) -> bool {
-        created_within(stamp.created_at, self.created_from, self.created_to)
-            && self.metadata.wants(&stamp.metadata)
+    fn wants(&self, row: &impl Timed) -> bool {
+        created_within(row.created_at(), self.created_from, self.created_to)
+            && row.metadata().is_none_or(|it| self.metadata.wants(it))
     }
 }
 
@@ -192,14 +252,14 @@ impl Field for MetadataFilter {
 
 /// The filters of a list: see [`filters!`].
 pub trait Filters: Input + std::fmt::Debug {
-    type Row: Stamped;
+    type Row: Timed;
     fn common(&self) -> &ListQuery;
     /// Whether the row passes the list's own filters.
     fn pass(&self, row: &Self::Row) -> bool;
 
     /// Whether the row is listed.
     fn keeps(&self, row: &Self::Row) -> bool {
-        self.common().wants(row.stamp()) && self.pass(row)
+        self.common().wants(row) && self.pass(row)
     }
 
     /// The page asked for; `user` is the one the list is limited to.
@@ -211,11 +271,12 @@ pub trait Filters: Input + std::fmt::Debug {
     }
 }
 
-/// Declares the query of a list: `$field` of the query is `None`, or what the expression must equal. The debug form
-/// shows the list's own filters only.
+/// Declares the query of a list: `$field` of the query is `None`, or what the expression must equal; with a second
+/// argument, `|row, wanted|`, the expression says itself whether the row is listed. The debug form shows the list's own
+/// filters only.
 macro_rules! filters {
     ($(#[$meta:meta])* $vis:vis struct $name:ident of $row:ty $(, owned by $owner:ident)? {
-        $( $(#[$field_meta:meta])* $field:ident : $type:ty = |$it:ident| $value:expr ),* $(,)?
+        $( $(#[$field_meta:meta])* $field:ident : $type:ty = |$it:ident $(, $wanted:ident)?| $value:expr ),* $(,)?
     }) => {
         $(#[$meta])*
         $vis struct $name {
@@ -230,14 +291,18 @@ macro_rules! filters {
         }
 
         impl $crate::kernel::api::input::Input for $name {
-            const NAMES: &'static [&'static str] = &[
-                "limit", "cursor", "created_from", "created_to", "metadata",
-                $( { let _ = stringify!($owner); "user_id" }, )?
-                $( $crate::kernel::api::input::field_name(stringify!($field)) ),*
-            ];
+            const NAMES: &'static [&'static str] = {
+                const NAMES: &[&str] = &[
+                    "metadata", "limit", "cursor", "created_from", "created_to",
+                    $( { let _ = stringify!($owner); "user_id" }, )?
+                    $( $crate::kernel::api::input::field_name(stringify!($field)) ),*
+                ];
+                if <$row as $crate::kernel::api::object::Timed>::HAS_METADATA { NAMES } else { NAMES.split_at(1).1 }
+            };
             fn take(fields: &mut $crate::kernel::api::input::Fields) -> Option<Self> {
                 const HAS_OWNER: bool = false $( || { let _ = stringify!($owner); true } )?;
-                let common = $crate::kernel::api::object::ListQuery::take(fields, HAS_OWNER);
+                const HAS_METADATA: bool = <$row as $crate::kernel::api::object::Timed>::HAS_METADATA;
+                let common = $crate::kernel::api::object::ListQuery::take(fields, HAS_METADATA, HAS_OWNER);
                 $( let $field = fields.take($crate::kernel::api::input::field_name(stringify!($field))); )*
                 Some($name { common: common?, $( $field: $field? ),* })
             }
@@ -256,13 +321,20 @@ macro_rules! filters {
             }
             #[allow(unused_variables, reason = "a list may have no filters of its own")]
             fn pass(&self, row: &$row) -> bool {
-                true $( && self.$field.as_ref().is_none_or(|wanted| {
-                    let $it = row;
-                    $value == *wanted
-                }) )*
+                true $( && self.$field.as_ref().is_none_or(
+                    |asked| $crate::kernel::api::object::filters!(@pass row asked |$it $(, $wanted)?| $value)
+                ) )*
             }
         }
     };
+    (@pass $row:ident $asked:ident |$it:ident| $value:expr) => {{
+        let $it = $row;
+        $value == *$asked
+    }};
+    (@pass $row:ident $asked:ident |$it:ident, $wanted:ident| $value:expr) => {{
+        let ($it, $wanted) = ($row, $asked);
+        $value
+    }};
 }
 pub(crate) use filters;
 
@@ -290,37 +362,58 @@ pub fn list<I: Key, Q: Filters>(
 }
 
 /// Declares the form in which an object is shown, and where each field comes from. `id`, `object` and the fields of the
-/// [`Stamp`] are added.
+/// [`Stamp`] are added; after `of (…) timed` those of [`Times`], after `of (…) bare` none.
 macro_rules! object {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident : $object:literal of ($id:ident : $id_type:ty, $row:ident : &$row_type:ty $(, $more:ident : $more_type:ty)* $(,)?) {
-        $( $(#[$field_meta:meta])* $field:ident : $type:ty = $value:expr ),* $(,)?
-    }) => {
-        $(#[$meta])*
+    ($(#[$meta:meta])* $vis:vis struct $name:ident : $object:literal of $args:tt { $($fields:tt)* }) => {
+        $crate::kernel::api::object::object! {
+            @declare [$(#[$meta])*] $vis $name $object $args { $($fields)* }
+            [stamp = |row| $crate::kernel::api::object::Stamped::stamp(row).clone()]
+            external_id: Option<String> = stamp.external_id,
+            created_at: $crate::kernel::clock::Time = stamp.created_at,
+            updated_at: $crate::kernel::clock::Time = stamp.updated_at,
+            version: u64 = stamp.version,
+            metadata: $crate::kernel::api::input::Metadata = stamp.metadata,
+        }
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident : $object:literal of $args:tt timed { $($fields:tt)* }) => {
+        $crate::kernel::api::object::object! {
+            @declare [$(#[$meta])*] $vis $name $object $args { $($fields)* }
+            [times = |row| row.times]
+            created_at: $crate::kernel::clock::Time = times.created_at,
+            updated_at: $crate::kernel::clock::Time = times.updated_at,
+            version: u64 = times.version,
+        }
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident : $object:literal of $args:tt bare { $($fields:tt)* }) => {
+        $crate::kernel::api::object::object! {
+            @declare [$(#[$meta])*] $vis $name $object $args { $($fields)* }
+            []
+        }
+    };
+    (@declare [$($meta:tt)*] $vis:vis $name:ident $object:literal
+        ($id:ident : $id_type:ty, $row:ident : $row_type:ty $(, $more:ident : $more_type:ty)* $(,)?)
+        { $( $(#[$field_meta:meta])* $field:ident : $type:ty = $value:expr ),* $(,)? }
+        [$($tail:ident = |$of:ident| $tail_value:expr)?]
+        $( $tail_field:ident : $tail_type:ty = $tail_from:expr, )*
+    ) => {
+        $($meta)*
         #[derive(serde::Serialize, utoipa::ToSchema)]
         $vis struct $name {
-            id: $id_type,
+            pub id: $id_type,
             #[schema(value_type = String)]
             object: &'static str,
             $( $(#[$field_meta])* $field: $type, )*
-            external_id: Option<String>,
-            created_at: $crate::kernel::clock::Time,
-            updated_at: $crate::kernel::clock::Time,
-            version: u64,
-            metadata: $crate::kernel::api::input::Metadata,
+            $( $tail_field: $tail_type, )*
         }
 
         impl $name {
-            $vis fn of($id: $id_type, $row: &$row_type $(, $more: $more_type)*) -> $name {
-                let stamp = $crate::kernel::api::object::Stamped::stamp($row).clone();
+            $vis fn of($id: $id_type, $row: $row_type $(, $more: $more_type)*) -> $name {
+                $( let $tail = { let $of = $row; $tail_value }; )?
                 $name {
                     id: $id,
                     object: $object,
                     $( $field: $value, )*
-                    external_id: stamp.external_id,
-                    created_at: stamp.created_at,
-                    updated_at: stamp.updated_at,
-                    version: stamp.version,
-                    metadata: stamp.metadata,
+                    $( $tail_field: $tail_from, )*
                 }
             }
         }

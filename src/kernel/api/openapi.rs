@@ -66,6 +66,21 @@ pub fn document(kernel: &Kernel) -> Value {
     })
 }
 
+/// The names that stand for different things in different operations: the document would show one of them for all.
+pub fn clashes(endpoints: &[Endpoint]) -> Vec<String> {
+    let mut known: BTreeMap<&str, Value> = BTreeMap::new();
+    let mut clashes = BTreeSet::new();
+    for shape in endpoints.iter().flat_map(|it| [&it.input, &it.output]) {
+        for (name, schema) in shape.referred.iter().chain(&shape.schema).filter(|it| is_named(&it.1)) {
+            let schema = plain(schema);
+            if *known.entry(name).or_insert_with(|| schema.clone()) != schema {
+                clashes.insert(name.clone());
+            }
+        }
+    }
+    clashes.into_iter().collect()
+}
+
 /// `post_withdrawals_id_approve`: stable, and unique because method and path are.
 pub fn operation_id(endpoint: &Endpoint) -> String {
     let path = endpoint.path.trim_matches('/').replace(['/', '-', '.'], "_").replace(['{', '}'], "");
@@ -143,7 +158,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
     if endpoint.method == Method::POST && !endpoint.plain {
         parameters.push(idempotency::documented(endpoint));
     }
-    if endpoint.money && matches!(endpoint.handler, Handler::Write(_)) {
+    if endpoint.money && matches!(endpoint.handler, Handler::Write(_) | Handler::Pieces(_)) {
         let about = "All checks, the would-be object with `id: null`, and nothing written.";
         parameters.push(json!({ "name": "dry_run", "in": "query", "required": false, "description": about, "schema": { "type": "boolean" } }));
     }
@@ -293,4 +308,55 @@ fn problem_schema() -> Value {
             "retryable": { "type": "boolean" },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::api::{
+        call::Call,
+        endpoint::{get, post},
+        input::{Metadata, input},
+    };
+
+    mod one {
+        #[derive(serde::Serialize, utoipa::ToSchema)]
+        pub struct ThingOut {
+            pub size: u64,
+        }
+    }
+
+    mod other {
+        #[derive(serde::Serialize, utoipa::ToSchema)]
+        pub struct ThingOut {
+            pub colour: String,
+        }
+    }
+
+    #[derive(utoipa::ToSchema)]
+    struct NewThingIn {
+        #[allow(dead_code, reason = "only its form matters")]
+        size: u64,
+        #[allow(dead_code, reason = "only its form matters")]
+        metadata: Metadata,
+    }
+    input!(NewThingIn { size, metadata });
+
+    /// Two modules once called different things by one name, and clients were told the form of the second for both.
+    #[test]
+    fn a_name_that_stands_for_two_things_is_found() {
+        let one = || get("/one").reads(|_, _: &Call<(), ()>| Ok(one::ThingOut { size: 1 }));
+        let other = get("/other").reads(|_, _: &Call<(), ()>| Ok(other::ThingOut { colour: String::new() }));
+        assert_eq!(clashes(&[one(), one()]), Vec::<String>::new());
+        assert_eq!(clashes(&[one(), other]), ["ThingOut"]);
+    }
+
+    #[test]
+    fn metadata_may_be_left_out_of_what_is_sent() {
+        let made = post("/things")
+            .writes(|_, call: &Call<(), NewThingIn>| Ok(one::ThingOut { size: call.input.size }));
+        let Some((_, RefOr::T(Schema::Object(object)))) = made.input.schema else { panic!("an object") };
+        assert_eq!(object.required, ["size"]);
+        assert!(object.properties.contains_key("metadata"));
+    }
 }

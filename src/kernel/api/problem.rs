@@ -159,3 +159,28 @@ pub fn page(info: &RefusalInfo) -> Value {
         "retryable": retryable(status(info.kind), info.code),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    refusals! {
+        /// Made to clash with what every problem document says.
+        pub enum ClashingRefusal {
+            /// Its fields are called like members of every problem.
+            Clashing { status: String, code: u64, detail: bool, found: u64 }: Conflict "clashing" => "it clashes",
+        }
+    }
+
+    /// A refusal once had a field `status`, "frozen", and the document said that instead of 403.
+    #[test]
+    fn what_a_refusal_adds_never_takes_the_place_of_what_every_problem_says() {
+        let clashing = ClashingRefusal::Clashing { status: "frozen".into(), code: 7, detail: true, found: 3 };
+        let problem = Problem::of(&clashing.into(), "req_1");
+        let members =
+            ["status", "code", "detail", "found", "request_id"].map(|it| problem.document[it].clone());
+        let wanted = [json!(409), json!("clashing"), json!("it clashes"), json!(3), json!("req_1")];
+        assert_eq!(members, wanted);
+        assert_eq!(ClashingRefusal::CATALOGUE.len(), 1);
+    }
+}

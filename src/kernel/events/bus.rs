@@ -1,21 +1,25 @@
 //! What hangs on every write transaction of the store: who listens, and the bells that ring after a commit.
 
 use std::{
-    collections::BTreeSet,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use tokio::sync::watch;
 
 use super::{
+    delivery::Ended,
     event::{Envelope, Listener},
     plan::Plans,
 };
 use crate::config::Config;
 use crate::kernel::{
     error::{Result, fault},
-    store::WriteTx,
+    store::{Store, WriteTx},
 };
 
 pub struct Bus {
@@ -27,6 +31,38 @@ pub struct Bus {
     pub names: BTreeSet<&'static str>,
     /// What modules do with every event, in the transaction that announces it.
     pub overhearing: Vec<Arc<Overhear>>,
+    /// Modules whose listeners run in a file of their own.
+    pub away: BTreeMap<&'static str, Store>,
+    /// How attempts ended since the start.
+    pub tally: Tally,
+}
+
+/// Attempts that were committed.
+#[derive(Debug, Default)]
+pub struct Tally {
+    ok: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Tally {
+    /// Put off, interrupted or called off is neither.
+    pub fn count(&self, ended: Ended) {
+        match ended {
+            Ended::Ok => self.ok.fetch_add(1, Relaxed),
+            Ended::Failed | Ended::TimedOut | Ended::Panicked | Ended::Rejected => {
+                self.failed.fetch_add(1, Relaxed)
+            }
+            Ended::Interrupted | Ended::Snoozed | Ended::Canceled => 0,
+        };
+    }
+
+    pub fn ok(&self) -> u64 {
+        self.ok.load(Relaxed)
+    }
+
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Relaxed)
+    }
 }
 
 /// Hears every event, whatever its name.
@@ -42,7 +78,9 @@ impl Bus {
     }
 
     pub fn with(plans: Plans, bell: Arc<Bell>) -> Bus {
-        Bus { plans, bell, feed: watch::Sender::new(0), names: BTreeSet::new(), overhearing: vec![] }
+        let (feed, tally) = (watch::Sender::new(0), Tally::default());
+        let (names, away) = (BTreeSet::new(), BTreeMap::new());
+        Bus { plans, bell, feed, names, overhearing: vec![], away, tally }
     }
 }
 

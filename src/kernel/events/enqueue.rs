@@ -173,8 +173,13 @@ impl WriteTx {
         }
         self.put(&DELIVERIES, &(client, id), &row)?;
         let bell = bus.bell.clone();
-        self.on_commit(Box::new(move || bell.ring()));
+        self.on_commit_once("events.enqueued", move || bell.ring());
         Ok(Enqueued { id, duplicate_of: None })
+    }
+
+    /// Whether there is anything to hand this kind of delivery to: no mail goes where no server is configured.
+    pub fn has_target(&self, kind: &str) -> Result<bool> {
+        Ok(bus(self)?.plans.targets.contains_key(kind))
     }
 
     /// Notes that something was decided not to be sent, for whoever looks for it.
@@ -212,7 +217,7 @@ impl WriteTx {
         }
         if !blocked.is_empty() {
             let bell = bus(self)?.bell.clone();
-            self.on_commit(Box::new(move || bell.ring()));
+            self.on_commit_once("events.enqueued", move || bell.ring());
         }
         Ok(blocked.len())
     }
@@ -225,7 +230,7 @@ impl WriteTx {
         row.wait(State::Ready, self.now());
         self.put(&DELIVERIES, &(client, id), &row)?;
         let bell = bus(self)?.bell.clone();
-        self.on_commit(Box::new(move || bell.ring()));
+        self.on_commit_once("events.enqueued", move || bell.ring());
         Ok(true)
     }
 

@@ -13,13 +13,16 @@ use super::{
     bus::Bus,
     courier::Outcome,
     delivery::{Attempt, DELIVERIES, Delivery, Ended, State},
+    event::{Envelope, Listener},
     outbox::{EVENTS, hear},
+    schedule::Task,
     verdict::{self, Key, POISON},
 };
 use crate::kernel::{
+    annex::{self, HEARD},
     clock::Time,
     error::{Error, Result, fault},
-    store::WriteTx,
+    store::{ReadTx, Store, WriteTx},
 };
 
 /// A listener that takes longer than this holds up everybody's commands, and is named in the log.
@@ -27,6 +30,65 @@ const BUDGET: Duration = Duration::from_millis(50);
 
 /// Runs one delivery that is ready. Nothing when it no longer is.
 pub(super) fn deliver(tx: &mut WriteTx, bus: &Arc<Bus>, key: &Key) -> Result<()> {
+    deliver_with(tx, bus, key, |tx, row| match find(tx, bus, key, row) {
+        Ok(what) => heard(tx, bus.plans.timeout(row), |tx| what.run(tx)),
+        Err(heard) => heard,
+    })
+}
+
+/// The file in which a delivery has its effect, when that is not this one.
+pub(super) fn away(tx: &ReadTx, bus: &Bus, key: &Key) -> Result<Option<Store>> {
+    if bus.away.is_empty() {
+        return Ok(None);
+    }
+    let Some(row) = tx.get(&DELIVERIES, key)? else { return Ok(None) };
+    let module = match bus.plans.schedules.get(row.listener.as_str()) {
+        Some(planned) => Some(planned.module),
+        None => bus.plans.listener(&row.event_name, &row.listener).map(|it| it.listener.module),
+    };
+    Ok(module.and_then(|it| bus.away.get(it)).cloned())
+}
+
+/// Runs one delivery in the file its module lives in, then notes here how that went. Its effect and the note that it
+/// had one are one transaction there, so that a repeat after a crash in between does nothing.
+pub(super) fn deliver_away(store: &Store, away: &Store, bus: &Arc<Bus>, key: Key) -> Result<()> {
+    let found = store.read(|tx| {
+        let row = tx.get(&DELIVERIES, &key)?.filter(|it| it.state == State::Ready);
+        Ok(row.map(|row| (find(tx, bus, &key, &row), bus.plans.timeout(&row), row)))
+    })?;
+    let Some((found, allowed, row)) = found else { return Ok(()) };
+    let is_late = row.deliver_before.is_some_and(|it| it <= store.clock().now());
+    let heard = match found {
+        Err(heard) => heard,
+        Ok(_) if is_late => Heard::Ok, // It expires below, without an effect.
+        Ok(what) => {
+            let note = (row.listener.clone(), what.subject());
+            away.write_blocking(move |tx| {
+                if tx.exists(&HEARD, &note)? {
+                    return Ok(Heard::Ok);
+                }
+                Ok(heard(tx, allowed, |tx| {
+                    what.run(tx)?;
+                    tx.put(&HEARD, &note, &annex::Heard { at: tx.now() })
+                }))
+            })?
+        }
+    };
+    let bus = bus.clone();
+    store.write_blocking(move |tx| {
+        let mut heard = Some(heard);
+        let told = |_: &mut WriteTx, _: &Delivery| heard.take().unwrap_or(Heard::Ok);
+        deliver_with(tx, &bus, &key, told)
+    })?;
+    Ok(())
+}
+
+fn deliver_with(
+    tx: &mut WriteTx,
+    bus: &Arc<Bus>,
+    key: &Key,
+    run: impl FnOnce(&mut WriteTx, &Delivery) -> Heard,
+) -> Result<()> {
     let Some(mut row) = tx.get(&DELIVERIES, key)?.filter(|it| it.state == State::Ready && !it.external)
     else {
         return Ok(());
@@ -38,7 +100,7 @@ pub(super) fn deliver(tx: &mut WriteTx, bus: &Arc<Bus>, key: &Key) -> Result<()>
     }
     row.started_at = Some(now);
     let began = Instant::now();
-    let heard = run(tx, bus, key, &row);
+    let heard = run(tx, &row);
     let took = began.elapsed();
     if took > BUDGET {
         let ms = took.as_millis();
@@ -102,22 +164,47 @@ enum Heard {
     Unreadable(Error),
 }
 
-fn run(tx: &mut WriteTx, bus: &Arc<Bus>, key: &Key, row: &Delivery) -> Heard {
-    let allowed = bus.plans.timeout(row);
+/// What there is to run for a delivery.
+enum What {
+    Slot(Arc<Task>, Time),
+    Listener(Listener, Envelope),
+}
+
+impl What {
+    fn run(&self, tx: &mut WriteTx) -> Result<()> {
+        match self {
+            What::Slot(run, slot) => run(tx, *slot),
+            What::Listener(listener, envelope) => hear(tx, listener, envelope),
+        }
+    }
+
+    /// What its effect is noted under.
+    fn subject(&self) -> String {
+        match self {
+            What::Slot(_, slot) => slot.to_string(),
+            What::Listener(_, envelope) => envelope.id.to_string(),
+        }
+    }
+}
+
+/// Or why there is nothing.
+fn find(tx: &ReadTx, bus: &Bus, key: &Key, row: &Delivery) -> std::result::Result<What, Heard> {
     if let Some(planned) = bus.plans.schedules.get(row.listener.as_str()) {
         let run = planned.run.as_ref().zip(Time::parse(&row.target));
-        let Some((run, slot)) = run else { return Heard::Gone(format!("{} has no such slot", row.listener)) };
-        return heard(tx, allowed, |tx| run(tx, slot));
+        let Some((run, slot)) = run else {
+            return Err(Heard::Gone(format!("{} has no such slot", row.listener)));
+        };
+        return Ok(What::Slot(run.clone(), slot));
     }
     let plan = bus.plans.listener(&row.event_name, &row.listener);
     let Some(plan) = plan.filter(|it| !it.listener.is_external()) else {
-        return Heard::Gone(format!("listener {} no longer exists", row.listener));
+        return Err(Heard::Gone(format!("listener {} no longer exists", row.listener)));
     };
     let envelope = row.event.map_or(Ok(None), |event| tx.get(&EVENTS, &(key.0, event)));
     match envelope {
-        Ok(Some(envelope)) => heard(tx, allowed, |tx| hear(tx, &plan.listener, &envelope)),
-        Ok(None) => Heard::Gone("its event no longer exists".to_owned()),
-        Err(error) => Heard::Unreadable(error),
+        Ok(Some(envelope)) => Ok(What::Listener(plan.listener.clone(), envelope)),
+        Ok(None) => Err(Heard::Gone("its event no longer exists".to_owned())),
+        Err(error) => Err(Heard::Unreadable(error)),
     }
 }
 

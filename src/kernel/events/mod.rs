@@ -41,16 +41,19 @@
 
 pub mod bulk;
 pub mod bus;
+pub mod by_hand;
 mod check;
 pub mod control;
 pub mod courier;
 pub mod dedupe;
 pub mod delivery;
+pub mod due;
 pub mod enqueue;
 pub mod event;
 pub mod failpoint;
 pub mod feed;
 pub mod frequency;
+pub mod gauges;
 mod inside;
 pub mod outbox;
 mod outside;

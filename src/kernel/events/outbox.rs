@@ -16,6 +16,7 @@ use super::{
     plan::{Plan, When},
 };
 use crate::kernel::{
+    annex::{self, Relayed, Relaying},
     api::{call::Caller, principal::ClientId},
     clock::Time,
     error::{Result, fault},
@@ -56,32 +57,44 @@ impl WriteTx {
         if envelope.depth > MAX_DEPTH || envelope.payload.len() > MAX_PAYLOAD_BYTES {
             return Err(fault!("{} is {} deep, {} bytes", E::NAME, envelope.depth, envelope.payload.len()));
         }
-        self.put(&EVENTS, &(client_key(envelope.client), envelope.id), &envelope)?;
-        let bus = bus(self)?;
-        announce_after_commit(self, &bus);
-        for plan in bus.plans.of(E::NAME) {
-            match &plan.when {
-                When::Sync => hear(self, &plan.listener, &envelope)?,
-                When::Queue => deliver_later(self, plan, &envelope, None)?,
-                When::Scheduled(frequency) => {
-                    let at = frequency.next(self.now());
-                    deliver_later(self, plan, &envelope, at)?;
-                }
-            }
+        let id = envelope.id;
+        if self.extension::<Relaying>().is_some() {
+            annex::keep(self, Relayed::Event(envelope))?;
+        } else {
+            announce(self, envelope)?;
         }
-        for overhear in &bus.overhearing {
-            overhear(self, &envelope)?;
-        }
-        Ok(envelope.id)
+        Ok(id)
     }
 }
 
+/// Stores an event, runs its sync listeners, leaves a delivery for each other one.
+pub fn announce(tx: &mut WriteTx, envelope: Envelope) -> Result<()> {
+    tx.put(&EVENTS, &(client_key(envelope.client), envelope.id), &envelope)?;
+    let bus = bus(tx)?;
+    announce_after_commit(tx, &bus);
+    for plan in bus.plans.of(&envelope.name) {
+        match &plan.when {
+            When::Sync => hear(tx, &plan.listener, &envelope)?,
+            When::Queue => deliver_later(tx, plan, &envelope, None)?,
+            When::Scheduled(frequency) => {
+                let at = frequency.next(tx.now());
+                deliver_later(tx, plan, &envelope, at)?;
+            }
+        }
+    }
+    for overhear in &bus.overhearing {
+        overhear(tx, &envelope)?;
+    }
+    Ok(())
+}
+
+/// Once for each commit, however much it announces: every ring wakes threads.
 fn announce_after_commit(tx: &mut WriteTx, bus: &Arc<Bus>) {
     let bus = bus.clone();
-    tx.on_commit(Box::new(move || {
+    tx.on_commit_once("events.announced", move || {
         bus.feed.send_modify(|commits| *commits += 1);
         bus.bell.ring();
-    }));
+    });
 }
 
 fn deliver_later(tx: &mut WriteTx, plan: &Plan, envelope: &Envelope, at: Option<Time>) -> Result<()> {

@@ -4,7 +4,12 @@
 //! older incarnation claimed is nobody's, and [`recover`] gives it back at start. Never more is claimed than can be
 //! sent at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     bus::Bus,
@@ -12,6 +17,7 @@ use super::{
     delivery::{Attempt, DELIVERIES, Delivery, EXTRAS, Ended, State},
     failpoint::{Failpoint, Failpoints},
     outbox::{EVENTS, key_client},
+    sender::{Running, SLOTS_FOR_REPEATS},
     verdict::{self, Key, POISON},
 };
 use crate::kernel::{
@@ -108,11 +114,37 @@ pub(super) fn claim(tx: &mut WriteTx, bus: &Arc<Bus>, epoch: u64, key: &Key) -> 
     }
 }
 
-/// How many more deliveries like this one may be sent at once, all in all.
-pub(super) fn at_once(tx: &ReadTx, bus: &Bus, key: &Key) -> Result<usize> {
-    let row = tx.get(&DELIVERIES, key)?;
-    let target = row.and_then(|it| bus.plans.targets.get(it.listener.as_str()));
-    Ok(target.map_or(1, |it| it.plan.at_once.max(1)))
+/// How many of each group may be sent now, reckoned once per look: a group that begins with a repeat takes from the
+/// slots that repeats may have.
+pub(super) struct Room<'a> {
+    pub bus: &'a Bus,
+    pub running: &'a Running,
+    for_repeats: Cell<usize>,
+    granted: RefCell<HashMap<[u8; 16], usize>>,
+}
+
+impl Room<'_> {
+    pub fn new<'a>(bus: &'a Bus, running: &'a Running) -> Room<'a> {
+        let for_repeats = Cell::new(SLOTS_FOR_REPEATS.saturating_sub(running.repeats()));
+        Room { bus, running, for_repeats, granted: RefCell::default() }
+    }
+
+    /// All in all, for the group whose first delivery this is.
+    pub fn of(&self, tx: &ReadTx, group: &[u8; 16], first: &Key) -> Result<usize> {
+        if let Some(granted) = self.granted.borrow().get(group) {
+            return Ok(*granted);
+        }
+        let row = tx.get(&DELIVERIES, first)?;
+        let target = row.as_ref().and_then(|it| self.bus.plans.targets.get(it.listener.as_str()));
+        let at_once = target.map_or(1, |it| it.plan.at_once.max(1));
+        let mut room = at_once.saturating_sub(self.running.of(group));
+        if row.is_some_and(|it| it.attempts > 0) {
+            room = room.min(self.for_repeats.get());
+            self.for_repeats.set(self.for_repeats.get() - room);
+        }
+        self.granted.borrow_mut().insert(*group, room);
+        Ok(room)
+    }
 }
 
 /// What is needed to acknowledge, when the claim itself went with the sending.

@@ -17,7 +17,7 @@ use super::{
     retry::RetryPolicy,
     schedule::Schedules,
 };
-use crate::config::{EventMode, EventRule, Events, Rule};
+use crate::config::{EventMode, EventRule, Events, Rule, edits};
 
 /// When a listener runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,6 +101,10 @@ impl Plans {
     }
 
     /// Who hears `event`, in the order they were declared.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Plan>> {
+        self.by_event.values().flatten()
+    }
+
     pub fn of(&self, event: &str) -> &[Arc<Plan>] {
         self.by_event.get(event).map(Vec::as_slice).unwrap_or_default()
     }
@@ -205,6 +209,12 @@ fn names(text: &str, listener: &Listener) -> bool {
     text == key(listener.name) || listener.name.split_once('.').is_some_and(|(_, rest)| text == key(rest))
 }
 
+/// The name that was probably meant: at most a third of its letters differ.
+fn nearest(written: &str, names: impl Iterator<Item = String>) -> Option<String> {
+    let near = names.map(|it| (edits(written, &it), it)).min()?;
+    (near.0 <= written.chars().count().div_ceil(3)).then_some(near.1)
+}
+
 fn unknown_names(
     listeners: &[Listener],
     events: &BTreeSet<&'static str>,
@@ -213,15 +223,22 @@ fn unknown_names(
     let mut problems = vec![];
     for (name, rule) in rules {
         if !events.iter().any(|it| key(it) == *name) {
-            problems.push(format!("events.{name}: there is no such event; `coffer events list` shows them"));
+            let meant = nearest(name, events.iter().map(|it| key(it)));
+            let hint = meant.map_or("`coffer events types` shows them".to_owned(), |it| {
+                format!("did you mean events.{it}? `coffer events types` shows all")
+            });
+            problems.push(format!("events.{name}: there is no such event; {hint}"));
             continue;
         }
         let heard: Vec<_> = listeners.iter().filter(|it| key(it.event) == *name).collect();
         for own in rule.listeners.keys().filter(|own| !heard.iter().any(|it| names(own, it))) {
             let known: Vec<_> = heard.iter().map(|it| key(it.name)).collect();
+            let short = heard.iter().filter_map(|it| it.name.split_once('.')).map(|it| key(it.1));
+            let meant = nearest(own, known.iter().cloned().chain(short));
+            let hint = meant.map(|it| format!("did you mean {it}? ")).unwrap_or_default();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             problems.push(format!(
-                "events.{name}.listeners.{own}: there is no such listener; this event has {known}"
+                "events.{name}.listeners.{own}: there is no such listener; {hint}this event has {known}"
             ));
         }
         let scheduled = |rule: &Rule| rule.mode == Some(EventMode::Scheduled);

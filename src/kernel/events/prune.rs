@@ -34,8 +34,7 @@ const HOUR: i64 = 3600 * 1_000_000;
 
 /// Forgets deliveries and dedupe keys, at most once an hour.
 pub(super) fn deliveries(config: &Events) -> Job {
-    let days = |days: u64| Duration::from_secs(days * 24 * 3600);
-    let keep = [(false, days(config.retention_days)), (true, days(config.retention_failed_days))];
+    let keep = keep(config);
     Job {
         name: "events.prune_deliveries",
         due: Arc::new(move |tx| {
@@ -49,27 +48,87 @@ pub(super) fn deliveries(config: &Events) -> Job {
             let free = key.and_then(|(_, row)| row.until).map(full_hour);
             Ok([due, free].into_iter().flatten().min())
         }),
-        run: Arc::new(move |tx| {
-            let began = Instant::now();
-            for (failed, keep) in keep {
-                let until = (failed, tx.now().before(keep)).to_key();
-                let scan = Scan::prefix(&failed).until(until);
-                let ended = tx.scan_index(&DELIVERIES, "events.ended", scan).take(PIECE);
-                for (key, _) in ended.collect::<Result<Vec<_>>>()? {
-                    if began.elapsed() > HOLD {
-                        return Ok(());
-                    }
-                    forget(tx, &key)?;
-                }
-            }
-            let free = Scan::all().until(tx.now().to_key());
-            let free = tx.scan_index(&KEYS, "events.dedupe_until", free).take(PIECE);
-            for (key, _) in free.collect::<Result<Vec<_>>>()? {
-                tx.delete(&KEYS, &key)?;
-            }
-            Ok(())
-        }),
+        run: Arc::new(move |tx| forget_deliveries(tx, keep).map(drop)),
     }
+}
+
+/// How long deliveries are kept that did not fail, and those that did.
+type Keep = [(bool, Duration); 2];
+
+fn keep(config: &Events) -> Keep {
+    [(false, days(config.retention_days)), (true, days(config.retention_failed_days))]
+}
+
+fn days(days: u64) -> Duration {
+    Duration::from_secs(days * 24 * 3600)
+}
+
+/// How much was forgotten.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct Forgotten {
+    pub deliveries: u64,
+    pub dedupe_keys: u64,
+    pub events: u64,
+}
+
+impl Forgotten {
+    pub(super) fn add(&mut self, other: &Forgotten) {
+        self.deliveries += other.deliveries;
+        self.dedupe_keys += other.dedupe_keys;
+        self.events += other.events;
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Forgotten::default()
+    }
+}
+
+/// Forgets a piece of everything that is old enough. Events come last: those that a delivery refers to are kept.
+pub(super) fn piece(tx: &mut WriteTx, config: &Events) -> Result<Forgotten> {
+    let mut forgotten = forget_deliveries(tx, keep(config))?;
+    if forgotten.deliveries == 0 {
+        forgotten.events = forget_events(tx, days(config.retention_events_days))?.0;
+    }
+    Ok(forgotten)
+}
+
+fn forget_deliveries(tx: &mut WriteTx, keep: Keep) -> Result<Forgotten> {
+    let began = Instant::now();
+    let mut forgotten = Forgotten::default();
+    for (failed, keep) in keep {
+        let until = (failed, tx.now().before(keep)).to_key();
+        let scan = Scan::prefix(&failed).until(until);
+        let ended = tx.scan_index(&DELIVERIES, "events.ended", scan).take(PIECE);
+        for (key, _) in ended.collect::<Result<Vec<_>>>()? {
+            if forgotten.deliveries > 0 && began.elapsed() > HOLD {
+                return Ok(forgotten);
+            }
+            forget(tx, &key)?;
+            forgotten.deliveries += 1;
+        }
+    }
+    let free = Scan::all().until(tx.now().to_key());
+    let free = tx.scan_index(&KEYS, "events.dedupe_until", free).take(PIECE);
+    for (key, _) in free.collect::<Result<Vec<_>>>()? {
+        tx.delete(&KEYS, &key)?;
+        forgotten.dedupe_keys += 1;
+    }
+    Ok(forgotten)
+}
+
+/// How many were forgotten, and whether others may be left.
+fn forget_events(tx: &mut WriteTx, keep: Duration) -> Result<(u64, bool)> {
+    let began = Instant::now();
+    let old = old_events(tx, keep, PIECE)?;
+    let (found, mut forgotten) = (old.len(), 0);
+    for key in old {
+        if forgotten > 0 && began.elapsed() > HOLD {
+            break;
+        }
+        tx.delete(&EVENTS, &key)?;
+        forgotten += 1;
+    }
+    Ok((forgotten, found == PIECE))
 }
 
 /// The first full hour at which everything up to `at` is past: pruning happens in one go, not row by row.
@@ -89,7 +148,7 @@ fn forget(tx: &mut WriteTx, key: &Key) -> Result<()> {
 
 /// Forgets events that no delivery refers to. Looked for once an hour.
 pub(super) fn events(config: &Events) -> Job {
-    let keep = Duration::from_secs(config.retention_events_days * 24 * 3600);
+    let keep = days(config.retention_events_days);
     // What is looked for next may be lost: it is only a matter of looking once more.
     let look_at = Arc::new(AtomicI64::new(i64::MIN));
     let next_look = look_at.clone();
@@ -104,16 +163,9 @@ pub(super) fn events(config: &Events) -> Job {
             Ok(Some(at))
         }),
         run: Arc::new(move |tx| {
-            let began = Instant::now();
-            let old = old_events(tx, keep, PIECE)?;
-            if old.len() < PIECE {
+            let (_, more) = forget_events(tx, keep)?;
+            if !more {
                 next_look.store(tx.now().micros().saturating_add(HOUR), Ordering::Relaxed);
-            }
-            for key in old {
-                if began.elapsed() > HOLD {
-                    break;
-                }
-                tx.delete(&EVENTS, &key)?;
             }
             Ok(())
         }),

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Condvar, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,6 +23,8 @@ use crate::kernel::{
 
 /// Attempts that run at the same time, all in all.
 pub(super) const SLOTS: usize = 256;
+/// How many of them may be repeats: whatever fails, and however slowly, what is fresh finds a place.
+pub(super) const SLOTS_FOR_REPEATS: usize = SLOTS / 2;
 
 #[derive(Default)]
 pub(super) struct Senders {
@@ -31,6 +36,8 @@ pub(super) struct Senders {
 #[derive(Default)]
 pub(super) struct Running {
     groups: Mutex<HashMap<[u8; 16], usize>>,
+    /// How many of them are not the first of their delivery.
+    repeats: AtomicUsize,
     fewer: Condvar,
 }
 
@@ -43,6 +50,10 @@ impl Running {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner).get(group).copied().unwrap_or(0)
     }
 
+    pub fn repeats(&self) -> usize {
+        self.repeats.load(Ordering::SeqCst)
+    }
+
     /// Waits until fewer than `count` run, at most `timeout`. Whether they do.
     pub fn wait_below(&self, count: usize, timeout: Duration) -> bool {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,11 +62,14 @@ impl Running {
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
-    fn begin(&self, group: [u8; 16]) {
+    fn begin(self: &Arc<Running>, group: [u8; 16], is_repeat: bool) -> Slot {
+        self.repeats.fetch_add(usize::from(is_repeat), Ordering::SeqCst);
         *self.groups.lock().unwrap_or_else(PoisonError::into_inner).entry(group).or_default() += 1;
+        Slot { running: self.clone(), group, is_repeat }
     }
 
-    fn end(&self, group: [u8; 16]) {
+    fn end(&self, group: [u8; 16], is_repeat: bool) {
+        self.repeats.fetch_sub(usize::from(is_repeat), Ordering::SeqCst);
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = groups.get_mut(&group) {
             *count -= 1;
@@ -68,11 +82,15 @@ impl Running {
 }
 
 /// An attempt's place among those that run; given up when dropped, whatever happened to it.
-struct Slot(Arc<Running>, [u8; 16]);
+struct Slot {
+    running: Arc<Running>,
+    group: [u8; 16],
+    is_repeat: bool,
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.end(self.1);
+        self.running.end(self.group, self.is_repeat);
     }
 }
 
@@ -94,8 +112,7 @@ impl Senders {
     pub fn send(&self, desk: &Desk, claims: Vec<Claim>) -> bool {
         let Some(runtime) = self.runtime.get_or_init(start) else { return false };
         for claim in claims {
-            self.running.begin(claim.group);
-            let slot = Slot(self.running.clone(), claim.group);
+            let slot = self.running.begin(claim.group, claim.sending.attempt > 1);
             let desk = desk.clone();
             runtime.spawn(async move {
                 attempt(&desk, claim).await;

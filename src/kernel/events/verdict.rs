@@ -100,6 +100,8 @@ fn tell(tx: &mut WriteTx, key: &Key, row: &Delivery) {
 /// Writes an attempt into the log, under the next number.
 pub(super) fn log(tx: &mut WriteTx, key: &Key, row: &mut Delivery, mut attempt: Attempt) -> Result<()> {
     row.attempts += 1;
+    let (bus, ended) = (bus(tx)?, attempt.outcome);
+    tx.on_commit(Box::new(move || bus.tally.count(ended)));
     attempt.error = attempt.error.map(|it| clipped(&it, 500));
     if let Some(response) = &mut attempt.response {
         response.truncate(RESPONSE_BYTES);

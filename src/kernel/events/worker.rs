@@ -26,6 +26,7 @@ use super::{
 };
 use crate::config::Config;
 use crate::kernel::{
+    annex::{self, Annex},
     clock::Time,
     error::Result,
     store::{Key, ReadTx, Scan, Store, WriteTx},
@@ -52,27 +53,38 @@ pub struct Job {
 }
 
 pub struct Worker {
-    desk: Desk,
-    jobs: Vec<Job>,
+    pub(super) desk: Desk,
+    /// Each with the file it looks at.
+    jobs: Vec<(Store, Job)>,
+    /// What happens there is taken to `default`.
+    annexes: Vec<Annex>,
     /// Off: deliveries are stored and wait, schedules do not run.
     delivers: bool,
     /// How long a stop waits for attempts that run.
     grace: Duration,
-    stopping: AtomicBool,
+    pub(super) stopping: AtomicBool,
     turns: Arc<Mutex<Turns>>,
     batch: Arc<AtomicUsize>,
     /// How many internal deliveries are still to be run one by one.
     suspects: AtomicUsize,
-    senders: Mutex<Senders>,
+    pub(super) senders: Mutex<Senders>,
     /// Held during a pass: of two at a time, neither would know what the other claimed.
-    passing: Mutex<()>,
+    pub(super) passing: Mutex<()>,
 }
 
 impl Worker {
-    pub fn new(store: Store, bus: Arc<Bus>, jobs: Vec<Job>, config: &Config, epoch: u64) -> Worker {
+    pub fn new(
+        store: Store,
+        bus: Arc<Bus>,
+        jobs: Vec<(Store, Job)>,
+        annexes: Vec<Annex>,
+        config: &Config,
+        epoch: u64,
+    ) -> Worker {
         Worker {
             desk: Desk { store, bus, failpoints: Arc::default(), epoch },
             jobs,
+            annexes,
             delivers: config.events.enabled,
             grace: Duration::from_secs(config.server.shutdown_grace_s),
             stopping: AtomicBool::new(false),
@@ -142,19 +154,27 @@ impl Worker {
 
     /// One round of everything that may be due. Whether anything was done.
     pub fn pass(&self) -> Result<bool> {
+        self.round(self.delivers)
+    }
+
+    /// As [`Worker::pass`]; deliveries and schedules only if `delivers`.
+    pub(super) fn round(&self, delivers: bool) -> Result<bool> {
         let _passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
         let store = &self.desk.store;
         let now = store.clock().now();
         let mut busy = false;
-        for job in &self.jobs {
-            let due = store.read(|tx| (job.due)(tx))?;
+        for (home, job) in &self.jobs {
+            let due = home.read(|tx| (job.due)(tx))?;
             if due.is_some_and(|it| it <= now) {
                 let run = job.run.clone();
-                store.write_blocking(move |tx| run(tx))?;
+                home.write_blocking(move |tx| run(tx))?;
                 busy = true;
             }
         }
-        if !self.delivers {
+        for annex in &self.annexes {
+            busy |= annex::relay(annex, store)?;
+        }
+        if !delivers {
             return Ok(busy);
         }
         let schedules = &self.desk.bus.plans.schedules;
@@ -162,14 +182,22 @@ impl Worker {
             store.write_blocking(schedule::run_due)?;
             busy = true;
         }
-        if store.read(|tx| Ok(next_due(tx)?.is_some_and(|it| it <= now)))? {
-            store.write_blocking(promote)?;
-            busy = true;
-        }
+        busy |= self.promote_due()?;
         Ok(self.deliver_inside()? | self.send_outside()? | busy)
     }
 
-    fn deliver_inside(&self) -> Result<bool> {
+    /// Makes ready what is due. Whether anything was.
+    pub(super) fn promote_due(&self) -> Result<bool> {
+        let store = &self.desk.store;
+        let now = store.clock().now();
+        let is_due = store.read(|tx| Ok(next_due(tx)?.is_some_and(|it| it <= now)))?;
+        if is_due {
+            store.write_blocking(promote)?;
+        }
+        Ok(is_due)
+    }
+
+    pub(super) fn deliver_inside(&self) -> Result<bool> {
         let turns = self.turns.clone();
         let waiting = self.desk.store.read(|tx| pick_inside(tx, &turns, 1))?;
         let Some(first) = waiting.first().copied() else { return Ok(false) };
@@ -178,13 +206,17 @@ impl Worker {
             let bus = self.desk.bus.clone();
             // Should the process end now, the mark is what remains.
             self.desk.store.write_blocking(move |tx| inside::suspect(tx, &first))?;
-            self.desk.store.write_blocking(move |tx| inside::deliver(tx, &bus, &first))?;
+            match self.desk.store.read(|tx| inside::away(tx, &self.desk.bus, &first))? {
+                Some(away) => inside::deliver_away(&self.desk.store, &away, &bus, first)?,
+                None => self.desk.store.write_blocking(move |tx| inside::deliver(tx, &bus, &first))?,
+            }
             return Ok(true);
         }
         let (bus, batch, failpoints) =
             (self.desk.bus.clone(), self.batch.clone(), self.desk.failpoints.clone());
-        self.desk.store.write_blocking(move |tx| {
+        let elsewhere = self.desk.store.write_blocking(move |tx| {
             let began = Instant::now();
+            let mut elsewhere = vec![];
             let size = batch.load(Ordering::Relaxed);
             let picked = pick_inside(tx, &turns, size)?;
             let mut done = 0;
@@ -192,7 +224,10 @@ impl Worker {
                 if done > 0 && began.elapsed() > HOLD {
                     break;
                 }
-                inside::deliver(tx, &bus, key)?;
+                match inside::away(tx, &bus, key)? {
+                    Some(away) => elsewhere.push((away, *key)),
+                    None => inside::deliver(tx, &bus, key)?,
+                }
                 done += 1;
             }
             // Whose turn it is was reckoned for all that were picked: the next time pick as many as will run, or
@@ -202,9 +237,22 @@ impl Worker {
             } else if done == size && began.elapsed() < HOLD / 2 {
                 batch.store((size * 2).min(LARGEST_BATCH), Ordering::Relaxed);
             }
-            failpoints.pass(Failpoint::AfterEffectBeforeCommit)
+            failpoints.pass(Failpoint::AfterEffectBeforeCommit)?;
+            Ok(elsewhere)
         })?;
+        for (away, key) in elsewhere {
+            inside::deliver_away(&self.desk.store, &away, &self.desk.bus, key)?;
+        }
         Ok(true)
+    }
+
+    /// Runs one delivery of a module that lives elsewhere, whether or not anything is delivered.
+    #[cfg(test)]
+    pub fn deliver_now(&self, key: verdict::Key) -> Result<()> {
+        let Some(away) = self.desk.store.read(|tx| inside::away(tx, &self.desk.bus, &key))? else {
+            return Ok(());
+        };
+        inside::deliver_away(&self.desk.store, &away, &self.desk.bus, key)
     }
 
     fn send_outside(&self) -> Result<bool> {
@@ -217,9 +265,8 @@ impl Worker {
         let (bus, turns) = (self.desk.bus.clone(), self.turns.clone());
         let pick = move |tx: &ReadTx, limit: usize| {
             let paused = Paused::read(tx)?;
-            let room = |tx: &ReadTx, group: &[u8; 16], key: &verdict::Key| {
-                Ok(outside::at_once(tx, &bus, key)?.saturating_sub(running.of(group)))
-            };
+            let room = outside::Room::new(&bus, &running);
+            let room = |tx: &ReadTx, group: &[u8; 16], first: &verdict::Key| room.of(tx, group, first);
             let ask = Ask { tx, external: true, paused: &paused, room: &room };
             turns.lock().unwrap_or_else(PoisonError::into_inner).pick(&ask, limit)
         };
@@ -252,8 +299,8 @@ impl Worker {
                     .flatten()
                     .min();
             }
-            for job in &self.jobs {
-                due = [due, (job.due)(tx)?].into_iter().flatten().min();
+            for (home, job) in &self.jobs {
+                due = [due, home.read(|tx| (job.due)(tx))?].into_iter().flatten().min();
             }
             Ok(due)
         });
@@ -288,7 +335,7 @@ fn pick_inside(tx: &ReadTx, turns: &Mutex<Turns>, limit: usize) -> Result<Vec<ve
 }
 
 /// The next instant at which a delivery becomes ready, or expires.
-fn next_due(tx: &ReadTx) -> Result<Option<Time>> {
+pub(super) fn next_due(tx: &ReadTx) -> Result<Option<Time>> {
     let due = tx.scan_index(&DELIVERIES, "events.due", Scan::all()).next().transpose()?;
     let expiring = tx.scan_index(&DELIVERIES, "events.expiring", Scan::all()).next().transpose()?;
     let expires_at = expiring.and_then(|it| it.1.deliver_before);

@@ -19,17 +19,20 @@ use std::{
     error::Error as _,
     fmt,
     net::IpAddr,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use hyper::{HeaderMap, Method, StatusCode};
-use reqwest::{Client, ClientBuilder, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, redirect};
 use url::{Host, Url};
 
 pub use address::Policy;
 use resolver::{Guard, Switch};
 pub use resolver::{Names, Resolver};
+
+use crate::config::read_certificates;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -38,6 +41,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub struct Net {
     policy: Arc<Policy>,
     resolver: Switch,
+    /// Authorities that are believed beside those the machine knows.
+    ca_file: Option<PathBuf>,
     /// With TLS, and without. Made when first needed: it reads the certificates of the machine.
     clients: OnceLock<Result<[Client; 2], String>>,
 }
@@ -114,7 +119,13 @@ impl fmt::Display for Vetted {
 
 impl Net {
     pub fn new(policy: Policy) -> Net {
-        Net { policy: Arc::new(policy), resolver: Switch::default(), clients: OnceLock::new() }
+        let resolver = Switch::default();
+        Net { policy: Arc::new(policy), resolver, ca_file: None, clients: OnceLock::new() }
+    }
+
+    /// Believes the authorities in this file, too.
+    pub fn trusting(self, ca_file: Option<PathBuf>) -> Net {
+        Net { ca_file, ..self }
     }
 
     /// Asks `resolver` about names from now on: for tests, which must not depend on the network.
@@ -173,8 +184,12 @@ impl Net {
 
     fn client(&self, is_tls: bool) -> Result<Client, String> {
         let clients = self.clients.get_or_init(|| {
-            let make = |is_tls| self.builder(is_tls).build().map_err(|error| causes(&error));
-            Ok([make(true)?, make(false)?])
+            let authorities = authorities(self.ca_file.as_deref())?;
+            let make = |is_tls, authorities| {
+                let builder = self.builder(is_tls).tls_certs_merge(authorities);
+                builder.build().map_err(|error| causes(&error))
+            };
+            Ok([make(true, authorities)?, make(false, vec![])?])
         });
         clients.clone().map(|[tls, plain]| if is_tls { tls } else { plain })
     }
@@ -197,6 +212,13 @@ impl Net {
     fn guard(&self, is_tls: bool) -> Guard {
         Guard { policy: self.policy.clone(), resolver: self.resolver.clone(), is_tls }
     }
+}
+
+/// The certificates in a file of authorities; none without one.
+pub fn authorities(ca_file: Option<&Path>) -> Result<Vec<Certificate>, String> {
+    let certificates = ca_file.map(read_certificates).transpose()?.unwrap_or_default();
+    let read = |der: &Vec<u8>| Certificate::from_der(der).map_err(|error| causes(&error));
+    certificates.iter().map(read).collect()
 }
 
 /// What went wrong, in the words of whoever noticed it; without the URL, which the reader knows.

@@ -4,7 +4,7 @@
 
 use std::ops::Bound;
 
-use super::write_set::WriteSet;
+use super::{names::Names, write_set::WriteSet};
 use crate::kernel::error::{Error, fault};
 
 pub type Entry = (Vec<u8>, Vec<u8>);
@@ -17,6 +17,9 @@ pub trait Engine: Send + Sync {
 
     /// Makes all of `writes` durable, or none of it. After an error nobody knows which: the engine must be closed.
     fn commit(&self, writes: &WriteSet) -> Result<(), EngineError>;
+
+    /// Says what tables are called from now on, and which of them are here. Once, before anything else is asked.
+    fn place(&self, names: Names);
 
     /// Leaves the file so that the next open has nothing to repair. Snapshots still open fail from then on,
     /// except for what they have in memory.
@@ -38,6 +41,9 @@ pub trait Snapshot: Send {
         upper: Bound<&[u8]>,
         reverse: bool,
     ) -> Result<Entries<'_>, EngineError>;
+
+    /// An error unless the table is one of this file.
+    fn check_home(&self, table: &str) -> Result<(), EngineError>;
 
     /// The names of all tables, sorted.
     fn tables(&self) -> Result<Vec<String>, EngineError>;

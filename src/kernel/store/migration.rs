@@ -3,6 +3,11 @@
 //! They run before anything else does. What was applied is in `kernel.migrations`, so that an older release notices a
 //! file that a newer one has changed, and refuses it instead of misreading it.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use super::{
     codec::{Decode, Encode, row},
     scan::Scan,
@@ -12,7 +17,7 @@ use super::{
 };
 use crate::kernel::{
     clock::Time,
-    error::{Error, Result},
+    error::{Error, Result, fault},
 };
 
 /// One step of a module. Never change one that was released: add another.
@@ -80,11 +85,54 @@ pub fn rollback(
     steps: usize,
     migrations: &[Migration],
 ) -> std::result::Result<Vec<Applied>, MigrateError> {
+    let last = last_applied(store, module, steps, migrations)?;
+    last.into_iter().map(|migration| step(store, module, migration, Direction::Down)).collect()
+}
+
+/// How many keys of each table [`rollback`] would delete, indexes included. Nothing is changed.
+pub fn rehearse_rollback(
+    store: &Store,
+    module: &str,
+    steps: usize,
+    migrations: &[Migration],
+) -> std::result::Result<BTreeMap<String, usize>, MigrateError> {
+    let last = last_applied(store, module, steps, migrations)?;
+    let found = Arc::new(Mutex::new(Ok(BTreeMap::new())));
+    let finding = found.clone();
+    let name_of = |version: u32| migrations.iter().find(|it| it.version == version).map(|it| it.name);
+    let outcome = store.write_blocking(move |tx| {
+        let rehearsed: Result<()> = tx.attempt(|tx| {
+            let failed = last.iter().find_map(|it| (it.down)(tx).err().map(|error| (it.version, error)));
+            *finding.lock().unwrap_or_else(PoisonError::into_inner) = failed.map_or(Ok(tx.deleted()), Err);
+            Err(fault!("a rehearsal is never kept"))
+        });
+        drop(rehearsed);
+        Ok(())
+    });
+    outcome?;
+    let found =
+        std::mem::replace(&mut *found.lock().unwrap_or_else(PoisonError::into_inner), Ok(BTreeMap::new()));
+    found.map_err(|(version, error)| MigrateError::Failed {
+        module: module.to_owned(),
+        version,
+        name: name_of(version).unwrap_or_default().to_owned(),
+        error,
+    })
+}
+
+/// The last `steps` that were applied, the last first.
+pub fn last_applied(
+    store: &Store,
+    module: &str,
+    steps: usize,
+    migrations: &[Migration],
+) -> std::result::Result<Vec<Migration>, MigrateError> {
     let recorded = checked(store, module, migrations)?;
     let mut applied: Vec<Migration> = migrations.to_vec();
     applied.retain(|migration| recorded.contains(&migration.version));
     applied.sort_unstable_by_key(|migration| std::cmp::Reverse(migration.version));
-    applied.into_iter().take(steps).map(|migration| step(store, module, migration, Direction::Down)).collect()
+    applied.truncate(steps);
+    Ok(applied)
 }
 
 /// The migrations this release knows, by version, and when each was applied.
@@ -189,7 +237,7 @@ fn applied(module: &str, migration: &Migration, at: Option<Time>) -> Applied {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{clock::Clock, error::fault, store::store::StoreOptions};
+    use crate::kernel::{clock::Clock, store::store::StoreOptions};
 
     const NOTES: Table<u32, u64> = Table::new("test.notes");
 
@@ -251,6 +299,47 @@ mod tests {
         assert_eq!(versions(&rollback(&store, "notes", 1, &[first(), second()]).unwrap()), [2]);
         assert_eq!(note(&store), Some(10));
         assert_eq!(versions(&rollback(&store, "notes", 9, &[first(), second()]).unwrap()), [1]);
+        assert_eq!(note(&store), None);
+    }
+
+    #[test]
+    fn a_rehearsal_says_what_would_go_and_changes_nothing() {
+        let store = store();
+        migrate(&store, "notes", &[first(), second()]).unwrap();
+        let gone = |steps| rehearse_rollback(&store, "notes", steps, &[first(), second()]).unwrap();
+        assert_eq!(gone(1), BTreeMap::new());
+        assert_eq!(gone(9), BTreeMap::from([("test.notes".to_owned(), 1)]));
+        assert_eq!(note(&store), Some(20));
+        assert_eq!(
+            versions(
+                &last_applied(&store, "notes", 9, &[first(), second()])
+                    .unwrap()
+                    .iter()
+                    .map(|it| { applied("notes", it, None) })
+                    .collect::<Vec<_>>()
+            ),
+            [2, 1]
+        );
+    }
+
+    #[test]
+    fn a_table_is_made_by_up_and_gone_after_down() {
+        let made = Migration {
+            version: 1,
+            name: "make notes",
+            up: |tx| {
+                tx.create_table(&NOTES);
+                Ok(())
+            },
+            down: |tx| tx.drop_table(&NOTES),
+        };
+        let store = store();
+        let tables = |store: &Store| store.read(ReadTx::table_names).unwrap();
+        migrate(&store, "notes", &[made]).unwrap();
+        assert!(tables(&store).contains(&"test.notes".to_owned()));
+        store.write_blocking(|tx| tx.put(&NOTES, &1, &10)).unwrap();
+        rollback(&store, "notes", 1, &[made]).unwrap();
+        assert!(!tables(&store).contains(&"test.notes".to_owned()));
         assert_eq!(note(&store), None);
     }
 

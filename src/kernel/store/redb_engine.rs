@@ -1,12 +1,19 @@
 //! redb as the engine. Every redb table is bytes to bytes: what they mean is the business of `table.rs`.
 
-use std::{cell::RefCell, ops::Bound, path::PathBuf};
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    ops::Bound,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use redb::{ReadableDatabase, ReadableTableMetadata, TableHandle};
 
 use super::{
     engine::{CommitMode, Engine, EngineError, Entries, Snapshot},
-    write_set::{self, WriteSet},
+    names::Names,
+    write_set::{self, Fate, WriteSet},
 };
 
 type Bytes = &'static [u8];
@@ -17,29 +24,31 @@ pub struct RedbEngine {
     database: redb::Database,
     mode: CommitMode,
     path: Option<PathBuf>,
+    names: Arc<OnceLock<Names>>,
 }
 
 /// A database open for reading only, perhaps while another process writes it.
 pub struct RedbReader {
     database: redb::ReadOnlyDatabase,
     path: PathBuf,
+    names: Arc<OnceLock<Names>>,
 }
 
 impl RedbEngine {
     pub fn new(database: redb::Database, mode: CommitMode, path: Option<PathBuf>) -> RedbEngine {
-        RedbEngine { database, mode, path }
+        RedbEngine { database, mode, path, names: Arc::default() }
     }
 }
 
 impl RedbReader {
     pub fn new(database: redb::ReadOnlyDatabase, path: PathBuf) -> RedbReader {
-        RedbReader { database, path }
+        RedbReader { database, path, names: Arc::default() }
     }
 }
 
 impl Engine for RedbEngine {
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
-        RedbSnapshot::boxed(self.database.begin_read().map_err(broken)?)
+        RedbSnapshot::boxed(self.database.begin_read().map_err(broken)?, self.names.clone())
     }
 
     fn commit(&self, writes: &WriteSet) -> Result<(), EngineError> {
@@ -50,7 +59,8 @@ impl Engine for RedbEngine {
         let mut tables: Vec<_> = writes.tables().collect();
         tables.sort_unstable_by_key(|(name, _)| *name);
         for (name, changes) in tables {
-            let mut table = transaction.open_table(definition(name)).map_err(broken)?;
+            let name = physical(&self.names, name)?;
+            let mut table = transaction.open_table(definition(&name)).map_err(broken)?;
             for (key, value) in changes {
                 match value {
                     Some(value) => drop(table.insert(key.as_slice(), value.as_slice()).map_err(broken)?),
@@ -58,7 +68,20 @@ impl Engine for RedbEngine {
                 }
             }
         }
+        for (name, fate) in writes.fates() {
+            let name = physical(&self.names, name)?;
+            let table = transaction.open_table(definition(&name)).map_err(broken)?;
+            // Whoever wrote to it in the same batch keeps it.
+            if fate == Fate::Dropped && table.is_empty().map_err(broken)? {
+                transaction.delete_table(table).map_err(broken)?;
+            }
+        }
         transaction.commit().map_err(broken)
+    }
+
+    fn place(&self, names: Names) {
+        // Said twice, the first word counts: what is open knows no other.
+        let _ = self.names.set(names);
     }
 
     fn close(self: Box<Self>) -> Result<(), EngineError> {
@@ -72,11 +95,16 @@ impl Engine for RedbEngine {
 
 impl Engine for RedbReader {
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
-        RedbSnapshot::boxed(self.database.begin_read().map_err(broken)?)
+        RedbSnapshot::boxed(self.database.begin_read().map_err(broken)?, self.names.clone())
     }
 
     fn commit(&self, _: &WriteSet) -> Result<(), EngineError> {
         Err(EngineError::Broken("it was opened for reading only".into()))
+    }
+
+    fn place(&self, names: Names) {
+        // Said twice, the first word counts: what is open knows no other.
+        let _ = self.names.set(names);
     }
 
     fn close(self: Box<Self>) -> Result<(), EngineError> {
@@ -92,11 +120,15 @@ struct RedbSnapshot {
     transaction: redb::ReadTransaction,
     /// The tables read so far, with `None` for those that do not exist: opening one costs a lookup.
     open: RefCell<Vec<(String, Option<OpenTable>)>>,
+    names: Arc<OnceLock<Names>>,
 }
 
 impl RedbSnapshot {
-    fn boxed(transaction: redb::ReadTransaction) -> Result<Box<dyn Snapshot>, EngineError> {
-        Ok(Box::new(RedbSnapshot { transaction, open: RefCell::default() }))
+    fn boxed(
+        transaction: redb::ReadTransaction,
+        names: Arc<OnceLock<Names>>,
+    ) -> Result<Box<dyn Snapshot>, EngineError> {
+        Ok(Box::new(RedbSnapshot { transaction, open: RefCell::default(), names }))
     }
 
     /// What `read` returns for the table, or `None` when there is no such table.
@@ -109,7 +141,8 @@ impl RedbSnapshot {
         let place = match open.iter().position(|(known, _)| known == name) {
             Some(place) => place,
             None => {
-                let table = match self.transaction.open_table(definition(name)) {
+                let physical = physical(&self.names, name)?;
+                let table = match self.transaction.open_table(definition(&physical)) {
                     Ok(table) => Some(table),
                     Err(redb::TableError::TableDoesNotExist(_)) => None,
                     Err(error) => return Err(broken(error)),
@@ -149,9 +182,17 @@ impl Snapshot for RedbSnapshot {
         Ok(if reverse { Box::new(range.rev().map(copy)) } else { Box::new(range.map(copy)) })
     }
 
+    fn check_home(&self, table: &str) -> Result<(), EngineError> {
+        physical(&self.names, table).map(drop)
+    }
+
     fn tables(&self) -> Result<Vec<String>, EngineError> {
         let handles = self.transaction.list_tables().map_err(broken)?;
-        let mut names: Vec<String> = handles.map(|table| table.name().to_owned()).collect();
+        let logical = |name: String| match self.names.get() {
+            Some(names) => names.logical(name),
+            None => name,
+        };
+        let mut names: Vec<String> = handles.map(|table| logical(table.name().to_owned())).collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -159,6 +200,10 @@ impl Snapshot for RedbSnapshot {
     fn rows(&self, table: &str) -> Result<u64, EngineError> {
         Ok(self.with(table, |table| table.len())?.unwrap_or(0))
     }
+}
+
+fn physical<'t>(names: &OnceLock<Names>, table: &'t str) -> Result<Cow<'t, str>, EngineError> {
+    names.get().map_or(Ok(Cow::Borrowed(table)), |names| names.physical(table))
 }
 
 fn definition(name: &str) -> redb::TableDefinition<'_, Bytes, Bytes> {
@@ -180,6 +225,30 @@ mod tests {
         let database =
             redb::Builder::new().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
         RedbEngine::new(database, CommitMode::Fast, None)
+    }
+
+    #[test]
+    fn a_table_is_made_without_a_row_and_dropped_once_it_is_empty() {
+        let engine = engine();
+        let tables = || engine.snapshot().unwrap().tables().unwrap();
+        let decided = |fate| {
+            let mut writes = WriteSet::default();
+            writes.decide("t", fate);
+            writes
+        };
+        engine.commit(&decided(Fate::Made)).unwrap();
+        assert_eq!(tables(), ["t"]);
+        let mut refilled = decided(Fate::Dropped);
+        refilled.put("t", vec![1], vec![10]);
+        engine.commit(&refilled).unwrap();
+        assert_eq!(tables(), ["t"]);
+        let mut emptied = decided(Fate::Dropped);
+        emptied.delete("t", vec![1]);
+        engine.commit(&emptied).unwrap();
+        assert_eq!(tables(), Vec::<String>::new());
+        // A table that never was is dropped too.
+        engine.commit(&decided(Fate::Dropped)).unwrap();
+        assert_eq!(tables(), Vec::<String>::new());
     }
 
     #[test]

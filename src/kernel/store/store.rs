@@ -18,6 +18,7 @@ use super::{
     engine::{CommitMode, Engine, EngineError, EngineResult},
     limit::{ReadLimit, SNAPSHOT_AGE},
     metrics::StoreMetrics,
+    names::Names,
     open::{self, OpenResult},
     random::Random,
     tx::{ReadTx, WriteTx},
@@ -161,6 +162,16 @@ impl Store {
 
     pub fn clock(&self) -> &Clock {
         &self.0.shared.clock
+    }
+
+    /// Says which tables are in this file and what they are called there. Once, before anything else; until then
+    /// every table is here, under its own name.
+    pub fn place(&self, names: Names) -> Result<()> {
+        self.0.shared.with_engine(|engine| {
+            engine.place(names);
+            Ok(())
+        })?;
+        Ok(())
     }
 
     /// Hangs something on every later write transaction, where `tx.extension()` finds it.

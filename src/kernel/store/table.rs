@@ -138,6 +138,13 @@ pub struct TableInfo {
     pub verify: Verify,
 }
 
+impl TableInfo {
+    /// The module it belongs to: what its name begins with.
+    pub fn module(&self) -> &'static str {
+        self.name.split('.').next().unwrap_or_default()
+    }
+}
+
 pub type Verify = Box<dyn Fn(&ReadTx) -> Result<Vec<String>> + Send + Sync>;
 
 pub(super) fn hex(bytes: &[u8]) -> String {

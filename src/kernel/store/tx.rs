@@ -6,6 +6,7 @@
 
 use std::{
     any::Any,
+    collections::{BTreeMap, HashSet},
     ops::{Deref, DerefMut},
     sync::Arc,
 };
@@ -18,7 +19,7 @@ use super::{
     random::Random,
     scan::{Merge, Scan},
     table::{IndexKind, Table},
-    write_set::WriteSet,
+    write_set::{Fate, WriteSet},
 };
 use crate::kernel::{
     clock::Time,
@@ -165,16 +166,20 @@ pub struct WriteTx {
     read: ReadTx,
     ids: IdSource,
     random: Random,
-    hooks: Vec<Hook>,
+    /// With a name, those of which one is enough.
+    hooks: Vec<(Option<&'static str>, Hook)>,
     /// First the store's own, then what was hung on this transaction.
     extensions: Vec<Extension>,
     /// How many of them are the store's own.
     own_extensions: usize,
+    /// The ids made, once somebody wants to know.
+    made_ids: Option<HashSet<[u8; 16]>>,
 }
 
 impl WriteTx {
     /// Stores a row, and its index entries, in place of what was under the key.
     pub fn put<K: Key, V: Row>(&mut self, table: &Table<K, V>, key: &K, row: &V) -> Result<()> {
+        self.check_home(table.name)?;
         let bytes = encoded(table, row)?;
         if !table.indexes.is_empty() {
             let before = self.get(table, key)?;
@@ -188,6 +193,7 @@ impl WriteTx {
     /// to find out which index entries go.
     pub fn insert<K: Key, V: Row>(&mut self, table: &Table<K, V>, key: &K, row: &V) -> Result<()> {
         debug_assert!(!self.exists(table, key)?, "table {}: there is such a row", table.name);
+        self.check_home(table.name)?;
         let bytes = encoded(table, row)?;
         self.reindex_row(table, key, None, Some(row))?;
         self.raw_put(table.name, key.to_key(), bytes);
@@ -211,7 +217,22 @@ impl WriteTx {
     /// A new id, greater than every one this process made before.
     pub fn new_id<I: Id>(&mut self) -> I {
         let random = self.random.bytes();
-        I::from_bytes(self.ids.next(self.now().millis(), random))
+        let bytes = self.ids.next(self.now().millis(), random);
+        if let Some(made) = &mut self.made_ids {
+            made.insert(bytes);
+        }
+        I::from_bytes(bytes)
+    }
+
+    /// Remembers the ids it makes from now on, or no longer does. The jobs of a batch share the transaction: whoever
+    /// begins ends it too.
+    pub fn note_ids(&mut self, on: bool) {
+        self.made_ids = on.then(HashSet::new);
+    }
+
+    /// Whether these are the bytes of an id it made since [`WriteTx::note_ids`].
+    pub fn has_made(&self, id: &[u8; 16]) -> bool {
+        self.made_ids.as_ref().is_some_and(|it| it.contains(id))
     }
 
     pub fn random_bytes<const N: usize>(&mut self) -> [u8; N] {
@@ -239,7 +260,14 @@ impl WriteTx {
     /// Runs `f` after the commit and before the answer, on the writer thread: keep it short. Dropped with the overlay
     /// it was said on.
     pub fn on_commit(&mut self, f: Box<dyn FnOnce() + Send>) {
-        self.hooks.push(f);
+        self.hooks.push((None, f));
+    }
+
+    /// The same, once for a commit, however many in it say so under this name: ringing a bell.
+    pub fn on_commit_once(&mut self, name: &'static str, f: impl FnOnce() + Send + 'static) {
+        if !self.hooks.iter().any(|it| it.0 == Some(name)) {
+            self.hooks.push((Some(name), Box::new(f)));
+        }
     }
 
     /// The last thing of type `T` that was hung on this transaction, or on the store (see `Store::extend`).
@@ -276,6 +304,42 @@ impl WriteTx {
         }
         let rows: Result<Vec<(K, V)>> = self.scan(table, Scan::all()).collect();
         rows?.iter().try_for_each(|(key, row)| self.reindex_row(table, key, None, Some(row)))
+    }
+
+    /// Makes a table and its indexes before they have a row: the first migration of a module, so that `rollback` has
+    /// something to undo.
+    pub fn create_table<K: Key, V: Row>(&mut self, table: &Table<K, V>) {
+        let names = table.indexes.iter().map(|index| index.name);
+        names.chain([table.name]).for_each(|name| self.top().decide(name, Fate::Made));
+    }
+
+    /// Deletes all rows of a table, and the table with its indexes.
+    pub fn drop_table<K: Key, V: Row>(&mut self, table: &Table<K, V>) -> Result<()> {
+        for name in table.indexes.iter().map(|index| index.name).chain([table.name]) {
+            let keys = self.raw_scan(name, &Scan::all())?.map(|entry| entry.map(|(key, _)| key));
+            for key in keys.collect::<Result<Vec<_>>>()? {
+                self.raw_delete(name, key);
+            }
+            self.top().decide(name, Fate::Dropped);
+        }
+        Ok(())
+    }
+
+    /// How many keys of each table this job has deleted so far, indexes included.
+    pub fn deleted(&self) -> BTreeMap<String, usize> {
+        let mut deleted = BTreeMap::new();
+        for (table, changes) in self.layers.iter().skip(1).flat_map(WriteSet::tables) {
+            let gone = changes.values().filter(|it| it.is_none()).count();
+            if gone > 0 {
+                *deleted.entry(table.to_owned()).or_default() += gone;
+            }
+        }
+        deleted
+    }
+
+    /// A put into a table of another file would otherwise be noticed only when the whole batch is committed.
+    fn check_home(&self, table: &str) -> Result<()> {
+        Ok(self.snapshot.check_home(table)?)
     }
 
     fn reindex_row<K: Key, V: Row>(
@@ -323,7 +387,8 @@ fn encoded<K: Key, V: Row>(table: &Table<K, V>, row: &V) -> Result<Vec<u8>> {
 impl WriteTx {
     pub(super) fn new(read: ReadTx, ids: IdSource, random: Random, extensions: Vec<Extension>) -> WriteTx {
         let own_extensions = extensions.len();
-        let mut tx = WriteTx { read, ids, random, hooks: Vec::new(), extensions, own_extensions };
+        let mut tx =
+            WriteTx { read, ids, random, hooks: Vec::new(), extensions, own_extensions, made_ids: None };
         tx.layers.push(WriteSet::default());
         tx
     }
@@ -356,7 +421,7 @@ impl WriteTx {
     }
 
     pub(super) fn finish(self) -> (IdSource, Random, Vec<Hook>) {
-        (self.ids, self.random, self.hooks)
+        (self.ids, self.random, self.hooks.into_iter().map(|it| it.1).collect())
     }
 
     fn mark(&self) -> Mark {
@@ -438,6 +503,32 @@ mod tests {
         let notes: Result<Vec<_>> = store.read(|tx| tx.scan(&NOTES, Scan::all()).collect());
         assert_eq!(notes.unwrap(), [(1, 1), (3, 3)]);
         assert_eq!(store.metrics().panics.get(), 0);
+    }
+
+    #[test]
+    fn what_is_wanted_once_happens_once_a_commit_even_when_the_first_to_want_it_failed() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let (store, rung) = (seeded(), Arc::new(AtomicU32::new(0)));
+        let bell = rung.clone();
+        let want = move |tx: &mut WriteTx| {
+            let bell = bell.clone();
+            tx.on_commit_once("bell", move || {
+                bell.fetch_add(1, Ordering::SeqCst);
+            });
+        };
+        store
+            .write_blocking(move |tx| {
+                let failed: Result<()> = tx.attempt(|tx| {
+                    want(tx);
+                    Err(fault!("changed my mind"))
+                });
+                assert!(failed.is_err());
+                want(tx);
+                want(tx);
+                tx.put(&NOTES, &1, &1)
+            })
+            .unwrap();
+        assert_eq!(rung.load(Ordering::SeqCst), 1);
     }
 
     #[test]

@@ -13,7 +13,10 @@ use crate::kernel::error::Result;
 const SHOWN: usize = 100;
 
 /// One line for each thing that is wrong; empty when all is well.
-pub fn verify_tables(tx: &ReadTx, tables: &[TableInfo]) -> Result<Vec<String>> {
+pub fn verify_tables<'a>(
+    tx: &ReadTx,
+    tables: impl IntoIterator<Item = &'a TableInfo>,
+) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     for table in tables {
         wrong.extend((table.verify)(tx)?);

@@ -14,6 +14,17 @@ pub struct WriteSet {
     tables: Vec<(Cow<'static, str>, Changes)>,
     rows: usize,
     bytes: usize,
+    /// Tables that are made, or dropped, whatever is in them; the last word about each counts.
+    fates: Vec<(Cow<'static, str>, Fate)>,
+}
+
+/// What becomes of a table besides its rows: a migration's business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is there, even without a row.
+    Made,
+    /// It goes, once it is empty.
+    Dropped,
 }
 
 impl WriteSet {
@@ -46,11 +57,25 @@ impl WriteSet {
             .map(|(key, value)| (key.as_slice(), value.as_deref()))
     }
 
+    pub fn decide(&mut self, table: impl Into<Cow<'static, str>>, fate: Fate) {
+        let table = table.into();
+        self.fates.retain(|(name, _)| *name != table);
+        self.fates.push((table, fate));
+    }
+
+    /// The tables that are made or dropped.
+    pub fn fates(&self) -> impl Iterator<Item = (&str, Fate)> {
+        self.fates.iter().map(|(name, fate)| (name.as_ref(), *fate))
+    }
+
     /// Lays `above` over this.
     pub fn merge(&mut self, above: WriteSet) {
-        if self.tables.is_empty() {
+        if self.tables.is_empty() && self.fates.is_empty() {
             *self = above;
             return;
+        }
+        for (table, fate) in above.fates {
+            self.decide(table, fate);
         }
         for (table, changes) in above.tables {
             for (key, value) in changes {
@@ -65,7 +90,7 @@ impl WriteSet {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.rows == 0 && self.fates.is_empty()
     }
 
     /// How many keys are changed, those of indexes included.
@@ -141,6 +166,17 @@ mod tests {
         assert_eq!(all(&below, "t"), [(vec![1], None), (vec![2], Some(vec![2; 10]))]);
         assert_eq!(below.get("u", &[3]), Some(Some(&[3u8][..])));
         assert_eq!((below.rows(), below.bytes()), (3, 1 + 11 + 2));
+    }
+
+    #[test]
+    fn the_last_word_about_a_table_counts() {
+        let (mut below, mut above) = (WriteSet::default(), WriteSet::default());
+        below.decide("t", Fate::Made);
+        below.decide("u", Fate::Made);
+        above.decide("t", Fate::Dropped);
+        below.merge(above);
+        assert_eq!(below.fates().collect::<Vec<_>>(), [("u", Fate::Made), ("t", Fate::Dropped)]);
+        assert!(!below.is_empty());
     }
 
     #[test]

@@ -86,6 +86,12 @@ refusals! {
         /// The refresh token was used before, so somebody else may have a copy. The whole session has ended: sign in
         /// again.
         RefreshReused: Unauthenticated "refresh_reused" => "this refresh token was used before; the session has ended",
+        /// The link was used, has run out, was guessed at too often, or the account has another address by now. Ask for
+        /// another mail.
+        MailTokenGone: Gone "mail_token_gone" => "this link is not good any more: ask for another one",
+        /// The password is right, and the e-mail address is not confirmed: follow the link in the mail, or have another
+        /// one sent with `auth/email/resend`.
+        EmailUnverified: Forbidden "email_unverified" => "confirm the e-mail address first",
         /// The set-up link was used, is older than half an hour, or was replaced by a newer one. Run
         /// `coffer setup-link`.
         SetupLinkGone: Gone "setup_link_gone" => "this set-up link is not good any more: run `coffer setup-link`",

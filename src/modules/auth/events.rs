@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::{
     api::principal::{SessionId, UserId},
+    clock::Time,
     events::event::event,
 };
 
@@ -23,3 +24,48 @@ pub struct PasswordChanged {
     pub user_id: UserId,
 }
 event!(PasswordChanged, "auth.password_changed", user_id);
+
+/// Somebody wants to choose a new password for a user; the link was mailed, and stands in no event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PasswordResetRequested {
+    pub user_id: UserId,
+    /// When the link runs out.
+    pub expires_at: Time,
+}
+event!(PasswordResetRequested, "auth.password_reset_requested", user_id);
+
+/// A link to confirm its e-mail address was mailed to a user.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EmailVerificationRequested {
+    pub user_id: UserId,
+    /// When the link runs out.
+    pub expires_at: Time,
+}
+event!(EmailVerificationRequested, "auth.email_verification_requested", user_id);
+
+/// A user has shown that its e-mail address is its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EmailVerified {
+    pub user_id: UserId,
+}
+event!(EmailVerified, "auth.email_verified", user_id);
+
+/// Somebody wanted to register with the address of a user. Only where registering does not say so itself:
+/// `auth.verify_before_tokens`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RegistrationRepeated {
+    pub user_id: UserId,
+    pub ip: String,
+}
+event!(RegistrationRepeated, "auth.registration_repeated", user_id);
+
+/// A user signed in from where it never did before; not the first time it signs in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct NewDevice {
+    pub session_id: SessionId,
+    pub user_id: UserId,
+    pub ip: String,
+    /// What the program calls itself.
+    pub user_agent: Option<String>,
+}
+event!(NewDevice, "auth.new_device", session_id);

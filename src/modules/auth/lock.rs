@@ -48,8 +48,13 @@ pub struct Account {
 impl Account {
     /// `email` as it is kept. Hashed with the installation's key: the table tells nobody who tried.
     pub fn new(secrets: &Secrets, client: Option<ClientId>, email: &str) -> Account {
+        Account::of("sign-in", secrets, client, email)
+    }
+
+    /// The same for something else than signing in, counted apart.
+    pub fn of(what: &str, secrets: &Secrets, client: Option<ClientId>, email: &str) -> Account {
         let client = client_key(client);
-        Account { client, hash: secrets.hash(&format!("sign-in\n{client}\n{email}")) }
+        Account { client, hash: secrets.hash(&format!("{what}\n{client}\n{email}")) }
     }
 }
 
@@ -62,7 +67,20 @@ pub struct Lock {
 
 impl Lock {
     pub fn new(config: &Auth) -> Lock {
-        Lock { tries: config.sign_in_attempts, lasts: Duration::from_secs(60 * config.lock_minutes) }
+        Lock::of(config.sign_in_attempts, Duration::from_secs(60 * config.lock_minutes))
+    }
+
+    pub fn of(tries: u32, lasts: Duration) -> Lock {
+        Lock { tries, lasts }
+    }
+
+    /// Counts a try; whether there was one left. For what says nothing when there is none.
+    pub fn may_try(&self, tx: &mut WriteTx, account: Account) -> Result<bool> {
+        match self.begin_try(tx, account) {
+            Ok(()) => Ok(true),
+            Err(error) if error.refusal::<AuthRefusal>().is_some() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Counts a try. Refuses `account_locked`.

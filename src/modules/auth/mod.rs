@@ -1,29 +1,37 @@
 //! Auth: registering, signing in, sessions; and the operators of the installation.
 //!
 //! Owns sessions (`auth.sessions`), refresh tokens that were used (`auth.spent_refresh`), tries to sign in
-//! (`auth.sign_in_tries`) and, in `operator/`, the operators with their tokens. Asks User for people and the hashes of
-//! their passwords, Role for what they may do, Client whether it is active. Announces `auth.refresh_reused` and
-//! `auth.password_changed`; hears `user.disabled`, whose sessions end in the same transaction.
+//! (`auth.sign_in_tries`), what was mailed to prove an address (`auth.mail_tokens`) and who has proven one
+//! (`auth.proven_emails`), from what users sign in (`auth.devices`) and, in `operator/`, the operators with their
+//! tokens. Asks User for people and the hashes of their passwords, Role for what they may do, Client whether it is active
+//! and where its web site is. Announces `auth.refresh_reused`, `auth.new_device`, `auth.password_changed`,
+//! `auth.password_reset_requested`, `auth.email_verification_requested`, `auth.email_verified` and
+//! `auth.registration_repeated`; hears `user.disabled`, whose sessions end in the same transaction.
 //!
 //! Always true:
 //! - Of a token only the keyed hash is stored; it is shown once.
 //! - A refresh token works once. Used again it ends its session.
 //! - What a session may do is read at each request: nothing of it is in the token.
-//! - Nobody learns from signing in whether there is an account: answer, time and lock are the same.
+//! - Nobody learns from signing in, nor from asking for a mail, whether there is an account: answer, time and lock are
+//!   the same.
+//! - A token in a mail works once, and stands in no event; its link begins with a URL that was configured.
 //! - No password is hashed or compared inside a transaction.
 
 mod authenticator;
 pub mod contract;
+mod devices;
 pub mod events;
 mod lock;
+mod mail_token;
 mod operator;
+mod recovery;
 mod repository;
 mod routes;
 mod sessions;
 mod sign_in;
 mod sweep;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     kernel::{
@@ -37,6 +45,8 @@ use crate::{
 use authenticator::SessionAuthenticator;
 use contract::AuthRefusal;
 use lock::Lock;
+use mail_token::MailTokens;
+use recovery::Recovery;
 use sessions::Sessions;
 use sign_in::SignIn;
 
@@ -47,28 +57,69 @@ pub const MODULE: Module = Module {
     migrations: &[],
 };
 
+/// Mails of one kind to one address, and in what time: enough for somebody impatient, too few to fill a mailbox.
+const MAILS: u32 = 5;
+const MAILS_IN: Duration = Duration::from_secs(3600);
+
 fn register(boot: &mut Boot) -> Result<(), BootError> {
     let config = boot.config();
     let users = boot.require::<dyn UserContract>()?;
     let sessions = Arc::new(Sessions::new(boot.secrets(), users.clone(), &config.auth));
-    let sign_in = Arc::new(SignIn { sessions: sessions.clone(), users, lock: Lock::new(&config.auth) });
+    if config.auth.verify_before_tokens && config.mail.servers.is_empty() && !boot.is_ephemeral() {
+        let problem =
+            "auth.verify_before_tokens: nobody could sign in without a mail; set mail.servers".to_owned();
+        return Err(BootError::Setting { module: MODULE.name, problem });
+    }
+    let recovery = Arc::new(Recovery {
+        secrets: boot.secrets(),
+        users: users.clone(),
+        clients: boot.require()?,
+        tokens: MailTokens {
+            secrets: boot.secrets(),
+            reset_lasts: Duration::from_secs(60 * config.auth.reset_token_minutes),
+            verify_lasts: Duration::from_secs(3600 * config.auth.verify_token_hours),
+        },
+        lock: Lock::new(&config.auth),
+        throttle: Lock::of(MAILS, MAILS_IN),
+        public_url: config.server.public_url.clone(),
+    });
+    let sign_in = Arc::new(SignIn {
+        sessions: sessions.clone(),
+        users,
+        lock: Lock::new(&config.auth),
+        recovery: recovery.clone(),
+        verify_before_tokens: config.auth.verify_before_tokens,
+    });
     let authenticator = SessionAuthenticator {
         sessions,
         clients: boot.require()?,
         roles: boot.require()?,
         catalogue: boot.catalogue(),
     };
-    boot.tables(vec![repository::SESSIONS.info(), repository::SPENT.info(), lock::TRIES.info()]);
+    boot.tables(vec![
+        repository::SESSIONS.info(),
+        repository::SPENT.info(),
+        repository::PROVEN.info(),
+        lock::TRIES.info(),
+        mail_token::MAIL_TOKENS.info(),
+        devices::DEVICES.info(),
+    ]);
     boot.refusals(AuthRefusal::CATALOGUE.iter().copied());
     boot.alias("ses", "session");
     boot.announces::<events::RefreshReused>();
     boot.announces::<events::PasswordChanged>();
+    boot.announces::<events::PasswordResetRequested>();
+    boot.announces::<events::EmailVerificationRequested>();
+    boot.announces::<events::EmailVerified>();
+    boot.announces::<events::RegistrationRepeated>();
+    boot.announces::<events::NewDevice>();
     boot.listen::<UserDisabled>("auth.end_sessions", Mode::Sync, |tx, envelope, event| {
         let client = envelope.client.ok_or_else(|| fault!("{} belongs to no client", event.user_id))?;
         repository::end_sessions(tx, client, event.user_id, None)
     });
     boot.authenticator(&[sessions::ACCESS], Arc::new(authenticator));
     boot.endpoints(routes::endpoints(&sign_in));
+    boot.endpoints(routes::recovery::endpoints(&recovery));
     boot.job(sweep::sweeper());
     operator::register(boot)
 }

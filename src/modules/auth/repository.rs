@@ -27,6 +27,9 @@ pub const SESSIONS: Table<(ClientId, UserId, SessionId), Session> =
 pub const SPENT: Table<(ClientId, [u8; 32]), Spent> = Table::new("auth.spent_refresh")
     .with_indexes(&[Index::listing(SPENT_BY_EXPIRY, |_, row| vec![row.expires_at.to_key()])]);
 
+/// (client, user) → the e-mail address that the user has shown to be its own.
+pub const PROVEN: Table<(ClientId, UserId), Proven> = Table::new("auth.proven_emails");
+
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Session {
     pub access_hash: [u8; 32],
@@ -49,6 +52,14 @@ pub struct Spent {
     pub expires_at: Time,
 }
 row!(Spent);
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Proven {
+    /// The address at that time: the user may have another one since.
+    pub email: String,
+    pub at: Time,
+}
+row!(Proven);
 
 /// The keys of a user's sessions.
 pub fn sessions_of(
@@ -109,5 +120,6 @@ mod tests {
         );
         let (user, session) = (UserId::from_bytes([3; 16]), SessionId::from_bytes([4; 16]));
         golden("auth.spent_refresh", &Spent { user, session, expires_at: at });
+        golden("auth.proven_emails", &Proven { email: "ann@example.com".into(), at });
     }
 }

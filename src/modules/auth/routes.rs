@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 
+pub mod recovery;
+
 use super::{
+    recovery::is_proven,
     repository::{SESSIONS, Session},
     sessions::{Sessions, own_session},
     sign_in::SignIn,
@@ -79,6 +82,8 @@ pub struct TokensOut {
 struct MeOut {
     #[serde(flatten)]
     user: UserOut,
+    /// Whether the user has shown that the e-mail address is its own.
+    email_verified: bool,
     session_id: SessionId,
     /// Everything the user may do now.
     permissions: Vec<String>,
@@ -118,31 +123,13 @@ input!(SessionsQuery { limit, cursor });
 pub fn endpoints(sign_in: &Arc<SignIn>) -> Vec<Endpoint> {
     let sessions = &sign_in.sessions;
     vec![
-        post("/auth/register")
-            .about("Become a user, and sign in")
-            .public()
-            .plain()
-            .refuses(&["email_taken", "referral_unknown"])
-            .example(json!({
-                "email": "ann@example.com", "password": "a quiet river stone",
-                "first_name": "Ann", "last_name": "Smith",
-            }))
-            .prepares(
-                {
-                    let sign_in = sign_in.clone();
-                    move |kernel, call| sign_in.clone().hash_first(kernel, call)
-                },
-                {
-                    let sign_in = sign_in.clone();
-                    move |tx, call: &Call<(), RegisterIn>, hash| sign_in.register(tx, call, hash)
-                },
-            ),
+        register(sign_in),
         post("/auth/login")
             .about("Sign in with e-mail address and password")
             .public()
             .plain()
             .status(200)
-            .refuses(&["bad_credentials", "account_locked"])
+            .refuses(&["bad_credentials", "account_locked", "email_unverified"])
             .example(json!({ "email": "ann@example.com", "password": "a quiet river stone" }))
             .runs({
                 let sign_in = sign_in.clone();
@@ -236,6 +223,30 @@ pub fn endpoints(sign_in: &Arc<SignIn>) -> Vec<Endpoint> {
     ]
 }
 
+fn register(sign_in: &Arc<SignIn>) -> Endpoint {
+    let endpoint = post("/auth/register").public().plain().example(json!({
+        "email": "ann@example.com", "password": "a quiet river stone",
+        "first_name": "Ann", "last_name": "Smith",
+    }));
+    let hashing = sign_in.clone();
+    let prepare = move |kernel, call| hashing.clone().hash_first(kernel, call);
+    let sign_in = sign_in.clone();
+    if sign_in.verify_before_tokens {
+        let about = "Become a user; the mail says how to go on";
+        return endpoint.about(about).status(202).refuses(&["referral_unknown"]).prepares(
+            prepare,
+            move |tx, call: &Call<(), RegisterIn>, hash| {
+                sign_in.register_by_mail(tx, call, hash)?;
+                Ok(recovery::MailedOut::accepted())
+            },
+        );
+    }
+    endpoint
+        .about("Become a user, and sign in")
+        .refuses(&["email_taken", "referral_unknown"])
+        .prepares(prepare, move |tx, call: &Call<(), RegisterIn>, hash| sign_in.register(tx, call, hash))
+}
+
 fn me(sessions: &Sessions, tx: &ReadTx, call: &Call) -> Result<MeOut> {
     let (client, user, session_id) = own_session(&call.caller)?;
     let user = sessions.users.get(tx, client, user)?;
@@ -243,7 +254,8 @@ fn me(sessions: &Sessions, tx: &ReadTx, call: &Call) -> Result<MeOut> {
         Grants::Permissions(names) => names.iter().cloned().collect(),
         Grants::All | Grants::Public | Grants::Scopes(_) => vec![],
     };
-    Ok(MeOut { user: sessions.users.show(tx, client, user)?, session_id, permissions })
+    let email_verified = is_proven(tx, client, &user)?;
+    Ok(MeOut { user: sessions.users.show(tx, client, user)?, email_verified, session_id, permissions })
 }
 
 fn session_out(id: SessionId, row: Session, current: SessionId) -> SessionOut {

@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     contract::AuthRefusal,
+    devices,
     events::RefreshReused,
     repository::{BY_REFRESH, SESSIONS, SPENT, Session, Spent, end_sessions},
     routes::TokensOut,
@@ -56,7 +57,7 @@ impl Sessions {
         }
     }
 
-    /// Begins a session of a user who has proven to be it.
+    /// Begins a session of a user who has proven to be it; from somewhere new, that is announced.
     pub fn begin(
         &self,
         tx: &mut WriteTx,
@@ -65,6 +66,7 @@ impl Sessions {
         user: User,
     ) -> Result<TokensOut> {
         let session = tx.new_id();
+        devices::note(tx, caller, client, user.id, session)?;
         self.issue(tx, caller, (client, user.id, session), None, user)
     }
 

@@ -9,6 +9,7 @@ use super::{
     contract::AuthRefusal,
     events::PasswordChanged,
     lock::{Account, Lock},
+    recovery::{Recovery, is_proven},
     routes::{LoginIn, PasswordChangeIn, RegisterIn, TokensOut},
     sessions::{Sessions, own_session},
 };
@@ -33,6 +34,9 @@ pub struct SignIn {
     pub sessions: Arc<Sessions>,
     pub users: Arc<dyn UserContract>,
     pub lock: Lock,
+    pub recovery: Arc<Recovery>,
+    /// Whoever registers gets a mail, and signs in when it has shown that the address is its own.
+    pub verify_before_tokens: bool,
 }
 
 /// The hash a password was compared with, and that of the one to come.
@@ -55,9 +59,10 @@ impl SignIn {
             last_name: input.last_name.as_str(),
         };
         check_password("password", &input.password, kernel.config.auth.password_min_length, whose)?;
-        // Found now, it costs no hash.
+        // Found now, it costs no hash; where nobody is to know, it costs the same.
         let taken = |tx: &ReadTx| self.users.find_by_email(tx, client, input.email.as_str());
-        if kernel.store.read(taken)?.is_some() {
+        if !self.verify_before_tokens && kernel.store.read(taken)?.is_some() {
+            kernel.limits.unauthenticated(call.caller.ip)?;
             return Err(UserRefusal::EmailTaken.into());
         }
         password::hash(input.password.clone()).await
@@ -65,6 +70,28 @@ impl SignIn {
 
     /// Makes a user of somebody unknown, and signs it in.
     pub fn register(&self, tx: &mut WriteTx, call: &Call<(), RegisterIn>, hash: String) -> Result<TokensOut> {
+        let client = call.caller.client()?;
+        let user = self.create(tx, call, hash)?;
+        self.sessions.begin(tx, &call.caller, client, user)
+    }
+
+    /// Makes a user of somebody unknown, or tells whoever has the address; which of these, the mail says.
+    pub fn register_by_mail(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<(), RegisterIn>,
+        hash: String,
+    ) -> Result<()> {
+        match self.create(tx, call, hash) {
+            Ok(user) => self.recovery.ask_to_verify(tx, &call.caller, call.caller.client()?, &user),
+            Err(error) if matches!(error.refusal(), Some(UserRefusal::EmailTaken)) => {
+                self.recovery.registered_already(tx, &call.caller, call.input.email.as_str())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create(&self, tx: &mut WriteTx, call: &Call<(), RegisterIn>, hash: String) -> Result<User> {
         let (client, input) = (call.caller.client()?, &call.input);
         let new = NewUser {
             email: input.email.as_str().to_owned(),
@@ -77,8 +104,7 @@ impl SignIn {
             external_id: None,
             metadata: Metadata::default(),
         };
-        let user = self.users.create(tx, &call.caller, client, new)?;
-        self.sessions.begin(tx, &call.caller, client, user)
+        self.users.create(tx, &call.caller, client, new)
     }
 
     pub async fn login(self: Arc<Self>, kernel: Arc<Kernel>, call: Call<(), LoginIn>) -> Result<TokensOut> {
@@ -103,9 +129,12 @@ impl SignIn {
         let begin = move |tx: &mut WriteTx| {
             let user = self.still(tx, client, user, &hash)?;
             self.lock.forget_tries(tx, account)?;
-            self.sessions.begin(tx, &caller, client, user)
+            if self.verify_before_tokens && !is_proven(tx, client, &user)? {
+                return Ok(None); // No error in here: that the tries are forgotten is kept.
+            }
+            self.sessions.begin(tx, &caller, client, user).map(Some)
         };
-        kernel.store.write(begin).await
+        Ok(kernel.store.write(begin).await?.ok_or(AuthRefusal::EmailUnverified)?)
     }
 
     /// Compares the current password and hashes the new one. A wrong one counts as a try to sign in: a stolen session

@@ -375,8 +375,6 @@ refusals! {
         /// What is at gateways, or in suspense, moves with its payment; and people adjust balances by adjustments.
         AccountReserved { kind: String }: Unprocessable "account_reserved"
             => "{kind} money cannot be moved directly",
-        /// Whoever asked for something may not decide over it.
-        SelfApproval: Forbidden "self_approval" => "somebody else has to decide",
     }
 }
 

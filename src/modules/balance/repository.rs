@@ -1,7 +1,7 @@
 //! The ledger's tables.
 
 use crate::kernel::{
-    api::principal::ClientId,
+    api::{object::by_external_id, principal::ClientId},
     clock::Time,
     error::{Result, fault},
     store::{
@@ -43,10 +43,9 @@ pub const HOLDS: Table<(ClientId, HoldId), Hold> = Table::new("balance.holds").w
 row!(Hold);
 
 /// (client, adjustment) → adjustment.
-pub const ADJUSTMENTS: Table<(ClientId, AdjustmentId), Adjustment> = Table::new("balance.adjustments")
-    .with_indexes(&[Index::lookup("balance.adjustments_by_external_id", |(client, _), row| {
-        row.external_id.iter().map(|it| (*client, it.clone()).to_key()).collect()
-    })]);
+pub const ADJUSTMENTS: Table<(ClientId, AdjustmentId), Adjustment> =
+    Table::new("balance.adjustments").with_indexes(&[by_external_id(ADJUSTMENTS_BY_EXTERNAL_ID)]);
+pub const ADJUSTMENTS_BY_EXTERNAL_ID: &str = "balance.adjustments_by_external_id";
 
 /// Where a client's journal ends.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]

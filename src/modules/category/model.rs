@@ -6,7 +6,10 @@ use serde::Deserialize;
 
 use super::contract::{CategoryId, built_in as keys};
 use crate::kernel::{
-    api::input::{Flaw, Metadata},
+    api::{
+        input::Flaw,
+        object::{Stamp, stamped},
+    },
     clock::Time,
     error::Result,
     id::Id as _,
@@ -23,13 +26,10 @@ pub struct Category {
     pub is_active: bool,
     /// A transaction carries it. Never taken back.
     pub is_in_use: bool,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub stamp: Stamp,
 }
 row!(Category);
+stamped!(Category);
 
 /// A category every client has.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -46,6 +46,18 @@ impl BuiltIn {
         let mut id = [0; 16];
         id.copy_from_slice(&hash[..16]);
         CategoryId::from_bytes(id)
+    }
+
+    /// As if it were stored: it was always there.
+    pub fn row(&self) -> Category {
+        Category {
+            id: self.id(),
+            key: self.key.clone(),
+            name: self.name.clone(),
+            is_active: true,
+            is_in_use: true,
+            stamp: Stamp::at(Time::ZERO),
+        }
     }
 }
 

@@ -3,15 +3,15 @@
 use super::{
     contract::{CategoryContract, CategoryRefusal},
     model::{Category, built_in, check_key, is_built_in},
-    repository::{CATEGORIES, by_external_id, by_id_or_key},
-    routes::{CategoryIn, CategoryPatchIn},
+    repository::{BY_EXTERNAL_ID, CATEGORIES, by_id_or_key},
+    routes::{CategoryDeletedOut, CategoryIn, CategoryOut, CategoryPatchIn},
 };
-use crate::kernel::api::problem::ApiRefusal;
 use crate::kernel::{
     api::{
         call::{Call, found},
-        input::check_length,
+        object::{Stamp, save},
         principal::ClientId,
+        problem::ApiRefusal,
     },
     error::Result,
     store::{ReadTx, WriteTx},
@@ -21,62 +21,54 @@ pub struct CategoryService;
 
 impl CategoryService {
     /// Refuses `category_taken`, `external_id_taken`.
-    pub fn add(&self, tx: &mut WriteTx, call: &Call<(), CategoryIn>) -> Result<Category> {
+    pub fn add(&self, tx: &mut WriteTx, call: &Call<(), CategoryIn>) -> Result<CategoryOut> {
         let (client, input) = (call.caller.client()?, &call.input);
         check_key(&input.key)?;
-        check_length("name", &input.name, 60)?;
         let key = (client, input.key.clone());
         if is_built_in(&input.key) || tx.exists(&CATEGORIES, &key)? {
             return Err(CategoryRefusal::CategoryTaken { category: input.key.clone() }.into());
         }
-        if let Some(external_id) = &input.external_id {
-            check_length("external_id", external_id, 100)?;
-            if let Some(other) = by_external_id(tx, client, external_id)? {
-                return Err(ApiRefusal::ExternalIdTaken { existing_id: other.id.to_string() }.into());
-            }
+        if let Some(external_id) = &input.external_id
+            && let Some((_, other)) =
+                tx.find(&CATEGORIES, BY_EXTERNAL_ID, &(client, external_id.0.clone()))?
+        {
+            return Err(ApiRefusal::ExternalIdTaken { existing_id: other.id.to_string() }.into());
         }
 
         let row = Category {
             id: tx.new_id(),
             key: input.key.clone(),
-            name: input.name.clone(),
+            name: String::from(&input.name),
             is_active: true,
             is_in_use: false,
-            external_id: input.external_id.clone(),
-            metadata: input.metadata.clone(),
-            created_at: tx.now(),
-            updated_at: tx.now(),
-            version: 1,
+            stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };
         tx.put(&CATEGORIES, &key, &row)?;
-        Ok(row)
+        Ok(CategoryOut::of(&row))
     }
 
     /// Refuses `category_fixed`.
-    pub fn change(&self, tx: &mut WriteTx, call: &Call<String, CategoryPatchIn>) -> Result<Category> {
+    pub fn change(&self, tx: &mut WriteTx, call: &Call<String, CategoryPatchIn>) -> Result<CategoryOut> {
         let (mut row, input) = (self.own(tx, call)?, &call.input);
-        call.caller.check_version(row.version)?;
-        input.name.as_deref().map_or(Ok(()), |it| check_length("name", it, 60))?;
+        call.caller.check_version(row.stamp.version)?;
 
-        row.name = input.name.clone().unwrap_or(row.name);
+        row.name = input.name.as_ref().map_or(row.name, String::from);
         row.is_active = input.is_active.unwrap_or(row.is_active);
-        row.metadata.merge(input.metadata.clone());
-        row.updated_at = tx.now();
-        row.version += 1;
-        tx.put(&CATEGORIES, &(call.caller.client()?, row.key.clone()), &row)?;
-        Ok(row)
+        row.stamp.metadata.merge(input.metadata.clone());
+        save(tx, &CATEGORIES, &(call.caller.client()?, row.key.clone()), &mut row)?;
+        Ok(CategoryOut::of(&row))
     }
 
     /// Refuses `category_fixed`, `category_in_use`.
-    pub fn delete(&self, tx: &mut WriteTx, call: &Call<String>) -> Result<Category> {
+    pub fn delete(&self, tx: &mut WriteTx, call: &Call<String>) -> Result<CategoryDeletedOut> {
         let row = self.own(tx, call)?;
-        call.caller.check_version(row.version)?;
+        call.caller.check_version(row.stamp.version)?;
         if row.is_in_use {
             return Err(CategoryRefusal::CategoryInUse { category: row.key }.into());
         }
 
         tx.delete(&CATEGORIES, &(call.caller.client()?, row.key.clone()))?;
-        Ok(row)
+        Ok(CategoryDeletedOut::of(row.id, row.key))
     }
 
     /// One of the client's own. Refuses `category_fixed` for a built-in one.
@@ -96,9 +88,7 @@ impl CategoryContract for CategoryService {
         let mut row = active(tx, client, key)?;
         if !row.is_in_use {
             row.is_in_use = true;
-            row.updated_at = tx.now();
-            row.version += 1;
-            tx.put(&CATEGORIES, &(client, key.to_owned()), &row)?;
+            save(tx, &CATEGORIES, &(client, key.to_owned()), &mut row)?;
         }
         Ok(())
     }
@@ -113,7 +103,6 @@ fn active(tx: &ReadTx, client: ClientId, key: &str) -> Result<Category> {
 mod tests {
     use super::*;
     use crate::kernel::{
-        api::input::Metadata,
         clock::Time,
         id::Id as _,
         store::{Store, StoreOptions},
@@ -128,11 +117,7 @@ mod tests {
             name: key.to_owned(),
             is_active,
             is_in_use: false,
-            external_id: None,
-            metadata: Metadata::default(),
-            created_at: Time::ZERO,
-            updated_at: Time::ZERO,
-            version: 1,
+            stamp: Stamp::at(Time::ZERO),
         };
         let test = move |tx: &mut WriteTx| {
             for (key, is_active) in [("rent", true), ("old", false)] {
@@ -151,7 +136,7 @@ mod tests {
                 assert_eq!(code(CategoryService.use_category(tx, client, key)), refused, "{key}");
             }
             let used = tx.get(&CATEGORIES, &(ours, "rent".to_owned()))?.expect("it is there");
-            assert_eq!((used.is_in_use, used.version), (true, 2));
+            assert_eq!((used.is_in_use, used.stamp.version), (true, 2));
             CategoryService.use_category(tx, ours, "rent")?;
             assert_eq!(tx.get(&CATEGORIES, &(ours, "rent".to_owned()))?, Some(used), "marked once");
             Ok(())

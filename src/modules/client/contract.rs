@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::kernel::{
     api::{
+        call::Caller,
         input::text_enum,
         principal::{Actor, ClientId},
     },
@@ -45,6 +46,7 @@ pub struct Settings {
     pub withdrawal: WithdrawalSettings,
     pub payment: PaymentSettings,
     pub transfer: TransferSettings,
+    pub swap: SwapSettings,
 }
 
 /// How the client shows itself to its users.
@@ -89,6 +91,20 @@ pub struct TransferSettings {
     pub between_users: bool,
 }
 
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
+pub struct SwapSettings {
+    /// For how long a quote is promised.
+    pub quote_expires_after_s: u64,
+    /// The most that can be swapped at once, by what it is worth.
+    pub maximum: Option<Amount>,
+}
+
+impl Default for SwapSettings {
+    fn default() -> SwapSettings {
+        SwapSettings { quote_expires_after_s: 30, maximum: None }
+    }
+}
+
 /// Tenants.
 pub trait ClientContract: Send + Sync {
     /// The client; a fault when there is none: a `ClientId` comes from a credential.
@@ -101,6 +117,15 @@ pub trait ClientContract: Send + Sync {
     /// Whether two actors may be one person: they are the same, or somebody holds both. A key is held by everybody who
     /// was shown its text. What takes two people asks this.
     fn same_person(&self, tx: &ReadTx, client: ClientId, a: Actor, b: Actor) -> Result<bool>;
+
+    /// Refuses `self_approval` when the caller may be the person who did the first half: who asked for it, or whose
+    /// money it is.
+    fn check_other(&self, tx: &ReadTx, client: ClientId, caller: &Caller, first: Actor) -> Result<()> {
+        match self.same_person(tx, client, caller.actor(), first)? {
+            true => Err(ClientRefusal::SelfApproval.into()),
+            false => Ok(()),
+        }
+    }
 
     /// Every client, for jobs that go over all of them.
     fn all(&self, tx: &ReadTx) -> Result<Vec<ClientId>>;
@@ -126,6 +151,7 @@ impl Settings {
             },
             payment: PaymentSettings { expires_after_s: 24 * 3600, second_person_above: None },
             transfer: TransferSettings { between_users: false },
+            swap: SwapSettings::default(),
         })
     }
 }
@@ -141,5 +167,7 @@ refusals! {
         KeyExpired { expired_at: Time }: Conflict "key_expired" => "the key expired at {expired_at}",
         /// A publishable key has no scopes; a secret key has at least one, and each names a resource that exists.
         KeyScopes { reason: String }: Unprocessable "key_scopes" => "{reason}",
+        /// Whoever asked for something may not decide over it.
+        SelfApproval: Forbidden "self_approval" => "somebody else has to decide",
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::{
     api::principal::{ClientId, KeyId},
+    clock::Time,
     events::event::event,
 };
 
@@ -49,3 +50,14 @@ pub struct ApiKeyRevoked {
     pub key_id: KeyId,
 }
 event!(ApiKeyRevoked, "api_key.revoked", key_id);
+
+/// A key stops working soon: make another one, and put it where this one is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ApiKeyExpiring {
+    pub key_id: KeyId,
+    pub name: String,
+    pub expires_at: Time,
+    /// 30, 7 or 1.
+    pub days: u32,
+}
+event!(ApiKeyExpiring, "api_key.expiring", key_id);

@@ -2,8 +2,9 @@
 //!
 //! Owns the clients (live or test) with their settings and branding, their API keys, and the secrets they store for
 //! gateways and mail. Calls Currency and Role to set a new client up. Announces `client.created`, `client.activated`,
-//! `client.deactivated`, `api_key.created`, `api_key.rotated`, `api_key.revoked`. Hears `currency.default_changed`,
-//! in the same transaction: amounts in the settings begin anew in the new currency.
+//! `client.deactivated`, `api_key.created`, `api_key.rotated`, `api_key.revoked` and, thirty days, seven and one before it
+//! ends, `api_key.expiring`. Hears `currency.default_changed`, in the same transaction: amounts in the settings begin
+//! anew in the new currency.
 //!
 //! Always true: amounts in the settings are in the client's default currency. Of a key only a keyed hash is stored;
 //! its text is shown once, and the row says to whom (`holders`), so that a key is no second person for its makers. A
@@ -14,6 +15,7 @@
 
 pub mod contract;
 pub mod events;
+mod migrations;
 mod model;
 mod repository;
 mod routes;
@@ -24,9 +26,10 @@ use std::sync::Arc;
 use self::{
     contract::{ClientContract, ClientRefusal},
     events::{
-        ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, ClientActivated, ClientCreated, ClientDeactivated,
+        ApiKeyCreated, ApiKeyExpiring, ApiKeyRevoked, ApiKeyRotated, ClientActivated, ClientCreated,
+        ClientDeactivated,
     },
-    repository::{CLIENTS, KEYS, KEYS_USED, SECRETS},
+    repository::{CLIENTS, KEY_WARNINGS, KEYS, KEYS_USED, SECRETS},
     service::{ClientService, KEY_PREFIXES},
 };
 use crate::{
@@ -44,7 +47,7 @@ pub const MODULE: Module = Module {
     name: "client",
     about: "Tenants, their settings, API keys and stored secrets",
     register,
-    migrations: &[],
+    migrations: migrations::MIGRATIONS,
 };
 
 fn register(boot: &mut Boot) -> Result<(), BootError> {
@@ -54,7 +57,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         boot.require::<dyn RoleContract>()?,
         boot.catalogue(),
     ));
-    boot.tables(vec![CLIENTS.info(), KEYS.info(), KEYS_USED.info(), SECRETS.info()]);
+    boot.tables(vec![CLIENTS.info(), KEYS.info(), KEYS_USED.info(), KEY_WARNINGS.info(), SECRETS.info()]);
     boot.refusals(ClientRefusal::CATALOGUE.iter().copied());
     boot.alias("cli", "client");
     boot.alias("key", "api_key");
@@ -64,6 +67,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.announces::<ApiKeyCreated>();
     boot.announces::<ApiKeyRotated>();
     boot.announces::<ApiKeyRevoked>();
+    boot.announces::<ApiKeyExpiring>();
     boot.endpoints(routes::endpoints(&service));
 
     let rebasing = service.clone();
@@ -76,6 +80,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         due: Arc::new(move |_| Ok(waiting.last_used.due())),
         run: Arc::new(move |tx| writing.write_last_used(tx)),
     });
+    boot.job(service::expiry::job());
     let checking = service.clone();
     boot.check("amounts in settings are in the default currency", move |tx| checking.wrong_settings(tx));
     boot.authenticator(KEY_PREFIXES, service.clone());

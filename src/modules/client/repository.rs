@@ -9,8 +9,12 @@ use super::{
 };
 use crate::kernel::{
     api::principal::{ClientId, KeyId},
+    clock::Time,
     error::{Result, fault},
-    store::{Index, Key as _, ReadTx, Scan, Table},
+    store::{
+        Index, Key as _, ReadTx, Scan, Table,
+        codec::{Decode, Encode, row},
+    },
 };
 
 /// client → the client.
@@ -33,6 +37,18 @@ pub const KEYS: Table<(ClientId, KeyId), ApiKey> = Table::new("client.keys").wit
 /// (client, key) → when it was last used, at most a minute behind. Apart from the key, so that using one does not
 /// change its version.
 pub const KEYS_USED: Table<(ClientId, KeyId), LastUse> = Table::new("client.keys_used");
+
+pub const KEY_WARNINGS_BY_TIME: &str = "client.key_warnings_by_time";
+
+/// (client, key, days before it expires) → when that is told. Gone when it was.
+pub const KEY_WARNINGS: Table<(ClientId, KeyId, u32), KeyWarning> = Table::new("client.key_warnings")
+    .with_indexes(&[Index::listing(KEY_WARNINGS_BY_TIME, |_, row| vec![row.at.to_key()])]);
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct KeyWarning {
+    pub at: Time,
+}
+row!(KeyWarning);
 
 /// (client, name) → the sealed secret.
 pub const SECRETS: Table<(ClientId, String), SecretRow> = Table::new("client.secrets");
@@ -68,10 +84,9 @@ mod tests {
     use crate::{
         kernel::{
             api::{input::Metadata, principal::Actor},
-            clock::Time,
             id::Id as _,
             money::Currency,
-            store::codec::golden,
+            store::{Row as _, codec::golden},
         },
         modules::client::{
             contract::{ClientMode, Settings},
@@ -95,11 +110,16 @@ mod tests {
             version: 1,
         };
         let metadata = Metadata([("tier".to_owned(), "gold".to_owned())].into());
-        golden("client.clients", &ClientRow { client, external_id: Some("n-1".into()), metadata });
+        let row = ClientRow { client, external_id: Some("n-1".into()), metadata };
+        golden("client.clients", &row);
+        let first = include_str!("../../../tests/golden/rows/client.clients.v1.hex");
+        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
+        assert_eq!(ClientRow::decode_row(&first).unwrap(), row, "what the first release stored");
         let previous = Some(Previous { hash: [2; 32], valid_until: at });
         let ip_allow_list = vec!["10.1.0.0/16".parse().unwrap(), "2001:db8::1".parse().unwrap()];
         golden("client.keys", &ApiKey { previous, ip_allow_list, expires_at: Some(at), ..key() });
         golden("client.keys_used", &LastUse { at });
+        golden("client.key_warnings", &KeyWarning { at });
         let (sealed, set_by) = (vec![1, 2, 3], Actor::Key(KeyId::from_bytes([3; 16])));
         golden("client.secrets", &SecretRow { sealed, set_by, created_at: at, updated_at: at, version: 2 });
     }

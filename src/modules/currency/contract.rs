@@ -18,6 +18,9 @@ pub trait CurrencyContract: Send + Sync {
     /// The currency as the catalogue has it, active or not.
     fn known(&self, tx: &ReadTx, code: CurrencyCode) -> Result<Option<Currency>>;
 
+    /// Whether nobody but its protocol issues it. No, for what is unknown.
+    fn is_crypto(&self, tx: &ReadTx, code: CurrencyCode) -> Result<bool>;
+
     /// The client's default currency.
     fn default_of(&self, tx: &ReadTx, client: ClientId) -> Result<Currency>;
 

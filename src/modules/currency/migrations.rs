@@ -5,7 +5,7 @@ use super::{
     repository::CATALOGUE,
 };
 use crate::kernel::{
-    api::input::Metadata,
+    api::object::Stamp,
     error::{Result, fault},
     store::{WriteTx, migration::Migration},
 };
@@ -24,11 +24,7 @@ fn seed(tx: &mut WriteTx) -> Result<()> {
             kind,
             decimals: it.decimals,
             is_in_use: false,
-            external_id: None,
-            metadata: Metadata::default(),
-            created_at: tx.now(),
-            updated_at: tx.now(),
-            version: 1,
+            stamp: Stamp::at(tx.now()),
         };
         tx.put(&CATALOGUE, &it.code, &row)?;
     }

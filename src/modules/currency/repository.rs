@@ -11,7 +11,7 @@ use crate::kernel::{
 /// code → the currency as the catalogue has it.
 pub const CATALOGUE: Table<CurrencyCode, CatalogueRow> =
     Table::new("currency.catalogue").with_indexes(&[Index::lookup("currency.by_external_id", |_, row| {
-        row.external_id.iter().map(|it| it.to_key()).collect()
+        row.stamp.external_id.iter().map(|it| it.to_key()).collect()
     })]);
 
 /// client → which currencies it uses. One row, because a payment asks for it each time.
@@ -51,7 +51,7 @@ pub fn wrong_defaults(tx: &ReadTx) -> Result<Vec<String>> {
 mod tests {
     use super::*;
     use crate::{
-        kernel::{api::input::Metadata, clock::Time, id::Id as _, store::codec::golden},
+        kernel::{api::object::Stamp, clock::Time, id::Id as _, store::codec::golden},
         modules::currency::{contract::CurrencyId, model::CurrencyKind},
     };
 
@@ -66,11 +66,7 @@ mod tests {
             kind: CurrencyKind::Crypto,
             decimals: 6,
             is_in_use: true,
-            external_id: None,
-            metadata: Metadata::default(),
-            created_at: at,
-            updated_at: at,
-            version: 1,
+            stamp: Stamp::at(at),
         };
         golden("currency.catalogue", &row);
         golden("currency.clients", &ClientCurrencies::new(row.currency()));

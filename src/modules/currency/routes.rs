@@ -16,7 +16,9 @@ use crate::kernel::{
         call::{Call, Caller, found},
         endpoint::{Endpoint, get, patch, post},
         input::{Metadata, input},
+        object::ExternalId,
         page::{Cursor, Limit, Paging, page_of},
+        text::Text,
     },
     clock::Time,
     error::Result,
@@ -24,29 +26,29 @@ use crate::kernel::{
     store::{Key as _, ReadTx},
 };
 
-/// A currency to be added to the catalogue.
-#[derive(utoipa::ToSchema)]
-pub struct CurrencyIn {
-    pub code: CurrencyCode,
-    pub name: String,
-    pub symbol: String,
-    pub kind: CurrencyKind,
-    /// At most 18; fixed from the first activation on.
-    pub decimals: u32,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
+input! {
+    /// A currency to be added to the catalogue.
+    pub struct CurrencyIn {
+        code: CurrencyCode,
+        name: Text<60>,
+        symbol: Text<8>,
+        kind: CurrencyKind,
+        /// At most 18; fixed from the first activation on.
+        decimals: u32,
+        external_id: Option<ExternalId>,
+        metadata: Metadata,
+    }
 }
-input!(CurrencyIn { code, name, symbol, kind, decimals, external_id, metadata });
 
-/// A change of the catalogue.
-#[derive(utoipa::ToSchema)]
-pub struct CurrencyPatchIn {
-    pub name: Option<String>,
-    pub symbol: Option<String>,
-    pub decimals: Option<u32>,
-    pub metadata: Metadata,
+input! {
+    /// A change of the catalogue.
+    pub struct CurrencyPatchIn {
+        name: Option<Text<60>>,
+        symbol: Option<Text<8>>,
+        decimals: Option<u32>,
+        metadata: Metadata,
+    }
 }
-input!(CurrencyPatchIn { name, symbol, decimals, metadata });
 
 pub struct CurrencyQuery {
     limit: Limit,
@@ -167,9 +169,9 @@ fn out(tx: &ReadTx, caller: &Caller, row: CatalogueRow) -> Result<CurrencyOut> {
         kind: row.kind,
         decimals: row.decimals,
         is_in_use: row.is_in_use,
-        external_id: row.external_id,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-        metadata: row.metadata,
+        external_id: row.stamp.external_id,
+        created_at: row.stamp.created_at,
+        updated_at: row.stamp.updated_at,
+        metadata: row.stamp.metadata,
     })
 }

@@ -3,16 +3,16 @@
 use super::{
     contract::{CurrencyContract, CurrencyRefusal},
     events::CurrencyDefaultChanged,
-    model::{CatalogueRow, ClientCurrencies, check_decimals, check_name, check_symbol},
+    model::{CatalogueRow, ClientCurrencies, CurrencyKind, check_decimals},
     repository::{CATALOGUE, CLIENTS, by_external_id, catalogue, of_client, put_of_client},
     routes::{CurrencyIn, CurrencyPatchIn},
 };
-use crate::kernel::api::problem::ApiRefusal;
 use crate::kernel::{
     api::{
         call::{Call, Caller, found},
-        input::check_length,
+        object::{Stamp, save},
         principal::ClientId,
+        problem::ApiRefusal,
     },
     error::Result,
     money::{Currency, CurrencyCode},
@@ -26,16 +26,13 @@ impl CurrencyService {
     /// Refuses `currency_taken`, `external_id_taken`.
     pub fn add(&self, tx: &mut WriteTx, call: &Call<(), CurrencyIn>) -> Result<CatalogueRow> {
         let input = &call.input;
-        check_name(&input.name)?;
-        check_symbol(&input.symbol)?;
         let decimals = check_decimals(input.decimals)?;
-        input.external_id.as_deref().map_or(Ok(()), |it| check_length("external_id", it, 100))?;
         check_free(tx, input.code, Some(&input.name), Some(&input.symbol))?;
         if tx.exists(&CATALOGUE, &input.code)? {
             return Err(CurrencyRefusal::CurrencyTaken { currency: input.code }.into());
         }
         if let Some(external_id) = &input.external_id
-            && let Some(other) = by_external_id(tx, external_id)?
+            && let Some(other) = by_external_id(tx, external_id.as_str())?
         {
             return Err(ApiRefusal::ExternalIdTaken { existing_id: other.id.to_string() }.into());
         }
@@ -43,16 +40,12 @@ impl CurrencyService {
         let row = CatalogueRow {
             id: tx.new_id(),
             code: input.code,
-            name: input.name.clone(),
-            symbol: input.symbol.clone(),
+            name: String::from(&input.name),
+            symbol: String::from(&input.symbol),
             kind: input.kind,
             decimals,
             is_in_use: false,
-            external_id: input.external_id.clone(),
-            metadata: input.metadata.clone(),
-            created_at: tx.now(),
-            updated_at: tx.now(),
-            version: 1,
+            stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };
         tx.put(&CATALOGUE, &row.code, &row)?;
         Ok(row)
@@ -67,8 +60,6 @@ impl CurrencyService {
         let input = &call.input;
         let mut row = found(tx.get(&CATALOGUE, &call.path)?)?;
         call.caller.check_version(shown_version(tx, &call.caller, &row)?)?;
-        input.name.as_deref().map_or(Ok(()), check_name)?;
-        input.symbol.as_deref().map_or(Ok(()), check_symbol)?;
         let decimals = input.decimals.map_or(Ok(row.decimals), check_decimals)?;
         if decimals != row.decimals && row.is_in_use {
             return Err(CurrencyRefusal::CurrencyInUse { currency: row.code }.into());
@@ -76,12 +67,10 @@ impl CurrencyService {
         check_free(tx, row.code, input.name.as_deref(), input.symbol.as_deref())?;
 
         row.decimals = decimals;
-        row.name = input.name.clone().unwrap_or(row.name);
-        row.symbol = input.symbol.clone().unwrap_or(row.symbol);
-        row.metadata.merge(input.metadata.clone());
-        row.updated_at = tx.now();
-        row.version += 1;
-        tx.put(&CATALOGUE, &row.code, &row)?;
+        row.name = input.name.as_ref().map_or(row.name, String::from);
+        row.symbol = input.symbol.as_ref().map_or(row.symbol, String::from);
+        row.stamp.metadata.merge(input.metadata.clone());
+        save(tx, &CATALOGUE, &call.path, &mut row)?;
         Ok(row)
     }
 }
@@ -124,6 +113,10 @@ impl CurrencyContract for CurrencyService {
         Ok(tx.get(&CATALOGUE, &code)?.map(|it| it.currency()))
     }
 
+    fn is_crypto(&self, tx: &ReadTx, code: CurrencyCode) -> Result<bool> {
+        Ok(tx.get(&CATALOGUE, &code)?.is_some_and(|it| it.kind == CurrencyKind::Crypto))
+    }
+
     fn default_of(&self, tx: &ReadTx, client: ClientId) -> Result<Currency> {
         Ok(of_client(tx, client)?.default())
     }
@@ -153,7 +146,7 @@ pub fn shown_version(tx: &ReadTx, caller: &Caller, row: &CatalogueRow) -> Result
         Some(client) => tx.get(&CLIENTS, &client)?.map_or(0, |it| it.version()),
         None => 0,
     };
-    Ok(row.version + chosen)
+    Ok(row.stamp.version + chosen)
 }
 
 /// The currency, its decimals fixed from now on. Refuses `currency_unknown`.
@@ -162,9 +155,7 @@ fn take_into_use(tx: &mut WriteTx, code: CurrencyCode) -> Result<Currency> {
     let mut row = row.ok_or(CurrencyRefusal::CurrencyUnknown { currency: code })?;
     if !row.is_in_use {
         row.is_in_use = true;
-        row.updated_at = tx.now();
-        row.version += 1;
-        tx.put(&CATALOGUE, &code, &row)?;
+        save(tx, &CATALOGUE, &code, &mut row)?;
     }
     Ok(row.currency())
 }

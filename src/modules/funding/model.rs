@@ -87,6 +87,12 @@ impl Funding {
     pub fn status(&self) -> FundingStatus {
         self.history.status()
     }
+
+    /// What was agreed: as long as it is not completed.
+    pub fn terms(&self) -> Result<Terms> {
+        let to_pay = if self.fee_included { self.amount } else { self.amount.plus(self.fee)? };
+        Ok(Terms { to_pay, credit: self.credit, fee: self.fee })
+    }
 }
 
 /// What is paid, credited and kept.
@@ -108,9 +114,17 @@ pub fn terms(amount: Amount, fee: Amount, fee_included: bool) -> Result<Option<T
     Ok(Some(Terms { to_pay: amount, credit: amount.minus(fee)?, fee }))
 }
 
-/// What came, split: the fee first, as far as it goes, the rest is credited.
-pub fn split(received: Amount, fee: Amount) -> Result<(Amount, Amount)> {
-    let fee = if fee.minor() < received.minor() { fee } else { received };
+/// What came, split into what is credited and what is kept. Who paid all that was agreed, or more, pays the agreed fee.
+/// Who paid a part of it pays that part of the fee, rounded up like every fee, but never all that came: something is
+/// always credited.
+pub fn split(received: Amount, terms: Terms) -> Result<(Amount, Amount)> {
+    let mut fee = terms.fee;
+    if received < terms.to_pay {
+        fee = fee.share_up(received, terms.to_pay)?;
+        if fee >= received {
+            fee = received.minus(Amount::new(1, received.currency())?)?;
+        }
+    }
     Ok((received.minus(fee)?, fee))
 }
 
@@ -178,16 +192,21 @@ mod tests {
         }
     }
 
+    /// A fixed fee of 15.00 once ate a part of 10.00 whole: who had paid it was credited nothing.
     #[test]
-    fn of_what_came_the_fee_is_kept_first() {
-        for (received, fee, wanted) in [
-            (1015, 15, (1000, 15)),
-            (500, 15, (485, 15)),
-            (15, 15, (0, 15)),
-            (10, 15, (0, 10)),
-            (7, 0, (7, 0)),
+    fn of_a_part_a_part_of_the_fee_is_kept_and_something_is_always_credited() {
+        for (received, (amount, fee, included), wanted) in [
+            (1015, (1000, 15, false), (1000, 15)),
+            (1000, (1000, 15, true), (985, 15)),
+            (2000, (1000, 15, false), (1985, 15)), // More came: the fee is what was agreed.
+            (500, (1000, 15, false), (492, 8)),    // 7.39, rounded up
+            (1000, (1000, 1500, false), (400, 600)),
+            (2, (1000, 1500, false), (1, 1)), // 1.2 would round up to all of it
+            (1, (1000, 15, false), (1, 0)),
+            (7, (1000, 0, false), (7, 0)),
         ] {
-            let (credit, fee) = split(usd(received), usd(fee)).unwrap();
+            let terms = terms(usd(amount), usd(fee), included).unwrap().unwrap();
+            let (credit, fee) = split(usd(received), terms).unwrap();
             assert_eq!((credit.minor(), fee.minor()), wanted, "of {received}");
             assert_eq!(credit.minor() + fee.minor(), received);
         }

@@ -18,6 +18,7 @@ use crate::{
             input::{Metadata, input},
             object::{ExternalId, filters, list, object},
             principal::UserId,
+            text::Text,
         },
         machine::ChangeOut,
         money::{Amount, AmountText, CurrencyCode},
@@ -40,19 +41,13 @@ input! {
         /// `deposit` when omitted. The others are for staff and complete at once.
         r#type: Option<FundingType>,
         /// Staff credits say why.
-        reason: Option<String>,
+        reason: Option<Text<500>>,
         /// Transfer: whose available money it is.
         from_user_id: Option<UserId>,
         /// Deposit: the fee is taken from the amount instead of being paid on top.
         fee_included: Option<bool>,
         external_id: Option<ExternalId>,
         metadata: Metadata,
-    }
-}
-
-input! {
-    pub struct ReverseIn {
-        reason: String,
     }
 }
 

@@ -36,6 +36,8 @@ mod model;
 mod repository;
 mod routes;
 mod service;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -5,7 +5,11 @@ use super::{
     model::{AccrualRow, Investment},
 };
 use crate::kernel::{
-    api::{call::found, object::by_external_id, principal::ClientId},
+    api::{
+        call::found,
+        object::{by_external_id, save},
+        principal::ClientId,
+    },
     clock::Time,
     error::Result,
     store::{Index, Key as _, ReadTx, Scan, Table, WriteTx},
@@ -37,8 +41,7 @@ pub fn load(tx: &ReadTx, client: ClientId, id: InvestmentId) -> Result<Investmen
 /// Stores a change, and when the timer is to look again.
 pub fn store(tx: &mut WriteTx, client: ClientId, id: InvestmentId, row: &mut Investment) -> Result<()> {
     row.due_at = row.next_due()?;
-    row.stamp.touch(tx.now());
-    tx.put(&INVESTMENTS, &(client, id), row)
+    save(tx, &INVESTMENTS, &(client, id), row)
 }
 
 /// What was credited so far, in order.

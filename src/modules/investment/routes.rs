@@ -19,6 +19,7 @@ use crate::{
             input::{Metadata, input, text_enum},
             object::{ExternalId, filters, list, object},
             principal::{Actor, UserId},
+            text::Text,
         },
         clock::Time,
         error::Result,
@@ -34,7 +35,7 @@ use crate::{
 
 text_enum! {
     /// Where the money comes from.
-    pub enum Source {
+    pub enum PaidFrom {
         /// What the user has available.
         Balance = "balance",
         /// A payment of its own.
@@ -54,7 +55,7 @@ input! {
         /// At once when omitted; the money is put aside at once all the same.
         starts_at: Option<Time>,
         /// `balance` when omitted.
-        source: Option<Source>,
+        source: Option<PaidFrom>,
         /// The gateway to pay through; may be chosen later.
         gateway_id: Option<GatewayId>,
         external_id: Option<ExternalId>,
@@ -69,14 +70,8 @@ input! {
 }
 
 input! {
-    pub struct InvestmentReasonIn {
-        reason: String,
-    }
-}
-
-input! {
     pub struct DefaultIn {
-        reason: String,
+        reason: Text<500>,
         /// What the user gets back of it; nothing when omitted.
         recovered_amount: Option<AmountText>,
     }
@@ -170,7 +165,7 @@ impl DefaultRequestOut {
 
 /// What an investment earns, and when: what was credited, then what is to come.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct PositionScheduleOut {
+pub struct InvestmentScheduleOut {
     investment_id: InvestmentId,
     #[schema(value_type = String)]
     object: &'static str,
@@ -200,13 +195,13 @@ pub struct PeriodOut {
     entry_id: Option<EntryId>,
 }
 
-impl PositionScheduleOut {
+impl InvestmentScheduleOut {
     pub fn of(
         id: InvestmentId,
         row: &Investment,
         credited: Vec<AccrualRow>,
         to_come: Vec<Accrual>,
-    ) -> Result<PositionScheduleOut> {
+    ) -> Result<InvestmentScheduleOut> {
         let credited = credited.into_iter().map(|it| PeriodOut {
             number: it.number,
             from: it.from,
@@ -229,7 +224,7 @@ impl PositionScheduleOut {
         });
         let accruals: Vec<PeriodOut> = credited.chain(to_come).collect();
         let none = Amount::zero(row.principal.currency());
-        Ok(PositionScheduleOut {
+        Ok(InvestmentScheduleOut {
             investment_id: id,
             object: "investment_schedule",
             principal: row.principal,

@@ -31,8 +31,42 @@ text_enum! {
         Withdrawals = "withdrawals",
         Payments = "payments",
         Balances = "balances",
+        Swaps = "swaps",
+        Markets = "markets",
         Investments = "investments",
     }
+}
+
+text_enum! {
+    /// How often several mails become one.
+    pub enum DigestEvery {
+        /// At the full hour.
+        Hourly = "hourly",
+        /// At eight in the morning, in the time zone of the quiet hours, else UTC.
+        Daily = "daily",
+    }
+}
+
+/// A request that an instance in memory made to an endpoint.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, utoipa::ToSchema)]
+pub struct CapturedWebhook {
+    /// The `webhook-id`: the same in every attempt, and for every endpoint.
+    pub webhook_id: String,
+    pub delivery_id: String,
+    pub endpoint_id: String,
+    /// From 1.
+    pub attempt: u32,
+    pub event_type: String,
+    pub url: String,
+    /// Every header that Coffer set.
+    pub headers: std::collections::BTreeMap<String, String>,
+    /// As sent, byte for byte.
+    pub body: String,
+    /// What was answered; null when nothing was.
+    pub status: Option<u16>,
+    /// Why nothing was answered.
+    pub error: Option<String>,
+    pub sent_at: crate::kernel::clock::Time,
 }
 
 /// A mail that an instance in memory would have sent.

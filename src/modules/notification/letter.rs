@@ -24,11 +24,21 @@ pub struct Text {
     pub text: String,
 }
 
+/// Several notices in one mail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Digest {
+    /// One a notice, oldest first.
+    pub lines: Vec<String>,
+    /// All of them, ready to go.
+    pub letter: Letter,
+}
+
 /// What a delivery of mail carries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Carried {
     Letter(Letter),
+    Digest(Box<Digest>),
     /// Values for a template, filled in when it is sent, so that the words stand nowhere.
     Secret(Secret),
 }
@@ -36,6 +46,12 @@ pub enum Carried {
 impl Letter {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         bytes(&Carried::Letter(self.clone()))
+    }
+}
+
+impl Digest {
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        bytes(&Carried::Digest(Box::new(self.clone())))
     }
 }
 

@@ -18,7 +18,7 @@ use lettre::{
     transport::smtp::{
         Error as SmtpError,
         authentication::Credentials,
-        client::{Tls, TlsParameters},
+        client::{Certificate, Tls, TlsParameters},
     },
 };
 
@@ -30,7 +30,7 @@ use super::{
     template::one_line,
 };
 use crate::{
-    config::{Mail, SmtpServer, SmtpTls, read_secret_file},
+    config::{Mail, SmtpServer, SmtpTls, read_certificates, read_secret_file},
     kernel::{
         clock::Time,
         error::{Result, fault},
@@ -63,7 +63,7 @@ pub fn plan(config: &Mail) -> TargetPlan {
 pub enum Post {
     Servers(Vec<Arc<Server>>),
     /// Kept, in an instance in memory.
-    Captured(Arc<Captured>),
+    Captured(Arc<Captured<CapturedMail>>),
 }
 
 /// A server and how it has behaved lately.
@@ -80,16 +80,24 @@ impl Post {
             return Ok(None);
         }
         super::install_crypto();
-        let servers = config.servers.iter().map(|it| Server::new(it, config.timeout_s).map(Arc::new));
+        let trusted = config.ca_file.as_deref().map(read_certificates).transpose();
+        let trusted = trusted.map_err(|error| fault!("mail.ca_file: {error}"))?.unwrap_or_default();
+        let servers =
+            config.servers.iter().map(|it| Server::new(it, config.timeout_s, &trusted).map(Arc::new));
         servers.collect::<Result<_>>().map(|it| Some(Post::Servers(it)))
     }
 }
 
 impl Server {
-    fn new(config: &SmtpServer, timeout_s: u64) -> Result<Server> {
+    fn new(config: &SmtpServer, timeout_s: u64, trusted: &[Vec<u8>]) -> Result<Server> {
+        let wrong = |error: SmtpError| fault!("mail.servers: {}: {error}", config.name());
         let tls = || {
-            TlsParameters::new(config.host.clone())
-                .map_err(|error| fault!("mail.servers: {}: {error}", config.name()))
+            let mut parameters = TlsParameters::builder(config.host.clone());
+            for authority in trusted {
+                let authority = Certificate::from_der(authority.clone()).map_err(wrong)?;
+                parameters = parameters.add_root_certificate(authority);
+            }
+            parameters.build().map_err(wrong)
         };
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&config.host)
             .port(config.port)
@@ -147,6 +155,7 @@ impl Courier for MailCourier {
     fn prepare(&self, tx: &mut WriteTx, job: &Sending) -> Result<Ready<Letter>> {
         match read::<Carried>(&job.extra)? {
             Carried::Letter(letter) => Ok(Ready::Go(letter)),
+            Carried::Digest(digest) => Ok(Ready::Go(digest.letter)),
             Carried::Secret(secret) => {
                 let client = job.client.ok_or_else(|| fault!("{} is of no client", job.id))?;
                 let Some(user) = self.teller.users.find(tx, client, secret.user)? else {
@@ -359,7 +368,8 @@ mod tests {
     async fn a_server_that_is_not_there_is_told_from_one_that_fell_silent() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let server = || Server::new(&format!("smtp+plain://127.0.0.1:{port}").parse().unwrap(), 5).unwrap();
+        let server =
+            || Server::new(&format!("smtp+plain://127.0.0.1:{port}").parse().unwrap(), 5, &[]).unwrap();
         let asked = server();
         let (silent, _) = tokio::join!(asked.transport.send(made(&letter()).unwrap()), async {
             drop(listener.accept().await.unwrap());

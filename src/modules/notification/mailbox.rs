@@ -1,46 +1,50 @@
-//! What an instance in memory would have sent: kept, and shown to tests.
+//! What an instance in memory sent, or would have sent: kept, and shown to tests.
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::contract::CapturedMail;
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use crate::kernel::api::{
     call::Call,
     endpoint::{Endpoint, get},
     page::Page,
 };
 
-/// How many mails are kept; the oldest go first.
+/// How much is kept; the oldest goes first.
 const MOST: usize = 1000;
 
-/// The mails an instance in memory would have sent, oldest first.
-#[derive(Default)]
-pub struct Captured(Mutex<VecDeque<CapturedMail>>);
+/// What an instance in memory sent or would have sent, oldest first.
+pub struct Captured<T>(Mutex<VecDeque<T>>);
 
-impl Captured {
-    pub fn keep(&self, mail: CapturedMail) {
-        let mut mails = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if mails.len() == MOST {
-            mails.pop_front();
+impl<T> Default for Captured<T> {
+    fn default() -> Captured<T> {
+        Captured(Mutex::default())
+    }
+}
+
+impl<T: Clone> Captured<T> {
+    pub fn keep(&self, it: T) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == MOST {
+            kept.pop_front();
         }
-        mails.push_back(mail);
+        kept.push_back(it);
     }
 
-    pub fn all(&self) -> Vec<CapturedMail> {
+    pub fn all(&self) -> Vec<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
-/// Only on an instance in memory.
-pub fn endpoints(captured: &Arc<Captured>) -> Vec<Endpoint> {
+/// Shows all of it at `path`. Only on an instance in memory.
+pub fn endpoint<T>(path: &'static str, about: &'static str, captured: &Arc<Captured<T>>) -> Endpoint
+where
+    T: Clone + Serialize + ToSchema + Send + 'static,
+{
     let captured = captured.clone();
-    let about = "Show every mail that would have been sent, oldest first";
-    vec![
-        get("/testing/mailbox")
-            .about(about)
-            .operator()
-            .lists(move |_, _: &Call| Ok(Page::whole(captured.all()))),
-    ]
+    get(path).about(about).operator().lists(move |_, _: &Call| Ok(Page::whole(captured.all())))
 }

@@ -1,14 +1,14 @@
 //! Notification: tells people and machines what happened.
 //!
 //! Owns the inbox (`notification.inbox`, counted in `notification.inboxes`), what people prefer
-//! (`notification.preferences`), a client's own words (`notification.templates` and their versions), mail and short
+//! (`notification.preferences`), what gathers for one mail (`notification.digests`), a client's own words (`notification.templates` and their versions), mail and short
 //! messages (this folder), and webhook endpoints and their deliveries ([`webhook`]). Asks User, Client and Role who
 //! is told. Announces nothing; hears every event with a row in `notices.rs`, after the commit that caused it:
 //!
 //! ```text
 //! event ─▶ notification.tell ─▶ preferences · words
 //!           ├─ database   a row in the inbox, in the listener's transaction: exactly once
-//!           ├─ mail       a delivery of its own ─▶ SMTP servers in order
+//!           ├─ mail       a delivery of its own, or a line of a digest ─▶ SMTP servers in order
 //!           └─ sms        a delivery of its own ─▶ the HTTP provider
 //! ```
 //!
@@ -16,7 +16,7 @@
 //! - No money command waits for a mail, and none is undone by one.
 //! - A channel that fails repeats no other.
 //! - The unread counter of an inbox is what counting would give.
-//! - Security notices reach the inbox and the mailbox, whatever somebody prefers, at any hour.
+//! - Security notices reach the inbox and the mailbox, whatever somebody prefers, at any hour, each for itself.
 //! - A mail is the same in every attempt: words and Message-ID.
 //! - Secrets stand in no event and in no inbox; a delivery that carries one forgets it when the mail was sent.
 
@@ -45,7 +45,7 @@ use crate::kernel::{
     error::{Error, fault},
 };
 
-use contract::NotificationRefusal;
+use contract::{CapturedMail, NotificationRefusal};
 use mail::{MailCourier, Post};
 use mailbox::Captured;
 use service::{inbox::Inboxes, tell::Teller, templates::Templates};
@@ -64,6 +64,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         repository::NOTIFICATIONS.info(),
         repository::INBOXES.info(),
         repository::PREFERENCES.info(),
+        repository::DIGESTS.info(),
         repository::TEMPLATES.info(),
         repository::TEMPLATE_VERSIONS.info(),
     ]);
@@ -87,8 +88,9 @@ fn register_channels(boot: &mut Boot, inboxes: Arc<Inboxes>) -> Result<(), BootE
     let built_in = Arc::new(BuiltIn::new(notices::kinds()).map_err(refused)?);
     let post = match Post::servers(&config.mail).map_err(refused)? {
         None if boot.is_ephemeral() => {
-            let captured = Arc::new(Captured::default());
-            boot.endpoints(mailbox::endpoints(&captured));
+            let captured = Arc::new(Captured::<CapturedMail>::default());
+            let about = "Show every mail that would have been sent, oldest first";
+            boot.endpoints(vec![mailbox::endpoint("/testing/mailbox", about, &captured)]);
             boot.service("mailbox", captured.clone());
             Some(Post::Captured(captured))
         }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use jiff::{Timestamp, civil, tz::TimeZone};
 
 use super::{
-    contract::{Channel, Locale, NotificationRefusal, TemplateId, Topic},
+    contract::{Channel, DigestEvery, Locale, NotificationRefusal, TemplateId, Topic},
     template::Words,
 };
 use crate::kernel::{
     api::{input::Metadata, principal::UserId},
     clock::Time,
-    events::event::EventId,
+    events::{delivery::DeliveryId, event::EventId},
     store::codec::{Decode, Encode, row},
 };
 
@@ -100,11 +100,37 @@ pub struct Preferences {
     pub choices: Vec<Choice>,
     pub quiet_hours: Option<QuietHours>,
     pub locale: Option<Locale>,
+    /// Mails that may wait gather until then. `None`: each is sent when it is due.
+    pub mail_digest: Option<DigestEvery>,
     pub updated_at: Option<Time>,
     /// Zero until something was said.
     pub version: u64,
 }
-row!(Preferences);
+row!(Preferences, 2, { 1 => PreferencesV1 });
+
+/// Before there were digests.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct PreferencesV1 {
+    choices: Vec<Choice>,
+    quiet_hours: Option<QuietHours>,
+    locale: Option<Locale>,
+    updated_at: Option<Time>,
+    version: u64,
+}
+
+impl From<PreferencesV1> for Preferences {
+    fn from(old: PreferencesV1) -> Preferences {
+        let PreferencesV1 { choices, quiet_hours, locale, updated_at, version } = old;
+        Preferences { choices, quiet_hours, locale, mail_digest: None, updated_at, version }
+    }
+}
+
+/// The last digest of somebody. Whether it can still grow, its delivery says.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct OpenDigest {
+    pub delivery: DeliveryId,
+}
+row!(OpenDigest);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct Choice {
@@ -147,6 +173,32 @@ impl Preferences {
             return None;
         }
         self.quiet_hours.as_ref()?.end(now)
+    }
+}
+
+impl Preferences {
+    /// When the digest is sent that a mail about `topic` becomes part of, made at `now`; `None` when it stands alone.
+    pub fn digest_at(&self, topic: Topic, now: Time) -> Option<Time> {
+        let every = self.mail_digest.filter(|_| topic != Topic::Security)?;
+        let quiet = self.quiet_hours.as_ref();
+        let slot = every.next(quiet.map_or("UTC", |it| &it.time_zone), now)?;
+        Some(quiet.and_then(|it| it.end(slot)).unwrap_or(slot))
+    }
+}
+
+impl DigestEvery {
+    fn next(self, time_zone: &str, now: Time) -> Option<Time> {
+        const HOUR: i64 = 3_600_000_000;
+        if self == DigestEvery::Hourly {
+            return Some(Time::from_micros((now.micros().div_euclid(HOUR) + 1) * HOUR));
+        }
+        let zone = TimeZone::get(time_zone).ok()?;
+        let today = Timestamp::from_microsecond(now.micros()).ok()?.to_zoned(zone.clone()).date();
+        let morning = |date: civil::Date| {
+            let at = date.at(8, 0, 0, 0).to_zoned(zone.clone()).ok()?;
+            Some(Time::from_micros(at.timestamp().as_microsecond()))
+        };
+        morning(today).filter(|it| *it > now).or_else(|| morning(today.tomorrow().ok()?))
     }
 }
 
@@ -270,6 +322,27 @@ mod tests {
             let found = night(from, to, zone).end(Time::parse(now).unwrap());
             assert_eq!(found, end.and_then(Time::parse), "{from} {to} {zone} {now}");
         }
+    }
+
+    #[test]
+    fn a_digest_is_sent_at_the_hour_or_in_the_morning_and_not_at_night() {
+        use DigestEvery::{Daily, Hourly};
+        let night = |zone: &str| QuietHours { from: 22 * 60, to: 9 * 60, time_zone: zone.into() };
+        for (every, quiet, now, at) in [
+            (Hourly, None, "2026-01-01T12:00:00Z", "2026-01-01T13:00:00Z"),
+            (Hourly, None, "2026-01-01T12:59:59.999999Z", "2026-01-01T13:00:00Z"),
+            (Hourly, Some(night("UTC")), "2026-01-01T21:30:00Z", "2026-01-02T09:00:00Z"),
+            (Daily, None, "2026-01-01T07:59:59Z", "2026-01-01T08:00:00Z"),
+            (Daily, None, "2026-01-01T08:00:00Z", "2026-01-02T08:00:00Z"),
+            (Daily, Some(night("Europe/Vienna")), "2026-07-01T12:00:00Z", "2026-07-02T07:00:00Z"),
+        ] {
+            let preferences =
+                Preferences { mail_digest: Some(every), quiet_hours: quiet, ..Preferences::default() };
+            let now = Time::parse(now).unwrap();
+            assert_eq!(preferences.digest_at(Topic::Fundings, now), Time::parse(at), "{every} {now}");
+            assert_eq!(preferences.digest_at(Topic::Security, now), None);
+        }
+        assert_eq!(Preferences::default().digest_at(Topic::Fundings, Time::ZERO), None);
     }
 
     #[test]

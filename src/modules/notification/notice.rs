@@ -1,6 +1,7 @@
 //! What an event says to people: whom it concerns, by which channels, and what one can do about it. The words are in
 //! templates.
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
@@ -105,6 +106,19 @@ impl Notice {
     }
 }
 
+/// What a digest says: the template is that of this name, though no event has it.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct DigestWords {
+    /// How many notices it is made of.
+    pub count: u64,
+    /// What each of them says, in a line.
+    pub lines: Vec<String>,
+}
+
+impl DigestWords {
+    pub const EVENT: &'static str = "notification.digest";
+}
+
 /// A kind of event that people are told of.
 pub struct NoticeKind {
     pub event_type: &'static str,
@@ -123,6 +137,17 @@ impl NoticeKind {
             channels: E::CHANNELS,
             action: E::ACTION,
             shape: Shape::of::<E>(),
+        }
+    }
+
+    /// Several mails in one.
+    pub fn of_digest() -> NoticeKind {
+        NoticeKind {
+            event_type: DigestWords::EVENT,
+            topic: Topic::Account,
+            channels: &[Channel::Mail],
+            action: None,
+            shape: Shape::of::<DigestWords>(),
         }
     }
 

@@ -12,16 +12,16 @@ use super::{
         Channel::{Database, Mail},
         Topic,
     },
-    events::PasswordReset,
+    events::{EmailVerification, PasswordReset},
     notice::{NoticeKind, Notifiable, NotificationEvent},
     service::tell::Teller,
 };
 use crate::{
     kernel::{api::principal::UserId, boot::Boot, events::event::Mode},
     modules::{
-        auth::events::{PasswordChanged, RefreshReused},
+        auth::events::{NewDevice, PasswordChanged, RefreshReused, RegistrationRepeated},
         balance::events::BalanceAdjusted,
-        client::events::{ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated},
+        client::events::{ApiKeyCreated, ApiKeyExpiring, ApiKeyRevoked, ApiKeyRotated},
         funding::events::{
             FundingCanceled, FundingCompleted, FundingConflicted, FundingExpired, FundingFailed,
             FundingRequested, FundingReversed,
@@ -31,7 +31,9 @@ use crate::{
             InvestmentDefaultRequested, InvestmentDefaulted, InvestmentEarlyClosed, InvestmentResumed,
             InvestmentSuspended,
         },
+        market::events::ProviderFailed,
         payment::events::{PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate},
+        swap::events::SwapExecuted,
         user::events::{
             UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen,
         },
@@ -60,7 +62,12 @@ macro_rules! notices {
 
         /// Every event that somebody is told of.
         pub fn kinds() -> Vec<NoticeKind> {
-            vec![$( NoticeKind::of::<$event>(), )+ NoticeKind::of_secret::<PasswordReset>()]
+            vec![
+                $( NoticeKind::of::<$event>(), )+
+                NoticeKind::of_secret::<PasswordReset>(),
+                NoticeKind::of_secret::<EmailVerification>(),
+                NoticeKind::of_digest(),
+            ]
         }
 
         /// Hears every one of them.
@@ -94,6 +101,8 @@ notices! {
     UserRolesChanged: Security, BOTH, None, |it| it.user_id;
     PasswordChanged: Security, BOTH, SESSIONS, |it| it.user_id;
     RefreshReused: Security, BOTH, SESSIONS, |it| it.user_id;
+    NewDevice: Security, BOTH, SESSIONS, |it| it.user_id;
+    RegistrationRepeated: Security, &[Mail], None, |it| it.user_id;
 
     FundingRequested: Fundings, INBOX, FUNDING, |it| (it.r#type == "deposit").then_some(it.user_id);
     FundingCompleted: Fundings, BOTH, FUNDING, |it| it.user_id;
@@ -130,12 +139,16 @@ notices! {
     InvestmentResumed: Investments, BOTH, INVESTMENT, |it| it.user_id;
     InvestmentDefaultRequested: Investments, BOTH, INVESTMENT, |_it| Notifiable::Admins;
     InvestmentDefaulted: Investments, BOTH, INVESTMENT, |it| it.user_id;
+    SwapExecuted: Swaps, BOTH, Some(("/swaps/{entity}", "Show the swap")), |it| it.user_id;
 
     BalanceAdjusted: Balances, BOTH, Some(("/balances", "Show your balances")), |it| it.user_id;
+
+    ProviderFailed: Markets, BOTH, Some(("/markets/{entity}", "Show the market")), |_it| Notifiable::Admins;
 
     ApiKeyCreated: Security, BOTH, KEYS, |_it| Notifiable::Admins;
     ApiKeyRotated: Security, BOTH, KEYS, |_it| Notifiable::Admins;
     ApiKeyRevoked: Security, BOTH, KEYS, |_it| Notifiable::Admins;
+    ApiKeyExpiring: Security, BOTH, KEYS, |_it| Notifiable::Admins;
 }
 
 /// What a payment was for tells its own story.

@@ -2,7 +2,7 @@
 
 use super::{
     contract::{Locale, NotificationId, TemplateId},
-    model::{Inbox, Notification, Owner, Preferences, Template, TemplateVersion},
+    model::{Inbox, Notification, OpenDigest, Owner, Preferences, Template, TemplateVersion},
 };
 use crate::kernel::{
     api::principal::{ClientId, UserId},
@@ -24,6 +24,9 @@ pub const INBOXES: Table<Owner, Inbox> = Table::new("notification.inboxes");
 
 /// (client, user) → how the user wants to be told.
 pub const PREFERENCES: Table<Owner, Preferences> = Table::new("notification.preferences");
+
+/// (client, user) → the last digest it was, or will be, sent.
+pub const DIGESTS: Table<Owner, OpenDigest> = Table::new("notification.digests");
 
 /// (client, template) → the client's own words for an event.
 pub const TEMPLATES: Table<(ClientId, TemplateId), Template> = Table::new("notification.templates")
@@ -118,10 +121,14 @@ mod tests {
     use super::*;
     use crate::{
         kernel::{
-            api::input::Metadata, clock::Time, events::event::EventId, id::Id as _, store::codec::golden,
+            api::input::Metadata,
+            clock::Time,
+            events::{delivery::DeliveryId, event::EventId},
+            id::Id as _,
+            store::codec::{Row as _, golden},
         },
         modules::notification::{
-            contract::{Channel, Topic},
+            contract::{Channel, DigestEvery, Topic},
             model::{Choice, QuietHours},
             template::Words,
         },
@@ -160,10 +167,17 @@ mod tests {
                 choices: vec![Choice { topic: Topic::Fundings, channel: Channel::Mail, enabled: false }],
                 quiet_hours: Some(QuietHours { from: 1320, to: 420, time_zone: "UTC".into() }),
                 locale: "de-AT".parse().ok(),
+                mail_digest: Some(DigestEvery::Daily),
                 updated_at: Some(at),
                 version: 1,
             },
         );
+        // Written before there were digests.
+        let old = include_str!("../../../tests/golden/rows/notification.preferences.v1.hex");
+        let old = data_encoding::HEXLOWER.decode(old.trim().as_bytes()).unwrap();
+        let read = Preferences::decode_row(&old).unwrap();
+        assert_eq!((read.mail_digest, read.version, read.choices.len()), (None, 1, 1));
+        golden("notification.digests", &OpenDigest { delivery: DeliveryId::from_bytes([3; 16]) });
         golden(
             "notification.templates",
             &Template {

@@ -22,6 +22,7 @@ use crate::{
             delivery::Lane,
             retry::RetryPolicy,
         },
+        net::authorities,
         store::WriteTx,
     },
 };
@@ -61,10 +62,13 @@ impl SmsCourier {
             Some(path) => read_secret_file(path).map_err(|error| fault!("sms.secret_file: {error}"))?,
             None => String::new(),
         };
+        let trusted =
+            authorities(config.ca_file.as_deref()).map_err(|error| fault!("sms.ca_file: {error}"))?;
         let client = Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())
             .timeout(Duration::from_secs(config.timeout_s))
+            .tls_certs_merge(trusted)
             .build()
             .map_err(|error| fault!("sms: {error}"))?;
         let (headers, body) = (config.headers.clone(), config.body.clone());
@@ -114,7 +118,15 @@ impl Provider {
             400 | 404 | 410 | 422 => Outcome::Reject(format!("the provider answered {status}")),
             _ => Outcome::Retry(format!("the provider answered {status}")),
         };
-        Report::from(outcome).status(status.as_u16()).response(response.to_vec())
+        Report::from(outcome).status(status.as_u16()).response(self.without_secret(&response))
+    }
+
+    /// Some providers repeat what they did not like: what is kept of an answer is shown to staff.
+    fn without_secret(&self, response: &[u8]) -> Vec<u8> {
+        if self.secret.is_empty() {
+            return response.to_vec();
+        }
+        String::from_utf8_lossy(response).replace(&self.secret, "[secret]").into_bytes()
     }
 }
 

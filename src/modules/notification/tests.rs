@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{
-    contract::Captured,
+    contract::{Captured, CapturedMail},
     events::{PasswordReset, secret_mail},
 };
 use crate::{
@@ -64,7 +64,8 @@ async fn a_secret_stands_in_its_delivery_until_it_was_sent_and_nowhere_after() {
         .write(move |tx| {
             let rows: Result<Vec<_>> = tx.scan(&EVENTS, Scan::all()).collect();
             let (_, envelope) = rows?.into_iter().find(|it| it.1.entity == user.to_string()).unwrap();
-            let words = PasswordReset { url: TOKEN.into(), expires_at: tx.now() };
+            let words =
+                PasswordReset { url: Some(TOKEN.into()), code: "rst_secret".into(), expires_at: tx.now() };
             let new = secret_mail(&envelope, user, &words)?
                 .not_before(tx.now().after(std::time::Duration::from_secs(60)));
             Ok(tx.enqueue(new)?.id)
@@ -75,7 +76,7 @@ async fn a_secret_stands_in_its_delivery_until_it_was_sent_and_nowhere_after() {
 
     kernel.store.clock().advance(std::time::Duration::from_secs(60));
     settle().await;
-    let mails = kernel.service::<Captured>("mailbox").unwrap().all();
+    let mails = kernel.service::<Captured<CapturedMail>>("mailbox").unwrap().all();
     let mail = mails.last().unwrap();
     assert_eq!((mail.to.as_str(), mail.subject.as_str()), ("ann@example.com", "Choose a new password"));
     assert!(mail.text.contains(TOKEN) && mail.message_id.contains(&delivery.to_string()));

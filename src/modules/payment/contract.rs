@@ -6,6 +6,7 @@ use crate::kernel::{
     api::{
         call::Caller,
         input::{Metadata, text_enum},
+        object::ExternalId,
         principal::{ClientId, UserId},
     },
     clock::Time,
@@ -72,7 +73,7 @@ pub struct NewPayment {
     pub gateway: Option<GatewayId>,
     /// `None`: the client's default.
     pub expires_in_s: Option<u64>,
-    pub external_id: Option<String>,
+    pub external_id: Option<ExternalId>,
     pub metadata: Metadata,
 }
 

@@ -6,44 +6,24 @@ use super::{
     contract::{AttemptId, GatewayId, PaymentId},
     model::Payment,
 };
-use crate::kernel::{api::principal::UserId, events::event::event, money::CurrencyCode};
+use crate::kernel::{
+    api::principal::UserId,
+    events::event::{event, events},
+    money::CurrencyCode,
+};
 
-macro_rules! payment_events {
-    ($($(#[doc = $about:literal])+ $name:ident = $text:literal),* $(,)?) => { $(
-        $(#[doc = $about])+
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-        pub struct $name {
-            pub payment_id: PaymentId,
-            pub user_id: Option<UserId>,
-            /// The id of what is paid for.
-            pub payable: Option<String>,
-            pub amount: String,
-            pub currency: CurrencyCode,
-            pub gateway_id: Option<GatewayId>,
-            pub attempt_id: Option<AttemptId>,
-            pub reason: Option<String>,
-        }
-        event!($name, $text, payment_id);
-
-        impl $name {
-            pub(super) fn of(id: PaymentId, payment: &Payment, reason: Option<String>) -> $name {
-                let currency = payment.amount.currency();
-                $name {
-                    payment_id: id,
-                    user_id: payment.user,
-                    payable: payment.payable.clone(),
-                    amount: currency.show(payment.amount.minor()),
-                    currency: currency.code,
-                    gateway_id: payment.gateway,
-                    attempt_id: payment.attempt,
-                    reason,
-                }
-            }
-        }
-    )* };
-}
-
-payment_events! {
+events! {
+    payment_id of (id: PaymentId, row: &Payment, because: Option<String>) {
+        payment_id: PaymentId = id,
+        user_id: Option<UserId> = row.user,
+        /// The id of what is paid for.
+        payable: Option<String> = row.payable.clone(),
+        amount: String = row.amount.digits(),
+        currency: CurrencyCode = row.amount.currency().code,
+        gateway_id: Option<GatewayId> = row.gateway,
+        attempt_id: Option<AttemptId> = row.attempt,
+        reason: Option<String> = because,
+    }
     /// A payment was made.
     PaymentCreated = "payment.created",
     /// A gateway was chosen, and is being told.

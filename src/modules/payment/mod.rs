@@ -56,14 +56,8 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.alias("stl", "settlement");
     boot.machine(model::PAYMENT.table());
     boot.machine(model::ATTEMPT.table());
-    boot.announces::<events::PaymentCreated>();
-    boot.announces::<events::PaymentInitiated>();
+    events::announced(boot);
     boot.announces::<events::PaymentSettled>();
-    boot.announces::<events::PaymentFailed>();
-    boot.announces::<events::PaymentCanceled>();
-    boot.announces::<events::PaymentExpired>();
-    boot.announces::<events::PaymentConflicted>();
-    boot.announces::<events::PaymentLate>();
     boot.endpoints(routes::endpoints(&service));
     boot.job(service::due_job(&service));
     let checking = service.clone();

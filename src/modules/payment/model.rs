@@ -20,7 +20,8 @@ use super::contract::{
 use crate::{
     kernel::{
         api::{
-            input::{Metadata, text_enum},
+            input::text_enum,
+            object::{Stamp, Times, stamped, timed},
             principal::{Actor, UserId},
         },
         clock::Time,
@@ -168,13 +169,10 @@ pub struct Payment {
     /// When the timer has to look: expiry, or the next question to the gateway.
     pub due_at: Option<Time>,
     pub history: History<PaymentStatus>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub stamp: Stamp,
 }
 row!(Payment);
+stamped!(Payment);
 
 /// Money that somebody says came, while a person has to decide about it.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -279,11 +277,10 @@ pub struct Attempt {
     pub is_capturing: bool,
     pub expires_at: Time,
     pub history: History<AttemptStatus>,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub times: Times,
 }
 row!(Attempt);
+timed!(Attempt);
 
 impl Attempt {
     pub fn status(&self) -> AttemptStatus {
@@ -321,11 +318,10 @@ pub struct Settlement {
     pub place: Place,
     /// The entry that booked it here. What was paid for something else (a funding) is booked there.
     pub entry: Option<EntryId>,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub times: Times,
 }
 row!(Settlement);
+timed!(Settlement);
 
 /// A way in or out for money.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -338,13 +334,10 @@ pub struct Gateway {
     pub currencies: Vec<Currency>, // Invariant: not empty.
     pub limits: Limits,
     pub setup: Setup,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub stamp: Stamp,
 }
 row!(Gateway);
+stamped!(Gateway);
 
 /// The smallest and the largest amount, as text: they hold in each of the gateway's currencies, in its own units.
 #[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
@@ -464,11 +457,7 @@ mod tests {
                 asked: 2,
                 due_at: Some(at),
                 history: History::begin(Is::RequiresMethod, &caller, at),
-                external_id: Some("order-1".into()),
-                metadata: Metadata::default(),
-                created_at: at,
-                updated_at: at,
-                version: 1,
+                stamp: Stamp { external_id: Some("order-1".into()), ..Stamp::at(at) },
             },
         );
         golden(
@@ -485,9 +474,7 @@ mod tests {
                 is_capturing: true,
                 expires_at: at,
                 history: History::begin(At::Calling, &caller, at),
-                created_at: at,
-                updated_at: at,
-                version: 1,
+                times: Times::at(at),
             },
         );
         golden(
@@ -500,9 +487,7 @@ mod tests {
                 amount: usd(1000),
                 place: Place::Suspense,
                 entry: Some(EntryId::from_bytes([5; 16])),
-                created_at: at,
-                updated_at: at,
-                version: 1,
+                times: Times::at(at),
             },
         );
         golden("payment.gateways", &bank(true, vec![usd(0).currency()], "10.00", "500"));
@@ -519,11 +504,7 @@ mod tests {
             currencies,
             limits: Limits { min: Some(min.into()), max: Some(max.into()) },
             setup: Setup::default(),
-            external_id: None,
-            metadata: Metadata::default(),
-            created_at: Time::ZERO,
-            updated_at: Time::ZERO,
-            version: 1,
+            stamp: Stamp::at(Time::ZERO),
         }
     }
 

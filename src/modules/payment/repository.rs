@@ -5,20 +5,24 @@ use super::{
     model::{Attempt, Gateway, Health, Payment, Place, Settlement},
 };
 use crate::kernel::{
-    api::principal::ClientId,
+    api::{object::by_external_id, principal::ClientId},
     store::{Index, Key, Table, TableInfo},
 };
+
+pub const BY_USER: &str = "payment.by_user";
+pub const BY_EXTERNAL_ID: &str = "payment.by_external_id";
+pub const DUE: &str = "payment.due";
+pub const SUSPENSE: &str = "payment.suspense";
+pub const GATEWAYS_BY_EXTERNAL_ID: &str = "payment.gateways_by_external_id";
 
 /// (client, payment) → payment
 pub const PAYMENTS: Table<(ClientId, PaymentId), Payment> = Table::new("payment.payments").with_indexes(&[
     // (client, user) → its payments
-    Index::listing("payment.by_user", |key, row| row.user.iter().map(|it| (key.0, *it).to_key()).collect()),
+    Index::listing(BY_USER, |key, row| row.user.iter().map(|it| (key.0, *it).to_key()).collect()),
     // (client, external id) → the payment that has it
-    Index::lookup("payment.by_external_id", |key, row| {
-        row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
-    }),
+    by_external_id(BY_EXTERNAL_ID),
     // when → payments the timer has to look at
-    Index::listing("payment.due", |_, row| row.due_at.iter().map(Key::to_key).collect()),
+    Index::listing(DUE, |_, row| row.due_at.iter().map(Key::to_key).collect()),
 ]);
 
 /// (client, payment, attempt) → attempt
@@ -32,7 +36,7 @@ pub const SETTLEMENTS: Table<(ClientId, PaymentId, SettlementId), Settlement> =
             vec![(key.0, row.gateway, row.reference.clone()).to_key()]
         }),
         // (client, settlement) → what is in suspense, in the order it came
-        Index::listing("payment.suspense", |key, row| match row.place {
+        Index::listing(SUSPENSE, |key, row| match row.place {
             Place::Suspense => vec![(key.0, key.2).to_key()],
             Place::Waiting | Place::Credited => vec![],
         }),
@@ -45,9 +49,7 @@ pub const GATEWAYS: Table<(ClientId, GatewayId), Gateway> = Table::new("payment.
         if row.is_active { vec![(key.0, row.slug.clone()).to_key()] } else { vec![] }
     }),
     // (client, external id) → the gateway that has it
-    Index::lookup("payment.gateways_by_external_id", |key, row| {
-        row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
-    }),
+    by_external_id(GATEWAYS_BY_EXTERNAL_ID),
 ]);
 
 /// (client, gateway) → how its last calls went

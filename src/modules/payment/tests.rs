@@ -13,7 +13,7 @@ use super::{
     model::{AttemptStatus, Decision, Place, Setup},
     repository::{PAYMENTS, SETTLEMENTS},
     routes::payments::{InitiateIn, PaymentIn, ResolveIn},
-    service::{Case, Payments, Told, Try, Word},
+    service::{Case, Payments, Told, Try, Word, due_job},
 };
 use crate::{
     app::App,
@@ -24,6 +24,7 @@ use crate::{
             endpoint::Claim,
             input::Metadata,
             principal::{ClientId, UserId},
+            text::Text,
         },
         clock::{Clock, Time},
         error::Result,
@@ -196,7 +197,8 @@ impl Desk {
 
     fn advance(&self, seconds: u64) {
         self.app.kernel().store.clock().advance(Duration::from_secs(seconds));
-        self.write(|tx, service, _| service.look_at_what_is_due(tx)).unwrap();
+        let job = due_job(&self.service);
+        self.write(move |tx, _, _| (job.run)(tx)).unwrap();
     }
 
     fn show(&self, payment: PaymentId) -> (Case, Option<Try>) {
@@ -318,7 +320,7 @@ async fn another_currency_or_a_known_reference_is_a_conflict_and_books_nothing()
     let euros = Amount::new(1000, Currency { code: "EUR".parse().unwrap(), decimals: 2 }).unwrap();
     let resolve = |payment: PaymentId, decision: Decision| {
         desk.write(move |tx, service, caller| {
-            let input = ResolveIn { decision, reason: "looked".into() };
+            let input = ResolveIn { decision, reason: Text("looked".into()) };
             service.resolve(tx, &Call { caller: caller.clone(), path: payment, input }).map(drop)
         })
     };
@@ -346,7 +348,7 @@ async fn the_gateways_own_reference_of_what_a_person_credited_is_the_same_money(
     let payment = desk.charge("10.00");
     let attempt = desk.attempt(payment, vec![Notice::Unknown { reason: "timeout".into() }]).await;
     desk.write(move |tx, service, caller| {
-        let input = ResolveIn { decision: Decision::Credit, reason: "on the statement".into() };
+        let input = ResolveIn { decision: Decision::Credit, reason: Text("on the statement".into()) };
         service.resolve(tx, &Call { caller: caller.clone(), path: payment, input }).map(drop)
     })
     .unwrap();

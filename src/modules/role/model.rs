@@ -6,8 +6,10 @@ use serde::Deserialize;
 
 use super::contract::RoleId;
 use crate::kernel::{
-    api::input::{Flaw, Metadata, text_enum},
-    clock::Time,
+    api::{
+        input::{Flaw, text_enum},
+        object::{Stamp, stamped},
+    },
     error::Result,
     store::codec::{Decode, Encode, row},
 };
@@ -28,13 +30,10 @@ pub struct Role {
     pub permissions: Vec<String>,
     /// It was given to somebody. Never taken back.
     pub is_in_use: bool,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub stamp: Stamp,
 }
 row!(Role);
+stamped!(Role);
 
 /// The definition of a built-in role: see `data/reference/roles.toml`.
 #[derive(Debug, Deserialize)]

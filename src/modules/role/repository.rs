@@ -2,25 +2,21 @@
 
 use super::{contract::RoleId, model::Role};
 use crate::kernel::{
-    api::principal::ClientId,
+    api::{object::by_external_id, principal::ClientId},
     error::Result,
     store::{Index, Key as _, ReadTx, Scan, Table},
 };
 
+pub const BY_EXTERNAL_ID: &str = "role.by_external_id";
+
 /// (client, role) → the role.
 pub const ROLES: Table<(ClientId, RoleId), Role> = Table::new("role.roles").with_indexes(&[
     Index::lookup("role.by_name", |(client, _), row| vec![(*client, row.name.clone()).to_key()]),
-    Index::lookup("role.by_external_id", |(client, _), row| {
-        row.external_id.iter().map(|it| (*client, it.clone()).to_key()).collect()
-    }),
+    by_external_id(BY_EXTERNAL_ID),
 ]);
 
 pub fn by_name(tx: &ReadTx, client: ClientId, name: &str) -> Result<Option<Role>> {
     Ok(tx.find(&ROLES, "role.by_name", &(client, name.to_owned()))?.map(|it| it.1))
-}
-
-pub fn by_external_id(tx: &ReadTx, client: ClientId, external_id: &str) -> Result<Option<Role>> {
-    Ok(tx.find(&ROLES, "role.by_external_id", &(client, external_id.to_owned()))?.map(|it| it.1))
 }
 
 /// Built-in roles with permissions of their own: theirs follow the catalogue.
@@ -39,7 +35,7 @@ pub fn built_in_with_list(tx: &ReadTx) -> Result<Vec<String>> {
 mod tests {
     use super::*;
     use crate::{
-        kernel::{api::input::Metadata, clock::Time, id::Id as _, store::codec::golden},
+        kernel::{api::object::Stamp, clock::Time, id::Id as _, store::codec::golden},
         modules::role::model::BuiltIn,
     };
 
@@ -53,11 +49,7 @@ mod tests {
             built_in: Some(BuiltIn::Moderator),
             permissions: vec!["users.view_any".into()],
             is_in_use: true,
-            external_id: None,
-            metadata: Metadata::default(),
-            created_at: at,
-            updated_at: at,
-            version: 1,
+            stamp: Stamp::at(at),
         };
         golden("role.roles", &row);
     }

@@ -8,14 +8,14 @@ use std::{
 use super::{
     contract::{RoleContract, RoleId, RoleRefusal},
     model::{BuiltIn, Role, check_name, tidy},
-    repository::{ROLES, by_external_id, by_name},
-    routes::{RoleIn, RolePatchIn},
+    repository::{BY_EXTERNAL_ID, ROLES, by_name},
+    routes::{RoleDeletedOut, RoleIn, RoleOut, RolePatchIn},
 };
-use crate::kernel::api::problem::ApiRefusal;
 use crate::kernel::{
     api::{
         call::{Call, Caller, found},
-        input::{Metadata, Named as _, check_length},
+        input::{Named as _, check_length},
+        object::{Stamp, check_external_id, save},
         principal::ClientId,
     },
     boot::Catalogue,
@@ -37,7 +37,7 @@ impl RoleService {
     }
 
     /// Refuses `permission_unknown`, `permission_escalation`, `role_taken`, `external_id_taken`.
-    pub fn add(&self, tx: &mut WriteTx, call: &Call<(), RoleIn>) -> Result<Role> {
+    pub fn add(&self, tx: &mut WriteTx, call: &Call<(), RoleIn>) -> Result<RoleOut> {
         let (client, input) = (call.caller.client()?, &call.input);
         let description = input.description.clone().unwrap_or_default();
         check_name(&input.name)?;
@@ -46,12 +46,7 @@ impl RoleService {
         if by_name(tx, client, &input.name)?.is_some() {
             return Err(RoleRefusal::RoleTaken { role: input.name.clone() }.into());
         }
-        if let Some(external_id) = &input.external_id {
-            check_length("external_id", external_id, 100)?;
-            if let Some(other) = by_external_id(tx, client, external_id)? {
-                return Err(ApiRefusal::ExternalIdTaken { existing_id: other.id.to_string() }.into());
-            }
-        }
+        check_external_id(tx, &ROLES, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
 
         let row = Role {
             id: tx.new_id(),
@@ -60,21 +55,17 @@ impl RoleService {
             built_in: None,
             permissions: tidy(input.permissions.clone()),
             is_in_use: false,
-            external_id: input.external_id.clone(),
-            metadata: input.metadata.clone(),
-            created_at: tx.now(),
-            updated_at: tx.now(),
-            version: 1,
+            stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };
         tx.put(&ROLES, &(client, row.id), &row)?;
-        Ok(row)
+        Ok(self.out(&row))
     }
 
     /// Refuses `role_fixed`, `permission_unknown`, `permission_escalation` (for what is added), `role_taken`.
-    pub fn change(&self, tx: &mut WriteTx, call: &Call<RoleId, RolePatchIn>) -> Result<Role> {
+    pub fn change(&self, tx: &mut WriteTx, call: &Call<RoleId, RolePatchIn>) -> Result<RoleOut> {
         let (client, input) = (call.caller.client()?, &call.input);
         let mut row = own(tx, client, call.path)?;
-        call.caller.check_version(row.version)?;
+        call.caller.check_version(row.stamp.version)?;
         input.name.as_deref().map_or(Ok(()), check_name)?;
         input.description.as_deref().map_or(Ok(()), check_description)?;
         if let Some(permissions) = &input.permissions {
@@ -89,24 +80,30 @@ impl RoleService {
         row.name = input.name.clone().unwrap_or(row.name);
         row.description = input.description.clone().unwrap_or(row.description);
         row.permissions = input.permissions.clone().map_or(row.permissions, tidy);
-        row.metadata.merge(input.metadata.clone());
-        row.updated_at = tx.now();
-        row.version += 1;
-        tx.put(&ROLES, &(client, row.id), &row)?;
-        Ok(row)
+        row.stamp.metadata.merge(input.metadata.clone());
+        save(tx, &ROLES, &(client, row.id), &mut row)?;
+        Ok(self.out(&row))
     }
 
     /// Refuses `role_fixed`, `role_in_use`.
-    pub fn delete(&self, tx: &mut WriteTx, call: &Call<RoleId>) -> Result<Role> {
+    pub fn delete(&self, tx: &mut WriteTx, call: &Call<RoleId>) -> Result<RoleDeletedOut> {
         let client = call.caller.client()?;
         let row = own(tx, client, call.path)?;
-        call.caller.check_version(row.version)?;
+        call.caller.check_version(row.stamp.version)?;
         if row.is_in_use {
             return Err(RoleRefusal::RoleInUse { role: row.name }.into());
         }
 
         tx.delete(&ROLES, &(client, row.id))?;
-        Ok(row)
+        Ok(RoleDeletedOut::of(row.id, true))
+    }
+
+    pub fn show(&self, tx: &ReadTx, call: &Call<RoleId>) -> Result<RoleOut> {
+        found(tx.get(&ROLES, &(call.caller.client()?, call.path))?).map(|row| self.out(&row))
+    }
+
+    pub fn out(&self, row: &Role) -> RoleOut {
+        RoleOut::of(row.id, row, self.permissions_of(row).iter().cloned().collect())
     }
 
     /// Everything a role allows.
@@ -146,11 +143,7 @@ impl RoleContract for RoleService {
                 built_in: Some(*built_in),
                 permissions: vec![],
                 is_in_use: true,
-                external_id: None,
-                metadata: Metadata::default(),
-                created_at: tx.now(),
-                updated_at: tx.now(),
-                version: 1,
+                stamp: Stamp::at(tx.now()),
             };
             tx.put(&ROLES, &(client, row.id), &row)?;
         }
@@ -199,9 +192,7 @@ impl RoleContract for RoleService {
         let mut row = given(tx, client, role)?;
         if !row.is_in_use {
             row.is_in_use = true;
-            row.updated_at = tx.now();
-            row.version += 1;
-            tx.put(&ROLES, &(client, role), &row)?;
+            save(tx, &ROLES, &(client, role), &mut row)?;
         }
         Ok(())
     }

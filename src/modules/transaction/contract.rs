@@ -4,9 +4,9 @@ use crate::kernel::{
     api::{
         call::Caller,
         input::{Metadata, text_enum},
+        object::Times,
         principal::{ClientId, UserId},
     },
-    clock::Time,
     error::{Result, refusals},
     id::id,
     money::Amount,
@@ -58,9 +58,7 @@ pub struct Transaction {
     /// The entry that took it back, of a reversed one.
     pub reversed_by: Option<EntryId>,
     pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub times: Times,
 }
 
 /// A record to be written, in the transaction of its entry.

@@ -4,7 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::contract::{TransactionId, TransferId};
 use crate::{
-    kernel::{api::principal::UserId, events::event::event, money::CurrencyCode},
+    kernel::{
+        api::principal::UserId,
+        events::event::{event, events},
+        money::{Amount, CurrencyCode},
+    },
     modules::balance::contract::EntryId,
 };
 
@@ -38,35 +42,18 @@ pub struct TransferCaptured {
 }
 event!(TransferCaptured, "transfer.captured", transfer_id);
 
-/// What was still held was given back by a decision.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct TransferVoided {
-    pub transfer_id: TransferId,
-    /// What was given back.
-    pub amount: String,
-    pub currency: CurrencyCode,
-    pub entry_id: EntryId,
+events! {
+    transfer_id of (id: TransferId, moved: Amount, entry: EntryId) {
+        transfer_id: TransferId = id,
+        /// What was given or taken back this time.
+        amount: String = moved.digits(),
+        currency: CurrencyCode = moved.currency().code,
+        entry_id: EntryId = entry,
+    }
+    /// What was still held was given back by a decision.
+    TransferVoided = "transfer.voided",
+    /// What was still held was given back because its time was over.
+    TransferExpired = "transfer.expired",
+    /// A transfer was taken back, all of it or a part.
+    TransferReversed = "transfer.reversed",
 }
-event!(TransferVoided, "transfer.voided", transfer_id);
-
-/// What was still held was given back because its time was over.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct TransferExpired {
-    pub transfer_id: TransferId,
-    /// What was given back.
-    pub amount: String,
-    pub currency: CurrencyCode,
-    pub entry_id: EntryId,
-}
-event!(TransferExpired, "transfer.expired", transfer_id);
-
-/// A transfer was taken back, all of it or a part.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct TransferReversed {
-    pub transfer_id: TransferId,
-    /// What was taken back this time.
-    pub amount: String,
-    pub currency: CurrencyCode,
-    pub entry_id: EntryId,
-}
-event!(TransferReversed, "transfer.reversed", transfer_id);

@@ -23,7 +23,7 @@ pub fn adjusted(
     transactions: &Transactions,
     tx: &mut WriteTx,
     envelope: &Envelope,
-    event: &BalanceAdjusted,
+    event: BalanceAdjusted,
 ) -> Result<()> {
     let Some(user) = event.user_id else { return Ok(()) };
     let broken = |what: &str| fault!("{} has {what}", envelope.id);

@@ -26,17 +26,14 @@ mod service;
 use std::sync::Arc;
 
 use contract::{TransactionContract, TransactionRefusal};
-use events::{TransactionCreated, TransferCaptured, TransferExpired, TransferReversed, TransferVoided};
+use events::{TransactionCreated, TransferCaptured};
 use model::TRANSFER;
 use repository::{TRANSACTIONS, TRANSFERS};
 use service::Transactions;
 
-use crate::{
-    kernel::{
-        boot::{Boot, BootError, Module},
-        events::event::Mode,
-    },
-    modules::balance::events::BalanceAdjusted,
+use crate::kernel::{
+    boot::{Boot, BootError, Module},
+    events::event::Mode,
 };
 
 pub const MODULE: Module = Module {
@@ -60,17 +57,11 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.alias("tfr", "transfer");
     boot.announces::<TransactionCreated>();
     boot.announces::<TransferCaptured>();
-    boot.announces::<TransferVoided>();
-    boot.announces::<TransferExpired>();
-    boot.announces::<TransferReversed>();
+    events::announced(boot);
     boot.machine(TRANSFER.table());
     boot.endpoints(routes::endpoints(&service));
-    let (hearing, checking) = (service.clone(), service.clone());
-    boot.listen::<BalanceAdjusted>(
-        "transaction.record_adjustment",
-        Mode::Sync,
-        move |tx, envelope, event| listeners::adjusted(&hearing, tx, envelope, &event),
-    );
+    let checking = service.clone();
+    boot.listen_with(&service, "transaction.record_adjustment", Mode::Sync, listeners::adjusted);
     boot.job(service.expiry());
     boot.check("transactions", move |tx| checking.check(tx));
     let contract: Arc<dyn TransactionContract> = service;

@@ -13,7 +13,10 @@
 use std::time::Duration;
 
 use crate::kernel::{
-    api::input::{Metadata, text_enum},
+    api::{
+        input::text_enum,
+        object::{Stamp, stamped},
+    },
     clock::Time,
     error::Result,
     machine::{History, Machine},
@@ -97,13 +100,10 @@ pub struct Transfer {
     pub records_of_receiver: Vec<TransactionId>,
     pub reason: Option<String>,
     pub history: History<TransferStatus>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub stamp: Stamp,
 }
 row!(Transfer);
+stamped!(Transfer);
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Held {
@@ -188,11 +188,7 @@ mod tests {
                 records_of_receiver: vec![],
                 reason: Some("fee".into()),
                 history: History::begin(TransferStatus::Pending, &Caller::system(None), at),
-                external_id: None,
-                metadata: Metadata::default(),
-                created_at: at,
-                updated_at: at,
-                version: 1,
+                stamp: Stamp::at(at),
             },
         );
     }

@@ -1,7 +1,10 @@
 //! The tables of Transaction.
 
 use crate::kernel::{
-    api::principal::ClientId,
+    api::{
+        object::{by_external_id, timed},
+        principal::ClientId,
+    },
     store::{Index, Key as _, Table, codec::row},
 };
 use crate::modules::transaction::{
@@ -16,15 +19,14 @@ pub const TRANSACTIONS: Table<(ClientId, TransactionId), Transaction> =
         Index::listing(BY_USER, |(client, _), row| vec![(*client, row.user).to_key()]),
     ]);
 row!(Transaction);
+timed!(Transaction, times, true, |row| Some(&row.metadata));
 
 pub const BY_USER: &str = "transaction.transactions_by_user";
 
 /// (client, transfer) → transfer. Those of one user are found through its records: each has one by then.
 pub const TRANSFERS: Table<(ClientId, TransferId), Transfer> = Table::new("transaction.transfers")
     .with_indexes(&[
-        Index::lookup(BY_EXTERNAL_ID, |(client, _), row| {
-            row.external_id.iter().map(|it| (*client, it.clone()).to_key()).collect()
-        }),
+        by_external_id(BY_EXTERNAL_ID),
         // when → transfers that expire then; only while something is held
         Index::listing(EXPIRING, |_, row| row.expires_at().iter().map(|it| it.to_key()).collect()),
     ]);
@@ -36,7 +38,13 @@ pub const EXPIRING: &str = "transaction.transfers_expiring";
 mod tests {
     use super::*;
     use crate::{
-        kernel::{api::principal::UserId, clock::Time, id::Id as _, money::Amount, store::codec::golden},
+        kernel::{
+            api::{object::Times, principal::UserId},
+            clock::Time,
+            id::Id as _,
+            money::Amount,
+            store::codec::golden,
+        },
         modules::{
             balance::contract::EntryId,
             transaction::contract::{EntryType, TransactionStatus},
@@ -62,9 +70,7 @@ mod tests {
                 entry: EntryId::from_bytes([3; 16]),
                 reversed_by: Some(EntryId::from_bytes([4; 16])),
                 metadata: Default::default(),
-                created_at: at,
-                updated_at: at,
-                version: 2,
+                times: Times { version: 2, ..Times::at(at) },
             },
         );
     }

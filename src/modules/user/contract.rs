@@ -91,7 +91,22 @@ pub trait UserContract: Send + Sync {
     fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User>;
 
     /// The user, when money may leave its accounts. Refuses `not_found`, `user_not_active`.
-    fn check_may_pay(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User>;
+    fn check_may_pay(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
+        let user = self.get(tx, client, user)?;
+        match user.status {
+            UserStatus::Active => Ok(user),
+            user_status => Err(UserRefusal::UserNotActive { user_status }.into()),
+        }
+    }
+
+    /// The user, when money may come to its accounts: a frozen one may receive. Refuses as above.
+    fn check_may_receive(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
+        let user = self.get(tx, client, user)?;
+        match user.status {
+            UserStatus::Disabled => Err(UserRefusal::UserNotActive { user_status: user.status }.into()),
+            _ => Ok(user),
+        }
+    }
 
     /// The hash of the password; `None` when none was ever set.
     fn password_hash(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<String>>;

@@ -294,6 +294,14 @@ impl UserContract for Users {
     }
 
     fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User> {
+        // Before the address: where registering does not tell that one is taken, this must not tell it either.
+        let referred_by = match &new.referral_code {
+            None => None,
+            Some(code) => {
+                let referrer = tx.find(&USERS, BY_REFERRAL_CODE, &(client, read_referral_code(code)))?;
+                Some(referrer.ok_or(UserRefusal::ReferralUnknown)?.0.1)
+            }
+        };
         let email = normalise_email(&new.email);
         if tx.find(&USERS, BY_EMAIL, &(client, email.clone()))?.is_some() {
             return Err(UserRefusal::EmailTaken.into());
@@ -304,13 +312,6 @@ impl UserContract for Users {
         {
             return Err(ApiRefusal::ExternalIdTaken { existing_id: existing.to_string() }.into());
         }
-        let referred_by = match &new.referral_code {
-            None => None,
-            Some(code) => {
-                let referrer = tx.find(&USERS, BY_REFERRAL_CODE, &(client, read_referral_code(code)))?;
-                Some(referrer.ok_or(UserRefusal::ReferralUnknown)?.0.1)
-            }
-        };
         let admin = self.admin(tx, client)?;
         let roles = match new.roles {
             none if none.is_empty() => vec![self.roles.by_name(tx, client, USER_ROLE)?],
@@ -343,14 +344,6 @@ impl UserContract for Users {
         }
         tx.publish(caller, &UserRegistered { user_id, referred_by })?;
         Ok(row.into_user(user_id))
-    }
-
-    fn check_may_pay(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
-        let user = self.get(tx, client, user)?;
-        match user.status {
-            UserStatus::Active => Ok(user),
-            user_status => Err(UserRefusal::UserNotActive { user_status }.into()),
-        }
     }
 
     fn password_hash(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<String>> {

@@ -7,64 +7,38 @@ use super::{
     model::Withdrawal,
 };
 use crate::kernel::{
-    api::principal::UserId, boot::Boot, clock::Time, events::event::event, money::CurrencyCode,
+    api::principal::UserId,
+    boot::Boot,
+    clock::Time,
+    events::event::{event, events},
+    money::CurrencyCode,
 };
 use crate::modules::payment::contract::GatewayId;
 
 /// Lets the events be listed.
 pub fn announce(boot: &mut Boot) {
-    announce_withdrawals(boot);
+    announced(boot);
     boot.announces::<BeneficiaryCreated>();
     boot.announces::<BeneficiaryDeleted>();
 }
 
-macro_rules! withdrawal_events {
-    ($($(#[doc = $about:literal])+ $name:ident = $text:literal),* $(,)?) => { $(
-        $(#[doc = $about])+
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-        pub struct $name {
-            pub withdrawal_id: WithdrawalId,
-            pub user_id: UserId,
-            /// `cash_out`, `fee` or `tax`.
-            pub r#type: String,
-            /// What was asked for.
-            pub amount: String,
-            pub fee: String,
-            /// What reaches its destination.
-            pub payout: String,
-            pub currency: CurrencyCode,
-            pub gateway_id: Option<GatewayId>,
-            /// The gateway's reference.
-            pub reference: Option<String>,
-            pub reason: Option<String>,
-        }
-        event!($name, $text, withdrawal_id);
-
-        impl $name {
-            pub(super) fn of(withdrawal: &Withdrawal) -> $name {
-                let currency = withdrawal.amount.currency();
-                $name {
-                    withdrawal_id: withdrawal.id,
-                    user_id: withdrawal.user,
-                    r#type: withdrawal.kind().to_string(),
-                    amount: currency.show(withdrawal.amount.minor()),
-                    fee: currency.show(withdrawal.fee.minor()),
-                    payout: currency.show(withdrawal.payout.minor()),
-                    currency: currency.code,
-                    gateway_id: withdrawal.gateway.as_ref().map(|it| it.id),
-                    reference: withdrawal.reference.clone(),
-                    reason: withdrawal.history.last().reason.clone(),
-                }
-            }
-        }
-    )*
-        fn announce_withdrawals(boot: &mut Boot) {
-            $( boot.announces::<$name>(); )*
-        }
-    };
-}
-
-withdrawal_events! {
+events! {
+    withdrawal_id of (row: &Withdrawal) {
+        withdrawal_id: WithdrawalId = row.id,
+        user_id: UserId = row.user,
+        /// `cash_out`, `fee` or `tax`.
+        r#type: String = row.kind().to_string(),
+        /// What was asked for.
+        amount: String = row.amount.digits(),
+        fee: String = row.fee.digits(),
+        /// What reaches its destination.
+        payout: String = row.payout.digits(),
+        currency: CurrencyCode = row.amount.currency().code,
+        gateway_id: Option<GatewayId> = row.gateway.as_ref().map(|it| it.id),
+        /// The gateway's reference.
+        reference: Option<String> = row.reference.clone(),
+        reason: Option<String> = row.history.last().reason.clone(),
+    }
     /// Somebody wants money paid out; it is held from now on.
     WithdrawalRequested = "withdrawal.requested",
     /// By people, or by the client's rules.

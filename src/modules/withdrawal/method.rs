@@ -11,7 +11,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::kernel::{
-    api::input::{Field, Flaw, Flaws, input, parse_object},
+    api::{
+        input::{Field, Flaw, Flaws, input, parse_object},
+        text::Line,
+    },
     secret::sha256,
     store::codec::{Decode, Encode},
 };
@@ -85,24 +88,6 @@ impl fmt::Display for Method {
 
 fn last_four(text: &str) -> &str {
     text.char_indices().rev().nth(3).map_or(text, |(at, _)| &text[at..])
-}
-
-/// A text of one line that is not empty, without the spaces around it, of at most `MOST` characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line<const MOST: usize>(pub String);
-
-impl<const MOST: usize> Field for Line<MOST> {
-    fn parse(value: Value) -> Result<Self, Flaws> {
-        let text = String::parse(value)?;
-        let text = text.trim();
-        if text.is_empty() || text.chars().count() > MOST {
-            return Err(flaw("out_of_range", format!("must have 1 to {MOST} characters")));
-        }
-        if text.contains(['\n', '\t']) {
-            return Err(flaw("invalid_format", "must be one line"));
-        }
-        Ok(Line(text.to_owned()))
-    }
 }
 
 /// Declares a text that is brought into one spelling and then must be of a form.

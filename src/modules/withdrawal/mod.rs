@@ -32,7 +32,6 @@ use std::sync::Arc;
 use crate::kernel::{
     boot::{Boot, BootError, Module},
     error::Result,
-    events::worker::Job,
     store::{ReadTx, Scan},
 };
 use crate::modules::balance::contract::BalanceContract;
@@ -67,12 +66,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.machine(model::WITHDRAWAL.table());
     events::announce(boot);
     boot.endpoints(routes::endpoints(&service));
-    let timer = service.clone();
-    boot.job(Job {
-        name: "withdrawal.deadlines",
-        due: Arc::new(repository::first_deadline),
-        run: Arc::new(move |tx| timer.meet_deadlines(tx)),
-    });
+    boot.job(service::deadlines(&service));
     boot.target(automatic::KIND, automatic::plan(), PayoutCourier(service.clone()));
     let balances = service.balances.clone();
     boot.check("withdrawal.held_money", move |tx| held_money(tx, &*balances));

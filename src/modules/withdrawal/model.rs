@@ -18,7 +18,8 @@ use super::{
 use crate::kernel::{
     api::{
         call::Caller,
-        input::{Metadata, text_enum},
+        input::text_enum,
+        object::{Stamp, stamped},
         principal::{Actor, UserId},
     },
     clock::Time,
@@ -28,8 +29,8 @@ use crate::kernel::{
     store::codec::{Decode, Encode, row},
 };
 use crate::modules::{
-    balance::contract::{BalanceRefusal, HoldId, HouseAccount},
-    client::contract::WithdrawalSettings,
+    balance::contract::{HoldId, HouseAccount},
+    client::contract::{ClientRefusal, WithdrawalSettings},
     payment::contract::GatewayInfo,
     transaction::contract::TransactionId,
 };
@@ -150,13 +151,10 @@ pub struct Withdrawal {
     pub due_at: Option<Time>,
     /// Its records: the payout, then the fee.
     pub records: Vec<TransactionId>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub stamp: Stamp,
 }
 row!(Withdrawal);
+stamped!(Withdrawal);
 
 /// What it is for.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -231,6 +229,29 @@ impl Withdrawal {
         }
     }
 
+    /// Where a cash-out goes.
+    pub fn method(&self) -> Option<&Method> {
+        match &self.purpose {
+            Purpose::CashOut { method, .. } => Some(method),
+            Purpose::Charge { .. } => None,
+        }
+    }
+
+    pub fn beneficiary(&self) -> Option<BeneficiaryId> {
+        match &self.purpose {
+            Purpose::CashOut { beneficiary, .. } => *beneficiary,
+            Purpose::Charge { .. } => None,
+        }
+    }
+
+    /// What a charge is for.
+    pub fn charged_for(&self) -> Option<&str> {
+        match &self.purpose {
+            Purpose::CashOut { .. } => None,
+            Purpose::Charge { reason, .. } => Some(reason),
+        }
+    }
+
     /// What leaves the user's account: payout and fee.
     pub fn total(&self) -> Result<Amount> {
         self.payout.plus(self.fee)
@@ -260,7 +281,7 @@ impl Withdrawal {
         let step = self.history.step(&WITHDRAWAL, event, caller, reason, now)?;
         if step == Step::Moved {
             self.due_at = self.status().deadline(now);
-            self.touch(now);
+            self.stamp.touch(now);
         }
         Ok(step)
     }
@@ -275,17 +296,17 @@ impl Withdrawal {
         Ok(())
     }
 
-    fn touch(&mut self, now: Time) {
-        self.updated_at = now;
-        self.version += 1;
-    }
-
     // Approval by people.
 
     /// The revision a vote has to name under these rules. Votes for another are void.
     pub fn revision_under(&self, policy: &Policy) -> u32 {
         let decided = self.status() != PendingReview;
         if decided || self.policy == *policy { self.revision } else { self.revision + 1 }
+    }
+
+    /// The rules in force.
+    pub fn policy_under<'a>(&'a self, policy: &'a Policy) -> &'a Policy {
+        if self.revision_under(policy) == self.revision { &self.policy } else { policy }
     }
 
     /// Votes for its approval; `is_voter` knows who is the same person as the voter. Refuses, in this order:
@@ -300,7 +321,7 @@ impl Withdrawal {
         now: Time,
     ) -> Result<bool> {
         if is_voter(self.history.creator())? || is_voter(Actor::User(self.user))? {
-            return Err(BalanceRefusal::SelfApproval.into());
+            return Err(ClientRefusal::SelfApproval.into());
         }
         self.check_not_expired(Approve, now)?;
         WITHDRAWAL.next(self.status(), Approve)?;
@@ -317,7 +338,9 @@ impl Withdrawal {
         let is_enough = self.counted(revision).count() + 1 >= policy.approvals as usize;
         (self.policy, self.revision) = (policy, revision);
         self.votes.push(Vote { actor: voter, at: now, note: ballot.note, revision });
-        self.touch(now);
+        if !is_enough {
+            self.stamp.touch(now); // The last vote and the move it leads to are one change: `step` counts it.
+        }
         Ok(is_enough)
     }
 
@@ -344,10 +367,7 @@ pub struct Beneficiary {
     pub method: Method,
     /// It can be paid from this instant on.
     pub ready_at: Time,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub stamp: Stamp,
 }
 row!(Beneficiary);
+stamped!(Beneficiary);

@@ -7,11 +7,12 @@ use super::{
 use crate::kernel::{
     api::{
         call::found,
+        object::by_external_id,
         principal::{ClientId, UserId},
     },
     clock::Time,
     error::Result,
-    store::{Index, Key as _, ReadTx, Scan, Table, WriteTx},
+    store::{Index, Key as _, ReadTx, Table, WriteTx},
 };
 
 /// (client, withdrawal) → withdrawal
@@ -19,18 +20,17 @@ pub const WITHDRAWALS: Table<(ClientId, WithdrawalId), Withdrawal> = Table::new(
     .with_indexes(&[
         // (client, user) → its withdrawals
         Index::listing(BY_USER, |key, row| vec![(key.0, row.user).to_key()]),
-        // (client, external id) → withdrawal
-        Index::lookup("withdrawal.by_external_id", |key, row| {
-            row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
-        }),
+        by_external_id(BY_EXTERNAL_ID),
         // deadline → what is overdue then
-        Index::listing("withdrawal.by_deadline", |_, row| row.due_at.iter().map(Time::to_key).collect()),
+        Index::listing(BY_DEADLINE, |_, row| row.due_at.iter().map(Time::to_key).collect()),
         // (client, status) → what is not at its end yet: few among many
         Index::listing(OPEN_BY_STATUS, |key, row| {
             row.status().holds_money().then(|| open_key(key.0, row.status()).to_key()).into_iter().collect()
         }),
     ]);
 pub const BY_USER: &str = "withdrawal.by_user";
+pub const BY_EXTERNAL_ID: &str = "withdrawal.by_external_id";
+pub const BY_DEADLINE: &str = "withdrawal.by_deadline";
 pub const OPEN_BY_STATUS: &str = "withdrawal.open_by_status";
 
 /// What [`OPEN_BY_STATUS`] lists by.
@@ -47,12 +47,10 @@ pub const BENEFICIARIES: Table<(ClientId, BeneficiaryId), Beneficiary> =
         Index::lookup("withdrawal.beneficiary_by_method", |key, row| {
             vec![(key.0, row.user, row.method.identity()).to_key()]
         }),
-        // (client, external id) → beneficiary
-        Index::lookup("withdrawal.beneficiary_by_external_id", |key, row| {
-            row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
-        }),
+        by_external_id(BENEFICIARIES_BY_EXTERNAL_ID),
     ]);
 pub const BENEFICIARIES_BY_USER: &str = "withdrawal.beneficiary_by_user";
+pub const BENEFICIARIES_BY_EXTERNAL_ID: &str = "withdrawal.beneficiary_by_external_id";
 
 /// The withdrawal; `not_found` for unknown ones and other clients'.
 pub fn get(tx: &ReadTx, client: ClientId, id: WithdrawalId) -> Result<Withdrawal> {
@@ -68,24 +66,6 @@ pub fn put(tx: &mut WriteTx, client: ClientId, withdrawal: &Withdrawal) -> Resul
     tx.put(&WITHDRAWALS, &(client, withdrawal.id), withdrawal)
 }
 
-pub fn by_external_id(tx: &ReadTx, client: ClientId, external_id: &str) -> Result<Option<WithdrawalId>> {
-    let key = (client, external_id.to_owned());
-    Ok(tx.find(&WITHDRAWALS, "withdrawal.by_external_id", &key)?.map(|it| it.0.1))
-}
-
-/// The earliest deadline.
-pub fn first_deadline(tx: &ReadTx) -> Result<Option<Time>> {
-    let first = tx.scan_index(&WITHDRAWALS, "withdrawal.by_deadline", Scan::all()).next().transpose()?;
-    Ok(first.and_then(|it| it.1.due_at))
-}
-
-/// Some of what is overdue, the longest overdue first.
-pub fn overdue(tx: &ReadTx, most: usize) -> Result<Vec<(ClientId, Withdrawal)>> {
-    let end = Time::from_micros(tx.now().micros() + 1).to_key();
-    let rows = tx.scan_index(&WITHDRAWALS, "withdrawal.by_deadline", Scan::all().until(end));
-    rows.take(most).map(|it| it.map(|(key, row)| (key.0, row))).collect()
-}
-
 /// The beneficiary; `not_found` for unknown ones and other clients'.
 pub fn beneficiary(tx: &ReadTx, client: ClientId, id: BeneficiaryId) -> Result<Beneficiary> {
     found(tx.get(&BENEFICIARIES, &(client, id))?)
@@ -99,13 +79,4 @@ pub fn beneficiary_by_method(
 ) -> Result<Option<BeneficiaryId>> {
     let key = (client, user, identity);
     Ok(tx.find(&BENEFICIARIES, "withdrawal.beneficiary_by_method", &key)?.map(|it| it.0.1))
-}
-
-pub fn beneficiary_by_external_id(
-    tx: &ReadTx,
-    client: ClientId,
-    external_id: &str,
-) -> Result<Option<BeneficiaryId>> {
-    let key = (client, external_id.to_owned());
-    Ok(tx.find(&BENEFICIARIES, "withdrawal.beneficiary_by_external_id", &key)?.map(|it| it.0.1))
 }

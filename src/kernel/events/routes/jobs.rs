@@ -173,7 +173,7 @@ pub struct JobOut {
     started_at: Option<Time>,
     finished_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<Vec<AttemptOut>>,
+    attempts: Option<Vec<JobAttemptOut>>,
 }
 
 impl JobOut {
@@ -213,7 +213,7 @@ impl JobOut {
 
     pub fn with_attempts(tx: &ReadTx, key: &Key, row: Delivery) -> Result<JobOut> {
         let attempts = tx.scan(&ATTEMPTS, Scan::prefix(&key.1));
-        let attempts = attempts.map(|it| it.map(|((_, number), row)| AttemptOut::of(number, row)));
+        let attempts = attempts.map(|it| it.map(|((_, number), row)| JobAttemptOut::of(number, row)));
         let attempts = Some(attempts.collect::<Result<_>>()?);
         Ok(JobOut { attempts, ..JobOut::of(key, row, None) })
     }
@@ -221,7 +221,7 @@ impl JobOut {
 
 /// One attempt.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct AttemptOut {
+struct JobAttemptOut {
     number: u32,
     started_at: Time,
     duration_ms: u64,
@@ -232,9 +232,9 @@ struct AttemptOut {
     response: Option<String>,
 }
 
-impl AttemptOut {
-    fn of(number: u32, row: Attempt) -> AttemptOut {
-        AttemptOut {
+impl JobAttemptOut {
+    fn of(number: u32, row: Attempt) -> JobAttemptOut {
+        JobAttemptOut {
             number,
             started_at: row.started_at,
             duration_ms: row.duration_ms,

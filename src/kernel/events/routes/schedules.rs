@@ -13,8 +13,10 @@ use crate::kernel::{
     error::Result,
     events::{
         bus::{Bus, bus as bus_of},
+        by_hand::{aside, until},
         delivery::DeliveryId,
         schedule::{CatchUp, Made, Overlap, Planned, SLOTS, TASKS, TaskRow, leave},
+        worker::next_due,
     },
     store::{ReadTx, Scan, WriteTx},
 };
@@ -40,6 +42,39 @@ pub fn endpoints(bus: &LateBus) -> Vec<Endpoint> {
                 Ok(Page::whole(schedules.map(|it| ScheduleOut::of(tx, it)).collect::<Result<_>>()?))
             },
         ),
+        post("/schedules/run")
+            .about("Do everything that is due now: schedules, listeners, deliveries; also where events are not enabled")
+            .operator()
+            .plain()
+            .status(200)
+            .runs(|kernel, _: Call<(), ()>| async move {
+                let (ok, failed) = (kernel.bus.tally.ok(), kernel.bus.tally.failed());
+                let (worker, until) = (kernel.worker.clone(), until(&kernel));
+                let running = aside(move || worker.run_due(until)).await?;
+                Ok(DueRunOut {
+                    object: "due_run",
+                    succeeded: kernel.bus.tally.ok() - ok,
+                    failed: kernel.bus.tally.failed() - failed,
+                    running,
+                    next_due_at: kernel.store.read(next_due)?,
+                })
+            }),
+        post("/schedules/cleanup")
+            .about("Forget deliveries, dedupe keys and events that are old enough, now")
+            .operator()
+            .plain()
+            .status(200)
+            .runs(|kernel, _: Call<(), ()>| async move {
+                let (worker, until) = (kernel.worker.clone(), until(&kernel));
+                let config = kernel.config.events.clone();
+                let forgotten = aside(move || worker.clean_up(&config, until)).await?;
+                Ok(CleanupOut {
+                    object: "cleanup",
+                    deliveries: forgotten.deliveries,
+                    dedupe_keys: forgotten.dedupe_keys,
+                    events: forgotten.events,
+                })
+            }),
         post("/schedules/{name}/run").about("Run a schedule now, beside its slots").operator().writes(
             move |tx, call: &Call<String, ()>| {
                 let planned = found(runs.get()?.plans.schedules.get(call.path.as_str()))?;
@@ -53,6 +88,31 @@ pub fn endpoints(bus: &LateBus) -> Vec<Endpoint> {
         pause("/schedules/{name}/pause", "Skip the slots of a schedule until it is resumed", true),
         pause("/schedules/{name}/resume", "Let a schedule run again, from its next slot on", false),
     ]
+}
+
+/// What was done because somebody asked, and what the worker did meanwhile.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct DueRunOut {
+    #[schema(value_type = String)]
+    object: &'static str,
+    /// Attempts that ended well.
+    succeeded: u64,
+    /// Attempts that did not; they are tried again or are dead letters.
+    failed: u64,
+    /// Attempts that go on.
+    running: usize,
+    /// When the next delivery is due.
+    next_due_at: Option<Time>,
+}
+
+/// What was forgotten.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct CleanupOut {
+    #[schema(value_type = String)]
+    object: &'static str,
+    deliveries: u64,
+    dedupe_keys: u64,
+    events: u64,
 }
 
 /// How far a task is; a task that is resumed does not catch up.

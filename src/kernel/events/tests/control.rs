@@ -151,10 +151,13 @@ fn refusal(settings: &[(&str, &str)]) -> String {
 #[test]
 fn a_configuration_that_cannot_be_is_refused_with_its_key() {
     for (settings, begins) in [
-        (&[("events.test_countd.mode", "queue")][..], "events.test_countd: there is no such event"),
+        (
+            &[("events.test_countd.mode", "queue")][..],
+            "events.test_countd: there is no such event; did you mean events.test_counted?",
+        ),
         (
             &[("events.test_counted.listeners.cuont.tries", "4")],
-            "events.test_counted.listeners.cuont: there is no such listener; this event has test_count, test_books",
+            "events.test_counted.listeners.cuont: there is no such listener; did you mean count? this event has test_count, test_books",
         ),
         (
             &[("events.test_counted.listeners.books.mode", "queue")],

@@ -27,6 +27,60 @@ fn publish_many(server: &Server, client: u8, count: u64) {
     });
 }
 
+/// Leaves `count` deliveries of one event: what is measured is who runs next, not what publishing costs.
+fn leave_many(server: &Server, client: u8, lane: Lane, count: usize) {
+    server.write(move |tx| {
+        tx.publish(&caller(client), &Counted { number: 0 })?;
+        let of_client = Scan::prefix(&ClientId::from_bytes([client; 16])).newest_first();
+        let (key, mut row) = tx.scan(&DELIVERIES, of_client).next().unwrap()?;
+        row.lane = lane;
+        tx.put(&DELIVERIES, &key, &row)?;
+        (1..count).try_for_each(|_| {
+            let id: DeliveryId = tx.new_id();
+            tx.put(&DELIVERIES, &(key.0, id), &row)
+        })
+    });
+}
+
+/// Lets batches run until a row of `client` did; how many of others were before its last.
+fn heard_before(server: &Server, notes: &Notes, client: &str, count: usize) -> usize {
+    let mut heard = vec![];
+    while heard.iter().filter(|it: &&String| it.starts_with(client)).count() < count {
+        assert!(server.kernel.worker.pass().unwrap(), "nothing is left to run");
+        heard.extend(notes.take());
+    }
+    heard.iter().rposition(|it| it.starts_with(client)).unwrap() + 1 - count
+}
+
+#[test]
+fn one_tenants_hundred_thousand_rows_do_not_delay_anothers_ten() {
+    let notes = Notes::default();
+    let server = Server::start(noting(notes.clone()));
+    leave_many(&server, 1, Lane::Medium, 100_000);
+    for _ in 0..3 {
+        server.kernel.worker.pass().unwrap(); // The large one has its batches grown before the small one comes.
+    }
+    notes.take();
+    publish_many(&server, 2, 10);
+    let others = heard_before(&server, &notes, "2:", 10);
+    assert!(others <= 100, "{others} of the hundred thousand ran before the last of the ten");
+    server.kernel.store.close().unwrap(); // Verifying a hundred thousand rows is not this test's business.
+}
+
+#[test]
+fn fifty_thousand_low_rows_do_not_delay_one_critical() {
+    let notes = Notes::default();
+    let server = Server::start(noting(notes.clone()));
+    leave_many(&server, 1, Lane::Low, 50_000);
+    for _ in 0..3 {
+        server.kernel.worker.pass().unwrap();
+    }
+    notes.take();
+    leave_many(&server, 2, Lane::Critical, 1);
+    assert_eq!(heard_before(&server, &notes, "2:", 1), 0, "it is the first of the next batch");
+    server.kernel.store.close().unwrap();
+}
+
 fn move_lane(server: &Server, lane: impl Fn(&Delivery) -> Lane + Send + 'static) {
     server.write(move |tx| {
         let rows: Vec<_> = tx.scan(&DELIVERIES, Scan::all()).collect::<Result<_>>()?;
@@ -126,6 +180,51 @@ fn a_paused_queue_waits_for_everybody_or_for_one_client() {
     pause(None, false);
     server.settle();
     assert_eq!(notes.take().len(), 4);
+}
+
+#[test]
+fn repeats_that_hang_leave_room_for_what_is_fresh() {
+    let sent = Notes::default();
+    let notes = sent.clone();
+    let settings = [("events.timeout_s", "60"), ("events.backoff", "[1]")];
+    let server = Server::configured(&settings, |boot| {
+        let plan = TargetPlan { at_once: 2, ..TargetPlan::default() };
+        let send = move |job: Sending| {
+            let notes = notes.clone();
+            async move {
+                match (job.target.starts_with("bad"), job.attempt) {
+                    (true, 1) => return Outcome::Retry("no".into()),
+                    (true, _) => std::future::pending::<()>().await,
+                    (false, _) => notes.add(job.target),
+                }
+                Outcome::Ok
+            }
+        };
+        boot.target("post", plan, Plainly(send));
+    });
+    let enqueue = |name: &'static str, count: usize| {
+        server.write(move |tx| {
+            (0..count).try_for_each(|number| {
+                tx.enqueue(NewDelivery::to("post", format!("{name} {number}"))).map(drop)
+            })
+        });
+    };
+    enqueue("bad", 400);
+    server.settle();
+    server.clock.advance(Duration::from_secs(1));
+    // Four hundred repeats are due, more than there are slots, and every one of them hangs.
+    while server.kernel.worker.pass().unwrap() {}
+    let processing = || server.states().into_iter().filter(|it| *it == State::Processing).count();
+    assert_eq!(processing(), 128, "half of the slots");
+    enqueue("good", 100);
+    let began = std::time::Instant::now();
+    let mut count = 0;
+    while count < 100 {
+        server.kernel.worker.pass().unwrap();
+        count += sent.take().len();
+        assert!(began.elapsed() < Duration::from_secs(20), "{count} of what is fresh went out");
+    }
+    server.kernel.store.close().unwrap();
 }
 
 #[test]

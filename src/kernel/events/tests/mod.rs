@@ -151,7 +151,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if !std::thread::panicking() && self.kernel.store.is_alive() {
-            let wrong = self.kernel.store.read(|tx| self.kernel.verify(tx)).unwrap();
+            let wrong = self.kernel.store.read_unbounded(|tx| self.kernel.verify(tx)).unwrap();
             assert!(wrong.is_empty(), "{wrong:#?}");
         }
     }

@@ -24,7 +24,7 @@ use crate::{
         balance::service::Ledger,
         client::contract::{Client, ClientContract},
         currency::contract::{CurrencyContract, CurrencyRefusal},
-        user::contract::{NewUser, User, UserContract, UserRefusal, UserStatus},
+        user::contract::{NewUser, User, UserContract, UserStatus},
     },
 };
 
@@ -84,6 +84,9 @@ impl CurrencyContract for Currencies {
         let eur = Currency { code: "EUR".parse().unwrap(), decimals: 2 };
         Ok([usd(), btc(), eur].into_iter().find(|it| it.code == code))
     }
+    fn is_crypto(&self, _: &ReadTx, code: CurrencyCode) -> Result<bool> {
+        Ok(code == btc().code)
+    }
     fn default_of(&self, _: &ReadTx, _: ClientId) -> Result<Currency> {
         Ok(usd())
     }
@@ -128,12 +131,6 @@ impl UserContract for Users {
     }
     fn get(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
         self.find(tx, client, user)?.ok_or_else(|| ApiRefusal::NotFound.into())
-    }
-    fn check_may_pay(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
-        match self.get(tx, client, user)? {
-            user if user.status == UserStatus::Active => Ok(user),
-            User { status: user_status, .. } => Err(UserRefusal::UserNotActive { user_status }.into()),
-        }
     }
     fn with_role(
         &self,

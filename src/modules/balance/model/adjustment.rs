@@ -1,8 +1,10 @@
 //! An adjustment: a correction by hand, asked for by one person and decided by another.
 
 use crate::kernel::{
-    api::input::{Metadata, text_enum},
-    clock::Time,
+    api::{
+        input::text_enum,
+        object::{Stamp, stamped},
+    },
     machine::{History, Machine},
     money::Amount,
     store::codec::{Decode, Encode, row},
@@ -41,19 +43,17 @@ pub struct Adjustment {
     /// Once it is posted.
     pub entry: Option<EntryId>,
     pub history: History<AdjustmentStatus>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub stamp: Stamp,
 }
 row!(Adjustment);
+stamped!(Adjustment);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernel::{
         api::{call::Caller, principal::UserId},
+        clock::Time,
         id::Id as _,
         money::Currency,
         store::codec::golden,
@@ -78,11 +78,7 @@ mod tests {
                 reason: "posted twice".into(),
                 entry: None,
                 history: History::begin(AdjustmentStatus::Requested, &Caller::system(None), at),
-                external_id: Some("a-1".into()),
-                metadata: Metadata::default(),
-                created_at: at,
-                updated_at: at,
-                version: 1,
+                stamp: Stamp { external_id: Some("a-1".into()), ..Stamp::at(at) },
             },
         );
     }

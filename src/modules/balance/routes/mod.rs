@@ -1,6 +1,6 @@
 //! What Balance answers over HTTP.
 
-mod adjustments;
+pub mod adjustments;
 mod balances;
 mod ledger;
 

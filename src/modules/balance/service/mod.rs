@@ -32,7 +32,6 @@ use crate::modules::{
     user::contract::UserContract,
 };
 
-pub use adjust::AdjustIn;
 pub use history::{BalancesAt, StatementCursor, StatementQuery, find_entry};
 pub use trial::{Sum, Trial, kind};
 pub use verify::{Verify, clients};

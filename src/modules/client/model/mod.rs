@@ -1,5 +1,6 @@
 //! What a client, its keys and its secrets are: rules without tables.
 
+mod before;
 pub mod key;
 pub mod settings;
 
@@ -22,7 +23,7 @@ pub struct ClientRow {
     pub external_id: Option<String>,
     pub metadata: Metadata,
 }
-row!(ClientRow);
+row!(ClientRow, 2, { 1 => before::ClientRowV1 });
 
 /// A slug is 1 to 63 lower-case letters, digits and inner hyphens, as in a host name.
 pub fn check_slug(slug: &str) -> Result<()> {

@@ -17,8 +17,9 @@ pub struct SettingsIn {
     pub withdrawal: Option<WithdrawalSettingsIn>,
     pub payment: Option<PaymentSettingsIn>,
     pub transfer: Option<TransferSettingsIn>,
+    pub swap: Option<SwapSettingsIn>,
 }
-input!(SettingsIn { branding, funding, withdrawal, payment, transfer });
+input!(SettingsIn { branding, funding, withdrawal, payment, transfer, swap });
 
 #[derive(Debug, Clone, Default, utoipa::ToSchema)]
 pub struct BrandingIn {
@@ -63,6 +64,14 @@ pub struct TransferSettingsIn {
     pub between_users: Option<bool>,
 }
 input!(TransferSettingsIn { between_users });
+
+#[derive(Debug, Clone, Default, utoipa::ToSchema)]
+pub struct SwapSettingsIn {
+    pub quote_expires_after_s: Option<u64>,
+    #[schema(value_type = Option<AmountText>)]
+    pub maximum: Change<AmountText>,
+}
+input!(SwapSettingsIn { quote_expires_after_s, maximum });
 
 impl Settings {
     /// These settings with `change` made to them; amounts are read in the client's default `currency`. Everything
@@ -116,6 +125,12 @@ impl Settings {
         if let Some(it) = &change.transfer {
             self.transfer.between_users = it.between_users.unwrap_or(self.transfer.between_users);
         }
+        if let Some(it) = &change.swap {
+            let to = &mut self.swap;
+            let (param, seconds) = ("settings.swap.quote_expires_after_s", it.quote_expires_after_s);
+            to.quote_expires_after_s = reading.within(param, seconds, to.quote_expires_after_s, 1, 3600);
+            reading.amount("settings.swap.maximum", &it.maximum, &mut to.maximum)?;
+        }
         if reading.flaws.is_empty() { Ok(self) } else { Err(Flawed(reading.flaws).into()) }
     }
 
@@ -129,6 +144,7 @@ impl Settings {
     /// | `withdrawal.automatic_up_to`, as a new client has it | that of a new client |
     /// | … anything else | zero: every withdrawal waits for a person |
     /// | `payment.second_person_above` | zero: every manual payment takes two |
+    /// | `swap.maximum` | zero: nothing is swapped until it is set again |
     pub fn rebased(self, mode: ClientMode, old: Currency, new: Currency) -> Result<Settings> {
         let (before, after) = (Settings::for_new_client(mode, old)?, Settings::for_new_client(mode, new)?);
         let mut settings = self;
@@ -140,6 +156,7 @@ impl Settings {
         withdrawal.automatic_up_to = withdrawal.automatic_up_to.and(automatic);
         let payment = &mut settings.payment;
         payment.second_person_above = payment.second_person_above.map(|_| Amount::zero(new));
+        settings.swap.maximum = settings.swap.maximum.map(|_| Amount::zero(new));
         Ok(settings)
     }
 
@@ -150,6 +167,7 @@ impl Settings {
             self.withdrawal.minimum,
             self.withdrawal.automatic_up_to,
             self.payment.second_person_above,
+            self.swap.maximum,
         ];
         limits.into_iter().flatten()
     }
@@ -286,6 +304,7 @@ mod tests {
             },
             "payment": { "expires_after_s": 86400, "second_person_above": null },
             "transfer": { "between_users": false },
+            "swap": { "quote_expires_after_s": 30, "maximum": null },
         });
         assert_eq!(serde_json::to_value(fresh()).unwrap(), wanted);
         let test = Settings::for_new_client(ClientMode::Test, currency("USD")).unwrap();
@@ -340,6 +359,13 @@ mod tests {
             (
                 json!({ "withdrawal": { "beneficiary_cooling_hours": 721 } }),
                 vec![("settings.withdrawal.beneficiary_cooling_hours", "out_of_range")],
+            ),
+            (
+                json!({ "swap": { "quote_expires_after_s": 0, "maximum": "0.001" } }),
+                vec![
+                    ("settings.swap.quote_expires_after_s", "out_of_range"),
+                    ("settings.swap.maximum", "amount_scale"),
+                ],
             ),
             (
                 json!({ "payment": { "expires_after_s": 59 } }),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ClientService;
+use super::{ClientService, expiry::plan_warnings};
 use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
@@ -101,6 +101,7 @@ impl ClientService {
             version: 1,
         };
         tx.put(&KEYS, &(client, key.id), &key)?;
+        plan_warnings(tx, client, &key)?;
         tx.publish(caller, &ApiKeyCreated { key_id: key.id })?;
         Ok(CreatedKey { key, token })
     }

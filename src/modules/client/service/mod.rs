@@ -2,6 +2,7 @@
 
 mod authenticate;
 mod clients;
+pub mod expiry;
 mod keys;
 mod last_used;
 mod secrets;

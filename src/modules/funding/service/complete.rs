@@ -34,7 +34,7 @@ impl Fundings {
         received: Amount,
     ) -> Result<()> {
         funding.history.step(&FUNDING, FundingEvent::Complete, caller, None, tx.now())?;
-        (funding.credit, funding.fee) = split(received, funding.fee)?;
+        (funding.credit, funding.fee) = split(received, funding.terms()?)?;
         let currency = received.currency();
         let clearing = Account::house(HouseAccount::Clearing(gateway.bytes()), currency);
         let available = Account::user(funding.user, UserAccount::Available, currency);

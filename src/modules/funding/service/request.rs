@@ -5,7 +5,7 @@ use crate::{
     kernel::{
         api::{
             call::{Call, Reach},
-            input::{Flaw, check_length},
+            input::Flaw,
             object::{Stamp, check_external_id},
             principal::{Actor, ClientId, UserId},
         },
@@ -15,7 +15,6 @@ use crate::{
         store::{ReadTx, WriteTx},
     },
     modules::{
-        balance::contract::BalanceRefusal,
         funding::{
             contract::{FundingId, FundingRefusal, FundingStatus, FundingType},
             events::FundingRequested,
@@ -26,7 +25,6 @@ use crate::{
         payment::contract::NewPayment,
         pricing::contract::{FeeOperation, FeeQuestion},
         transaction::contract::TransactionRefusal,
-        user::contract::{User, UserRefusal, UserStatus},
     },
 };
 
@@ -50,10 +48,7 @@ impl Fundings {
         if kind != FundingType::Deposit {
             caller.check_may(CREDIT)?;
         }
-        let User { status, tier, .. } = self.users.get(tx, client, user)?;
-        if status == UserStatus::Disabled {
-            return Err(UserRefusal::UserNotActive { user_status: status }.into());
-        }
+        let tier = self.users.check_may_receive(tx, client, user)?.tier;
         if kind != FundingType::Deposit {
             self.check_staff_credit(tx, call, client, user)?;
         }
@@ -73,7 +68,7 @@ impl Fundings {
             fee: terms.fee,
             fee_included,
             from_user: input.from_user_id,
-            reason: input.reason.clone(),
+            reason: input.reason.as_ref().map(String::from),
             payment: None,
             entry: None,
             reversal: None,
@@ -132,9 +127,7 @@ impl Fundings {
         client: ClientId,
         user: UserId,
     ) -> Result<()> {
-        if self.clients.same_person(tx, client, call.caller.actor(), Actor::User(user))? {
-            return Err(BalanceRefusal::SelfApproval.into());
-        }
+        self.clients.check_other(tx, client, &call.caller, Actor::User(user))?;
         if call.input.reason.is_none() {
             return Err(TransactionRefusal::ReasonRequired.into());
         }
@@ -149,9 +142,6 @@ impl Fundings {
 /// Which fields belong to which type, and to whom.
 fn check_fields(call: &Call<(), FundingIn>, kind: FundingType) -> Result<()> {
     let input = &call.input;
-    if let Some(reason) = &input.reason {
-        check_length("reason", reason, 500)?;
-    }
     let not_allowed = |param: &str, why: String| Err(Flaw::new(param, "not_allowed", why).into());
     let is_deposit = kind == FundingType::Deposit;
     if !is_deposit && call.caller.reach != Reach::Any {

@@ -3,7 +3,7 @@
 use super::{Fundings, load, store};
 use crate::{
     kernel::{
-        api::{call::Call, input::check_length},
+        api::{call::Call, text::ReasonIn},
         error::{Result, fault},
         machine::Step,
         store::WriteTx,
@@ -14,7 +14,7 @@ use crate::{
             contract::FundingId,
             events::FundingReversed,
             model::{FUNDING, FundingEvent},
-            routes::{FundingOut, ReverseIn},
+            routes::FundingOut,
         },
         transaction::contract::TransactionStatus,
     },
@@ -23,10 +23,9 @@ use crate::{
 impl Fundings {
     /// A new entry takes back what the first one did. Refuses `invalid_state_transition`, `user_not_active`
     /// (the user has no debits), and `insufficient_funds` when the user has spent it.
-    pub fn reverse(&self, tx: &mut WriteTx, call: &Call<FundingId, ReverseIn>) -> Result<FundingOut> {
+    pub fn reverse(&self, tx: &mut WriteTx, call: &Call<FundingId, ReasonIn>) -> Result<FundingOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
-        let reason = call.input.reason.as_str();
-        check_length("reason", reason, 500)?;
+        let reason = &*call.input.reason;
         let mut funding = load(tx, client, call.path)?;
         let step = funding.history.step(&FUNDING, FundingEvent::Reverse, caller, Some(reason), tx.now())?;
         if step == Step::Repeated {

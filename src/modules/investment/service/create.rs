@@ -24,7 +24,7 @@ use crate::{
             events::InvestmentCreated,
             model::Investment,
             repository::{BY_EXTERNAL_ID, INVESTMENTS},
-            routes::{InvestmentIn, InvestmentOut, Source},
+            routes::{InvestmentIn, InvestmentOut, PaidFrom},
         },
         payment::contract::NewPayment,
         pricing::contract::PlanInfo,
@@ -47,8 +47,8 @@ impl Investments {
         let plan = self.pricing.plan(tx, client, input.plan_id)?;
         let amount = input.amount.positive("amount", plan.terms.currency)?;
         let user = caller.acting_for(input.user_id)?;
-        let source = input.source.unwrap_or(Source::Balance);
-        if source == Source::Balance && input.gateway_id.is_some() {
+        let source = input.source.unwrap_or(PaidFrom::Balance);
+        if source == PaidFrom::Balance && input.gateway_id.is_some() {
             return Err(Flaw::new("gateway_id", "not_allowed", "only with `source: payment`").into());
         }
         let now = tx.now();
@@ -61,7 +61,7 @@ impl Investments {
         plan.terms.schedule(amount, starts_at)?; // What it earns can be said.
         check_external_id(tx, &INVESTMENTS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
 
-        let runs = source == Source::Balance && starts_at <= now;
+        let runs = source == PaidFrom::Balance && starts_at <= now;
         let status = if runs { InvestmentStatus::Active } else { InvestmentStatus::Pending };
         let nothing = amount.minus(amount)?;
         let row = Investment {
@@ -90,8 +90,8 @@ impl Investments {
         };
         let mut it = Position { client, id: tx.new_id(), row };
         match source {
-            Source::Balance => self.invest(tx, caller, &mut it)?,
-            Source::Payment => {
+            PaidFrom::Balance => self.invest(tx, caller, &mut it)?,
+            PaidFrom::Payment => {
                 let payment = NewPayment {
                     user: Some(user),
                     amount,

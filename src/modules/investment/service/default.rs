@@ -3,17 +3,13 @@
 use super::Investments;
 use crate::{
     kernel::{
-        api::{
-            call::Call,
-            input::{Flaw, check_length},
-            principal::Actor,
-        },
+        api::{call::Call, input::Flaw, principal::Actor},
         error::Result,
         machine::Step,
         store::WriteTx,
     },
     modules::{
-        balance::contract::{BalanceRefusal, HouseAccount, Line},
+        balance::contract::{HouseAccount, Line},
         category::contract::built_in,
         investment::{
             contract::{InvestmentId, InvestmentRefusal},
@@ -34,7 +30,6 @@ impl Investments {
         call: &Call<InvestmentId, DefaultIn>,
     ) -> Result<InvestmentOut> {
         let (caller, input) = (&call.caller, &call.input);
-        check_length("reason", &input.reason, 500)?;
         let mut it = self.current(tx, caller, call.path)?;
         INVESTMENT.next(it.row.status(), InvestmentEvent::Default)?;
         let currency = it.row.principal.currency();
@@ -47,10 +42,10 @@ impl Investments {
             return Err(Flaw::new("recovered_amount", "out_of_range", why).into());
         }
 
-        let (by, at, reason) = (caller.actor(), tx.now(), input.reason.clone());
+        let (by, at, reason) = (caller.actor(), tx.now(), String::from(&input.reason));
         it.row.default_request = Some(DefaultRequest { by, at, reason, recovered });
         it.store(tx)?;
-        let event = InvestmentDefaultRequested::of(it.id, &it.row, Some(&input.reason));
+        let event = InvestmentDefaultRequested::of(it.id, &it.row, Some(&*input.reason));
         tx.publish(caller, &event)?;
         Ok(it.out())
     }
@@ -62,9 +57,7 @@ impl Investments {
         let mut it = self.current(tx, caller, call.path)?;
         let request = it.row.default_request.clone().ok_or(InvestmentRefusal::DefaultNotRequested)?;
         for other in [request.by, Actor::User(it.row.user)] {
-            if self.clients.same_person(tx, it.client, caller.actor(), other)? {
-                return Err(BalanceRefusal::SelfApproval.into());
-            }
+            self.clients.check_other(tx, it.client, caller, other)?;
         }
         let reason = request.reason.as_str();
         if it.step(tx, caller, InvestmentEvent::Default, Some(reason))? == Step::Repeated {

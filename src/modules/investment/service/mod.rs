@@ -14,7 +14,7 @@ use super::{
     contract::{InvestmentId, InvestmentRefusal, InvestmentStatus},
     model::{INVESTMENT, Investment, InvestmentEvent},
     repository::{accruals, load, store},
-    routes::{InstructionIn, InvestmentOut, PositionScheduleOut},
+    routes::{InstructionIn, InvestmentOut, InvestmentScheduleOut},
 };
 use crate::{
     kernel::{
@@ -63,13 +63,13 @@ impl Investments {
     }
 
     /// What was credited, and what is to come, in one table.
-    pub fn schedule(&self, tx: &ReadTx, call: &Call<InvestmentId>) -> Result<PositionScheduleOut> {
+    pub fn schedule(&self, tx: &ReadTx, call: &Call<InvestmentId>) -> Result<InvestmentScheduleOut> {
         let client = call.caller.client()?;
         let row = load(tx, client, call.path)?;
         call.caller.may_reach(Some(row.user))?;
         let runs = !INVESTMENT.is_final(row.status());
         let to_come = if runs { row.to_come()? } else { vec![] };
-        PositionScheduleOut::of(call.path, &row, accruals(tx, client, call.path)?, to_come)
+        InvestmentScheduleOut::of(call.path, &row, accruals(tx, client, call.path)?, to_come)
     }
 
     /// Says what becomes of the money at maturity. Refuses `instruction_fixed`, `invalid_state_transition` when it is over.

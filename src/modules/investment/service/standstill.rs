@@ -3,7 +3,7 @@
 use super::Investments;
 use crate::{
     kernel::{
-        api::{call::Call, input::check_length},
+        api::{call::Call, text::ReasonIn},
         error::Result,
         machine::Step,
         store::WriteTx,
@@ -12,19 +12,14 @@ use crate::{
         contract::InvestmentId,
         events::{InvestmentResumed, InvestmentSuspended},
         model::InvestmentEvent,
-        routes::{InvestmentOut, InvestmentReasonIn},
+        routes::InvestmentOut,
     },
 };
 
 impl Investments {
     /// From now on it earns nothing, and its maturity moves away. Refuses `invalid_state_transition`.
-    pub fn suspend(
-        &self,
-        tx: &mut WriteTx,
-        call: &Call<InvestmentId, InvestmentReasonIn>,
-    ) -> Result<InvestmentOut> {
-        let (caller, reason) = (&call.caller, call.input.reason.as_str());
-        check_length("reason", reason, 500)?;
+    pub fn suspend(&self, tx: &mut WriteTx, call: &Call<InvestmentId, ReasonIn>) -> Result<InvestmentOut> {
+        let (caller, reason) = (&call.caller, &*call.input.reason);
         let mut it = self.current(tx, caller, call.path)?;
         if it.step(tx, caller, InvestmentEvent::Suspend, Some(reason))? == Step::Repeated {
             return Ok(it.out());
@@ -37,13 +32,8 @@ impl Investments {
     }
 
     /// It goes on where it stood. Refuses `invalid_state_transition`.
-    pub fn resume(
-        &self,
-        tx: &mut WriteTx,
-        call: &Call<InvestmentId, InvestmentReasonIn>,
-    ) -> Result<InvestmentOut> {
-        let (caller, reason) = (&call.caller, call.input.reason.as_str());
-        check_length("reason", reason, 500)?;
+    pub fn resume(&self, tx: &mut WriteTx, call: &Call<InvestmentId, ReasonIn>) -> Result<InvestmentOut> {
+        let (caller, reason) = (&call.caller, &*call.input.reason);
         let mut it = self.current(tx, caller, call.path)?;
         if it.step(tx, caller, InvestmentEvent::Resume, Some(reason))? == Step::Repeated {
             return Ok(it.out());

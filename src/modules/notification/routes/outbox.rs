@@ -8,19 +8,22 @@ use crate::{
         api::{
             call::Call,
             endpoint::{Endpoint, get, post},
-            input::input,
+            input::{Flaw, input},
             page::{Cursor, Limit, Paging},
-            principal::UserId,
+            principal::{ClientId, UserId},
         },
         clock::Time,
+        error::Result,
         events::{
+            by_hand::{aside, until},
             delivery::{Attempt, DeliveryId, Ended, State, Status},
             event::EventId,
         },
+        store::ReadTx,
     },
     modules::notification::{
         contract::Channel,
-        service::outbox::{Sent, cancel, list, retry},
+        service::outbox::{KINDS, Sent, cancel, list, retry},
     },
 };
 
@@ -72,8 +75,50 @@ pub struct OutboxAttemptOut {
     http_status: Option<u16>,
 }
 
+#[derive(utoipa::ToSchema)]
+pub struct OutboxProcessIn {
+    /// How many at most: 1 to 1000, 100 unless said.
+    limit: Option<u32>,
+}
+input!(OutboxProcessIn { limit });
+
+/// What became of the mails and short messages that were taken.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct OutboxRunOut {
+    #[schema(value_type = String)]
+    object: &'static str,
+    /// How many were taken: the sum of the others.
+    processed: usize,
+    sent: usize,
+    /// They are tried again later, or wait for something.
+    waiting: usize,
+    /// They are not tried again by themselves.
+    failed: usize,
+    /// They are still being sent.
+    running: usize,
+    /// Canceled or expired before they were sent.
+    dropped: usize,
+}
+
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
+        post("/notification-outbox/process")
+            .about("Send what is ready, at most so many, and say what became of it; also where events are not enabled")
+            .needs("notification-outbox.process")
+            .plain()
+            .status(200)
+            .example(json!({ "limit": 100 }))
+            .runs(|kernel, call: Call<(), OutboxProcessIn>| async move {
+                let limit = call.input.limit.unwrap_or(100);
+                if !(1..=1000).contains(&limit) {
+                    return Err(Flaw::new("limit", "out_of_range", "must be from 1 to 1000").into());
+                }
+                let (worker, until) = (kernel.worker.clone(), until(&kernel));
+                let client = call.caller.principal.client;
+                let taken =
+                    aside(move || worker.send_now(&KINDS, client, limit as usize, until)).await?;
+                kernel.store.read(|tx| OutboxRunOut::of(tx, &taken))
+            }),
         get("/notification-outbox")
             .about("List mails and short messages, newest first: sent, waiting, failed, or held back")
             .needs("notification-outbox.view_any")
@@ -118,6 +163,26 @@ pub fn endpoints() -> Vec<Endpoint> {
                 cancel(tx, call.caller.client()?, call.path).map(OutboxOut::from)
             }),
     ]
+}
+
+impl OutboxRunOut {
+    fn of(tx: &ReadTx, taken: &[(ClientId, DeliveryId)]) -> Result<OutboxRunOut> {
+        let processed = taken.len();
+        let [sent, waiting, failed, running, dropped] = [0; 5];
+        let mut out =
+            OutboxRunOut { object: "outbox_run", processed, sent, waiting, failed, running, dropped };
+        for (_, id) in taken {
+            let count = match tx.delivery(*id)?.map(|it| it.1.state.status()) {
+                Some(Status::Sent) => &mut out.sent,
+                Some(Status::Pending) => &mut out.waiting,
+                Some(Status::Failed) => &mut out.failed,
+                Some(Status::Processing) => &mut out.running,
+                Some(Status::Canceled | Status::Expired | Status::Suppressed) | None => &mut out.dropped,
+            };
+            *count += 1;
+        }
+        Ok(out)
+    }
 }
 
 impl From<Sent> for OutboxOut {

@@ -14,7 +14,7 @@ use crate::{
         clock::Time,
     },
     modules::notification::{
-        contract::{Channel, Locale, Topic},
+        contract::{Channel, DigestEvery, Locale, Topic},
         model::{Preferences, show_minute},
         repository::preferences,
         service::preferences::replace,
@@ -50,8 +50,10 @@ pub struct PreferencesIn {
     pub choices: Vec<ChoiceIn>,
     pub quiet_hours: Option<QuietHoursIn>,
     pub locale: Option<Locale>,
+    /// Several mails become one; notices about security stay on their own.
+    pub mail_digest: Option<DigestEvery>,
 }
-input!(PreferencesIn { user_id, choices, quiet_hours, locale });
+input!(PreferencesIn { user_id, choices, quiet_hours, locale, mail_digest });
 
 pub struct PreferencesQuery {
     user_id: Option<UserId>,
@@ -87,6 +89,7 @@ pub struct PreferencesOut {
     choices: Vec<ChoiceOut>,
     quiet_hours: Option<QuietHoursOut>,
     locale: Option<Locale>,
+    mail_digest: Option<DigestEvery>,
     updated_at: Option<Time>,
     /// Zero until something was said.
     version: u64,
@@ -110,6 +113,7 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "choices": [{ "topic": "fundings", "channel": "mail", "enabled": false }],
                 "quiet_hours": { "from": "22:00", "to": "07:00", "time_zone": "Europe/Vienna" },
                 "locale": "en",
+                "mail_digest": "daily",
             }))
             .writes(|tx, call: &Call<(), PreferencesIn>| {
                 let owner = (call.caller.client()?, call.caller.acting_for(call.input.user_id)?);
@@ -143,6 +147,7 @@ fn out(user: UserId, it: &Preferences) -> PreferencesOut {
         choices,
         quiet_hours,
         locale: it.locale.clone(),
+        mail_digest: it.mail_digest,
         updated_at: it.updated_at,
         version: it.version,
     }

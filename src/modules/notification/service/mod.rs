@@ -1,5 +1,6 @@
 //! What Notification does, by use case.
 
+pub mod digest;
 pub mod inbox;
 pub mod outbox;
 pub mod preferences;

@@ -17,6 +17,9 @@ use crate::{
     modules::notification::{contract::Channel, mail, sms},
 };
 
+/// What mails and short messages are delivered as.
+pub const KINDS: [&str; 2] = [mail::KIND, sms::KIND];
+
 pub struct Sent {
     pub id: DeliveryId,
     pub channel: Channel,

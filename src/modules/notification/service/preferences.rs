@@ -48,6 +48,7 @@ pub fn replace(tx: &mut WriteTx, owner: Owner, call: &Call<(), PreferencesIn>) -
         choices,
         quiet_hours,
         locale: input.locale.clone(),
+        mail_digest: input.mail_digest,
         updated_at: Some(tx.now()),
         version: before.version + 1,
     };

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{inbox::Inboxes, templates};
+use super::{digest::Reader, inbox::Inboxes, templates};
 use crate::{
     kernel::{
         api::principal::{ClientId, UserId},
@@ -103,7 +103,13 @@ impl Teller {
             let new = self.delivery(tx, Channel::Mail, user.id, envelope, notice, &preferences);
             if wants(Channel::Mail) {
                 let letter = self.letter(tx, client, user, words.clone())?;
-                tx.enqueue(new.extra(letter.to_bytes()?))?;
+                match preferences.digest_at(notice.topic, tx.now()) {
+                    Some(at) => {
+                        let reader = Reader { client, user, preferences: &preferences };
+                        self.gather(tx, &reader, new, at, &words, letter)?;
+                    }
+                    None => drop(tx.enqueue(new.extra(letter.to_bytes()?))?),
+                }
             } else {
                 tx.suppress(new, Suppression::Preference)?;
             }

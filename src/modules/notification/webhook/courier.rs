@@ -30,6 +30,7 @@ use crate::kernel::{
     secret::Secrets,
     store::WriteTx,
 };
+use crate::modules::notification::contract::{Captured, CapturedWebhook};
 
 /// How much of an answer is read; the outbox keeps its first 2 KiB.
 const MOST_BYTES: usize = 16 * 1024;
@@ -41,6 +42,8 @@ pub struct Webhooks {
     secrets: Arc<Secrets>,
     timeout: Duration,
     traffic: Traffic,
+    /// On an instance in memory.
+    captured: Option<Arc<Captured<CapturedWebhook>>>,
 }
 
 /// What sending needs, as it is at the time of the attempt.
@@ -51,8 +54,13 @@ pub struct Material {
 }
 
 impl Webhooks {
-    pub fn new(net: Arc<Net>, secrets: Arc<Secrets>, timeout: Duration) -> Webhooks {
-        Webhooks { net, secrets, timeout, traffic: Traffic::default() }
+    pub fn new(
+        net: Arc<Net>,
+        secrets: Arc<Secrets>,
+        timeout: Duration,
+        captured: Option<Arc<Captured<CapturedWebhook>>>,
+    ) -> Webhooks {
+        Webhooks { net, secrets, timeout, traffic: Traffic::default(), captured }
     }
 
     fn material(&self, endpoint: &Endpoint, now: Time) -> Result<Material> {
@@ -106,13 +114,17 @@ impl Courier for Webhooks {
     }
 
     fn send(&self, job: Sending, material: Material) -> impl Future<Output = Report> + Send + 'static {
-        let (net, timeout) = (self.net.clone(), self.timeout);
+        let (net, timeout, captured) = (self.net.clone(), self.timeout, self.captured.clone());
         async move {
             let request = match request(&job, &material, timeout) {
                 Ok(request) => request,
                 Err(error) => return Outcome::Reject(error.to_string()).into(),
             };
-            report(net.send(request).await, job.started_at)
+            let Some(captured) = captured else { return report(net.send(request).await, job.started_at) };
+            let sent = request.clone();
+            let answer = net.send(request).await;
+            captured.keep(as_captured(&job, sent, &answer));
+            report(answer, job.started_at)
         }
     }
 
@@ -208,11 +220,15 @@ fn webhook_id(job: &Sending) -> String {
     job.envelope.as_ref().map_or_else(|| job.id.to_string(), |it| it.id.to_string())
 }
 
+fn event_type(job: &Sending) -> &str {
+    job.envelope.as_ref().map_or("webhook.test", |it| &it.name)
+}
+
 fn body(job: &Sending) -> Result<Vec<u8>> {
     let message = match &job.envelope {
         Some(envelope) => Message {
             id: webhook_id(job),
-            r#type: &envelope.name,
+            r#type: event_type(job),
             version: envelope.version,
             timestamp: envelope.occurred_at,
             client_id: envelope.client,
@@ -222,7 +238,7 @@ fn body(job: &Sending) -> Result<Vec<u8>> {
         },
         None => Message {
             id: webhook_id(job),
-            r#type: "webhook.test",
+            r#type: event_type(job),
             version: 1,
             timestamp: job.created_at,
             client_id: job.client,
@@ -247,6 +263,23 @@ fn request(job: &Sending, material: &Material, timeout: Duration) -> Result<Outg
     }
     let url = material.url.clone();
     Ok(Outgoing { method: Method::POST, url, headers, body, timeout, most_bytes: MOST_BYTES })
+}
+
+fn as_captured(job: &Sending, sent: Outgoing, answer: &Result<Answer, NetError>) -> CapturedWebhook {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    CapturedWebhook {
+        webhook_id: webhook_id(job),
+        delivery_id: job.id.to_string(),
+        endpoint_id: job.target.clone(),
+        attempt: job.attempt,
+        event_type: event_type(job).to_owned(),
+        url: sent.url,
+        headers: sent.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+        body: String::from_utf8_lossy(&sent.body).into_owned(),
+        status: answer.as_ref().ok().map(|it| it.status.as_u16()),
+        error: answer.as_ref().err().map(NetError::to_string),
+        sent_at: job.started_at,
+    }
 }
 
 /// 2xx is success, everything else is tried again.

@@ -50,6 +50,11 @@ use crate::kernel::{
         delivery::Lane,
         retry::RetryPolicy,
     },
+    net::authorities,
+};
+use crate::modules::notification::{
+    contract::{Captured, CapturedWebhook},
+    mailbox::endpoint,
 };
 
 /// The kind of the deliveries. Stored: never renamed.
@@ -76,7 +81,17 @@ pub(super) fn register(boot: &mut Boot) -> Result<(), BootError> {
         at_once: 2,
         on_interrupted: OnInterrupted::Retry,
     };
-    boot.target(KIND, plan, courier::Webhooks::new(boot.net(), boot.secrets(), timeout));
+    authorities(boot.config().webhooks.ca_file.as_deref()).map_err(|problem| BootError::Setting {
+        module: super::MODULE.name,
+        problem: format!("webhooks.ca_file: {problem}"),
+    })?;
+    let captured = boot.is_ephemeral().then(Arc::<Captured<CapturedWebhook>>::default);
+    if let Some(captured) = &captured {
+        let about = "Show every request that was made to a webhook endpoint, oldest first";
+        boot.endpoints(vec![endpoint("/testing/webhooks", about, captured)]);
+        boot.service("webhooks", captured.clone());
+    }
+    boot.target(KIND, plan, courier::Webhooks::new(boot.net(), boot.secrets(), timeout, captured));
     boot.overhear(fan_out::fan_out);
     boot.job(timer::job());
     boot.tables(vec![repository::ENDPOINTS.info(), repository::ORDER.info()]);

@@ -1,16 +1,13 @@
 //! Money that came and belongs to no open payment.
 
-use serde::Serialize;
-
 use crate::{
     kernel::{
         api::{
             call::Call,
             endpoint::{Endpoint, get},
-            input::input,
-            page::{Cursor, Limit, Paging, created_within, page_by},
+            object::{Filters as _, filters, object},
+            page::page_by,
         },
-        clock::Time,
         money::{Amount, CurrencyCode},
     },
     modules::{
@@ -18,41 +15,33 @@ use crate::{
         payment::{
             contract::{AttemptId, GatewayId, PaymentId, SettlementId},
             model::Settlement,
-            repository::SETTLEMENTS,
+            repository::{SETTLEMENTS, SUSPENSE},
         },
     },
 };
 
-pub struct SuspenseQuery {
-    limit: Limit,
-    cursor: Option<Cursor>,
-    currency: Option<CurrencyCode>,
-    gateway_id: Option<GatewayId>,
-    payment_id: Option<PaymentId>,
-    created_from: Option<Time>,
-    created_to: Option<Time>,
+filters! {
+    pub struct SuspenseQuery of Settlement {
+        currency: CurrencyCode = |it| it.amount.currency().code,
+        gateway_id: GatewayId = |it| it.gateway,
+        payment_id: PaymentId = |it| it.payment,
+    }
 }
-input!(SuspenseQuery { limit, cursor, currency, gateway_id, payment_id, created_from, created_to });
 
-/// Money in suspense: it came when its payment had no use for it.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct SuspenseOut {
-    id: SettlementId,
-    #[schema(value_type = String)]
-    object: &'static str,
-    /// The payment it came for.
-    payment_id: PaymentId,
-    attempt_id: AttemptId,
-    gateway_id: GatewayId,
-    /// The gateway's.
-    reference: String,
-    amount: Amount,
-    currency: CurrencyCode,
-    /// The entry that booked it to suspense.
-    entry_id: Option<EntryId>,
-    created_at: Time,
-    updated_at: Time,
-    version: u64,
+object! {
+    /// Money in suspense: it came when its payment had no use for it.
+    pub struct SuspenseOut: "suspense_item" of (id: SettlementId, row: &Settlement) timed {
+        /// The payment it came for.
+        payment_id: PaymentId = row.payment,
+        attempt_id: AttemptId = row.attempt,
+        gateway_id: GatewayId = row.gateway,
+        /// The gateway's.
+        reference: String = row.reference.clone(),
+        amount: Amount = row.amount,
+        currency: CurrencyCode = row.amount.currency().code,
+        /// The entry that booked it to suspense.
+        entry_id: Option<EntryId> = row.entry,
+    }
 }
 
 pub fn endpoints() -> Vec<Endpoint> {
@@ -61,43 +50,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             .about("List money that came and belongs to no open payment")
             .needs("suspense.view_any")
             .lists(|tx, call: &Call<(), SuspenseQuery>| {
-                let SuspenseQuery {
-                    limit,
-                    cursor,
-                    currency,
-                    gateway_id,
-                    payment_id,
-                    created_from,
-                    created_to,
-                } = &call.input;
-                let filters = (currency, gateway_id, payment_id, created_from, created_to);
-                let paging = Paging::new(*limit, cursor, filters);
-                let keep = |it: &Settlement| {
-                    currency.is_none_or(|wanted| it.amount.currency().code == wanted)
-                        && gateway_id.is_none_or(|wanted| it.gateway == wanted)
-                        && payment_id.is_none_or(|wanted| it.payment == wanted)
-                        && created_within(it.created_at, *created_from, *created_to)
-                };
-                let client = call.caller.client()?;
-                let page = page_by(tx, &SETTLEMENTS, "payment.suspense", &client, &paging, keep)?;
-                Ok(page.map(|((_, _, id), row)| out(id, row)))
+                let (client, query) = (call.caller.client()?, &call.input);
+                let page =
+                    page_by(tx, &SETTLEMENTS, SUSPENSE, &client, &query.paging(None), |it| query.keeps(it))?;
+                Ok(page.map(|((_, _, id), row)| SuspenseOut::of(id, &row)))
             }),
     ]
-}
-
-fn out(id: SettlementId, row: Settlement) -> SuspenseOut {
-    SuspenseOut {
-        id,
-        object: "suspense_item",
-        payment_id: row.payment,
-        attempt_id: row.attempt,
-        gateway_id: row.gateway,
-        reference: row.reference,
-        currency: row.amount.currency().code,
-        amount: row.amount,
-        entry_id: row.entry,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-        version: row.version,
-    }
 }

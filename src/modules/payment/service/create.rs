@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{Case, Payments, Try};
-use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
             call::{Call, Caller},
-            input::{Flaw, check_length},
+            input::Flaw,
+            object::{Stamp, check_external_id},
             principal::ClientId,
         },
         error::{Result, fault},
@@ -16,30 +16,24 @@ use crate::{
         money::Amount,
         store::WriteTx,
     },
-    modules::{
-        payment::{
-            contract::{NewPayment, PaidState, PaymentId, PaymentStatus, Review},
-            events::{PaymentCanceled, PaymentCreated},
-            model::{AttemptEvent, LIFETIME_S, PAYMENT, Payment, PaymentEvent},
-            repository::PAYMENTS,
-            routes::payments::PaymentIn,
-        },
-        user::contract::{UserRefusal, UserStatus},
+    modules::payment::{
+        contract::{NewPayment, PaidState, PaymentId, PaymentStatus, Review},
+        events::{PaymentCanceled, PaymentCreated},
+        model::{AttemptEvent, LIFETIME_S, PAYMENT, Payment, PaymentEvent},
+        repository::{BY_EXTERNAL_ID, PAYMENTS},
+        routes::payments::{PaymentIn, PaymentOut},
     },
 };
 
 impl Payments {
     /// A plain charge: what comes becomes its user's available money. Refuses `not_found`, `user_not_active` (a
     /// disabled user; a frozen one may receive), and what [`Payments::make`] refuses.
-    pub fn charge(&self, tx: &mut WriteTx, call: &Call<(), PaymentIn>) -> Result<Case> {
+    pub fn charge(&self, tx: &mut WriteTx, call: &Call<(), PaymentIn>) -> Result<PaymentOut> {
         let (client, input) = (call.caller.client()?, &call.input);
         let currency = self.currencies.active(tx, client, input.currency)?;
         let amount = input.amount.positive("amount", currency)?;
         let user = call.caller.acting_for(input.user_id)?;
-        let status = self.users.get(tx, client, user)?.status;
-        if status == UserStatus::Disabled {
-            return Err(UserRefusal::UserNotActive { user_status: status }.into());
-        }
+        self.users.check_may_receive(tx, client, user)?;
         let new = NewPayment {
             user: Some(user),
             amount,
@@ -49,7 +43,7 @@ impl Payments {
             external_id: input.external_id.clone(),
             metadata: input.metadata.clone(),
         };
-        self.make(tx, &call.caller, client, new)
+        self.make(tx, &call.caller, client, new).map(|it| it.out(&call.caller))
     }
 
     /// Refuses `external_id_taken`, and of a gateway that is named `not_found`, `gateway_unavailable`.
@@ -71,13 +65,7 @@ impl Payments {
                 return Err(Flaw::new("expires_in_s", "out_of_range", range).into());
             }
         };
-        if let Some(external_id) = &new.external_id {
-            check_length("external_id", external_id, 100)?;
-            let key = (client, external_id.clone());
-            if let Some(((_, existing_id), _)) = tx.find(&PAYMENTS, "payment.by_external_id", &key)? {
-                return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
-            }
-        }
+        check_external_id(tx, &PAYMENTS, BY_EXTERNAL_ID, client, new.external_id.as_ref())?;
         if let Some(id) = new.gateway {
             super::gateway(tx, client, id)?.check_takes(new.amount)?;
         }
@@ -99,11 +87,7 @@ impl Payments {
             asked: 0,
             due_at: None,
             history: History::begin(PaymentStatus::RequiresMethod, caller, now),
-            external_id: new.external_id,
-            metadata: new.metadata,
-            created_at: now,
-            updated_at: now,
-            version: 1,
+            stamp: Stamp::new(tx, new.external_id.as_ref(), &new.metadata),
         };
         payment.plan();
         let case = Case { client, id: tx.new_id(), payment, news: vec![] };
@@ -112,11 +96,11 @@ impl Payments {
         Ok(case)
     }
 
-    pub fn cancel_own(&self, tx: &mut WriteTx, call: &Call<PaymentId>) -> Result<Case> {
+    pub fn cancel_own(&self, tx: &mut WriteTx, call: &Call<PaymentId>) -> Result<PaymentOut> {
         let mut case = Case::load(tx, call.caller.client()?, call.path)?;
         call.caller.may_reach(case.payment.user)?;
         self.withdraw(tx, &call.caller, &mut case)?;
-        Ok(case)
+        Ok(case.out(&call.caller))
     }
 
     /// Refuses `payment_expired`, and `invalid_state_transition` once something came, or may be under way.

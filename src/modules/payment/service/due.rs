@@ -3,7 +3,7 @@
 //! The question is put inside the timer's transaction, so only a gateway that answers at once is heard: those in
 //! process do. A gateway behind a network brings its own way of asking (claim · call · settle) when it comes.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 
@@ -11,61 +11,30 @@ use super::{Case, Payments, Try, initiate::request};
 use crate::{
     kernel::{
         api::{call::Caller, principal::ClientId},
-        clock::Time,
         error::Result,
-        events::worker::Job,
-        store::{Key as _, ReadTx, Scan, WriteTx},
+        events::{due::Due, worker::Job},
+        store::WriteTx,
     },
     modules::payment::{
         adapter::{AttemptOutcome, Notice},
         contract::{PaymentId, PaymentStatus, Review},
-        model::{AttemptStatus, patience},
-        repository::PAYMENTS,
+        model::{AttemptStatus, Payment, patience},
+        repository::{DUE, PAYMENTS},
     },
 };
 
-/// How many payments one transaction of the timer takes.
-const BATCH: usize = 50;
-
-/// When a payment that could not be dealt with is looked at again.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(3600);
-
 pub fn job(payments: &Arc<Payments>) -> Job {
-    let payments = payments.clone();
-    Job {
-        name: "payment.due",
-        due: Arc::new(first_due),
-        run: Arc::new(move |tx| payments.look_at_what_is_due(tx)),
-    }
-}
-
-fn first_due(tx: &ReadTx) -> Result<Option<Time>> {
-    let first = tx.scan_index(&PAYMENTS, "payment.due", Scan::all()).next().transpose()?;
-    Ok(first.and_then(|(_, payment)| payment.due_at))
+    let due = Due { name: "payment.due", table: &PAYMENTS, index: DUE, at: |it| &mut it.due_at };
+    due.job(payments, Payments::look, |payment, error| {
+        if payment.review == Review::None {
+            payment.review = Review::Needed;
+        }
+        payment.last_error = Some(error.to_string());
+    })
 }
 
 impl Payments {
-    pub fn look_at_what_is_due(&self, tx: &mut WriteTx) -> Result<()> {
-        let end = Time::from_micros(tx.now().micros() + 1).to_key();
-        let due = tx.scan_index(&PAYMENTS, "payment.due", Scan::all().until(end)).take(BATCH);
-        let due: Vec<(ClientId, PaymentId)> = due.map(|it| it.map(|(key, _)| key)).collect::<Result<_>>()?;
-        for (client, id) in due {
-            // One that cannot be dealt with costs the others nothing, and is not forgotten.
-            if let Err(error) = tx.attempt(|tx| self.look(tx, client, id)) {
-                tracing::error!(payment.id = %id, error = %error, "Payment {id} could not be dealt with: {error}");
-                let mut case = Case::load(tx, client, id)?;
-                if case.payment.review == Review::None {
-                    case.payment.review = Review::Needed;
-                }
-                case.payment.last_error = Some(error.to_string());
-                case.payment.due_at = Some(tx.now().after(AFTER_A_FAILURE));
-                tx.put(&PAYMENTS, &(client, id), &case.payment)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn look(&self, tx: &mut WriteTx, client: ClientId, id: PaymentId) -> Result<()> {
+    fn look(&self, tx: &mut WriteTx, (client, id): (ClientId, PaymentId), _: Payment) -> Result<()> {
         let caller = Caller::system(Some(client));
         let mut case = Case::load(tx, client, id)?;
         let attempt = Try::last(tx, &case)?;

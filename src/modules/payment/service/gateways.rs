@@ -1,13 +1,13 @@
 //! Gateways: made inactive, tried, and switched on; one active per slug.
 
 use super::{Payments, gateway};
-use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
-            call::Call,
+            call::{Call, Reach},
             endpoint::Claim,
-            input::{Change, Flaw, check_length},
+            input::{Change, Flaw},
+            object::{Stamp, check_external_id, save},
             principal::ClientId,
         },
         error::{Error, Result},
@@ -20,17 +20,16 @@ use crate::{
             adapter::{DEFAULT_INSTRUCTIONS, check_template},
             contract::{GatewayId, GatewayKind, PaymentRefusal},
             model::{Gateway, Limits, Setup},
-            repository::GATEWAYS,
-            routes::gateways::{ConfigIn, GatewayIn, GatewayPatchIn},
+            repository::{GATEWAYS, GATEWAYS_BY_EXTERNAL_ID},
+            routes::gateways::{ConfigIn, GatewayIn, GatewayOut, GatewayPatchIn},
         },
     },
 };
 
 impl Payments {
     /// Refuses `currency_inactive`, `external_id_taken`.
-    pub fn add_gateway(&self, tx: &mut WriteTx, call: &Call<(), GatewayIn>) -> Result<(GatewayId, Gateway)> {
+    pub fn add_gateway(&self, tx: &mut WriteTx, call: &Call<(), GatewayIn>) -> Result<GatewayOut> {
         let (client, input) = (call.caller.client()?, &call.input);
-        check_length("name", &input.name, 60)?;
         check_slug(&input.slug)?;
         let currencies = self.currencies_of(tx, client, &input.currencies)?;
         let limits = Limits {
@@ -39,33 +38,21 @@ impl Payments {
         };
         check_limits(&limits, &currencies)?;
         let setup = set_up(input.kind, Setup::default(), input.instructions.clone(), input.config.as_ref())?;
-        if let Some(external_id) = &input.external_id {
-            check_length("external_id", external_id, 100)?;
-            let key = (client, external_id.clone());
-            if let Some(((_, existing_id), _)) =
-                tx.find(&GATEWAYS, "payment.gateways_by_external_id", &key)?
-            {
-                return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
-            }
-        }
+        check_external_id(tx, &GATEWAYS, GATEWAYS_BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
 
         let row = Gateway {
-            name: input.name.clone(),
-            slug: input.slug.clone(),
+            name: String::from(&input.name),
+            slug: String::from(&input.slug),
             kind: input.kind,
             is_active: false,
             currencies,
             limits,
             setup,
-            external_id: input.external_id.clone(),
-            metadata: input.metadata.clone(),
-            created_at: tx.now(),
-            updated_at: tx.now(),
-            version: 1,
+            stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };
         let id = tx.new_id();
         tx.insert(&GATEWAYS, &(client, id), &row)?;
-        Ok((id, row))
+        Ok(GatewayOut::of(id, &row, Reach::Any))
     }
 
     /// Changes what is given and leaves the rest. Refuses `currency_inactive`, `gateway_taken`.
@@ -73,17 +60,16 @@ impl Payments {
         &self,
         tx: &mut WriteTx,
         call: &Call<GatewayId, GatewayPatchIn>,
-    ) -> Result<(GatewayId, Gateway)> {
+    ) -> Result<GatewayOut> {
         let (client, input) = (call.caller.client()?, &call.input);
         let mut row = gateway(tx, client, call.path)?;
-        call.caller.check_version(row.version)?;
+        call.caller.check_version(row.stamp.version)?;
         if let Some(name) = &input.name {
-            check_length("name", name, 60)?;
-            row.name = name.clone();
+            row.name = String::from(name);
         }
         if let Some(slug) = &input.slug {
             check_slug(slug)?;
-            row.slug = slug.clone();
+            row.slug = String::from(slug);
         }
         if let Some(codes) = &input.currencies {
             row.currencies = self.currencies_of(tx, client, codes)?;
@@ -102,44 +88,40 @@ impl Payments {
             return Err(PaymentRefusal::GatewayTaken { slug: row.slug }.into());
         }
 
-        row.metadata.merge(input.metadata.clone());
-        store(tx, client, call.path, &mut row)?;
-        Ok((call.path, row))
+        row.stamp.metadata.merge(input.metadata.clone());
+        save(tx, &GATEWAYS, &(client, call.path), &mut row)?;
+        Ok(GatewayOut::of(call.path, &row, Reach::Any))
     }
 
     /// Switches it on, and the active gateway of the same slug off, in one step. Refuses `sandbox_in_live`.
-    pub fn activate_gateway(&self, tx: &mut WriteTx, call: &Call<GatewayId>) -> Result<(GatewayId, Gateway)> {
+    pub fn activate_gateway(&self, tx: &mut WriteTx, call: &Call<GatewayId>) -> Result<GatewayOut> {
         let client = call.caller.client()?;
         let mut row = gateway(tx, client, call.path)?;
         if row.kind == GatewayKind::Sandbox && self.clients.get(tx, client)?.mode == ClientMode::Live {
             return Err(PaymentRefusal::SandboxInLive.into());
         }
         if row.is_active {
-            return Ok((call.path, row));
+            return Ok(GatewayOut::of(call.path, &row, Reach::Any));
         }
 
         if let Some((id, mut other)) = active_with_slug(tx, client, &row.slug)? {
             other.is_active = false;
-            store(tx, client, id, &mut other)?;
+            save(tx, &GATEWAYS, &(client, id), &mut other)?;
         }
         row.is_active = true;
-        store(tx, client, call.path, &mut row)?;
-        Ok((call.path, row))
+        save(tx, &GATEWAYS, &(client, call.path), &mut row)?;
+        Ok(GatewayOut::of(call.path, &row, Reach::Any))
     }
 
     /// Nothing new goes through it; what is under way ends through it.
-    pub fn deactivate_gateway(
-        &self,
-        tx: &mut WriteTx,
-        call: &Call<GatewayId>,
-    ) -> Result<(GatewayId, Gateway)> {
+    pub fn deactivate_gateway(&self, tx: &mut WriteTx, call: &Call<GatewayId>) -> Result<GatewayOut> {
         let client = call.caller.client()?;
         let mut row = gateway(tx, client, call.path)?;
         if row.is_active {
             row.is_active = false;
-            store(tx, client, call.path, &mut row)?;
+            save(tx, &GATEWAYS, &(client, call.path), &mut row)?;
         }
-        Ok((call.path, row))
+        Ok(GatewayOut::of(call.path, &row, Reach::Any))
     }
 
     /// What its adapter needs to find out whether it answers.
@@ -182,14 +164,7 @@ fn active_with_slug(tx: &ReadTx, client: ClientId, slug: &str) -> Result<Option<
     Ok(found.map(|((_, id), row)| (id, row)))
 }
 
-fn store(tx: &mut WriteTx, client: ClientId, id: GatewayId, row: &mut Gateway) -> Result<()> {
-    row.updated_at = tx.now();
-    row.version += 1;
-    tx.put(&GATEWAYS, &(client, id), row)
-}
-
 fn check_slug(slug: &str) -> Result<()> {
-    check_length("slug", slug, 40)?;
     let well_formed = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-' || it == b'_';
     if slug.bytes().all(well_formed) {
         return Ok(());

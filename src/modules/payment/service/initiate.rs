@@ -8,6 +8,7 @@ use crate::{
             call::{Call, Caller, found},
             endpoint::Claim,
             input::Flaw,
+            object::Times,
             principal::ClientId,
         },
         error::Result,
@@ -87,9 +88,7 @@ impl Payments {
             is_capturing: false,
             expires_at: case.payment.expires_at,
             history: History::begin(AttemptStatus::Calling, caller, now),
-            created_at: now,
-            updated_at: now,
-            version: 1,
+            times: Times::at(now),
         };
         tx.insert(&ATTEMPTS, &(case.client, case.id, id), &row)?;
         case.save(tx)?;

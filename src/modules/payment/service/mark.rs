@@ -5,7 +5,7 @@ use crate::{
     kernel::{
         api::{
             call::{Call, Caller},
-            input::check_length,
+            text::ReasonIn,
         },
         error::Result,
         money::Amount,
@@ -14,7 +14,7 @@ use crate::{
     modules::payment::{
         contract::{GatewayKind, PaymentId, PaymentRefusal, Review},
         model::{PAYMENT, PaymentEvent, takes_second_person},
-        routes::payments::{MarkPaidIn, ReasonIn},
+        routes::payments::{MarkPaidIn, PaymentOut},
     },
 };
 
@@ -24,19 +24,17 @@ impl Payments {
     ///
     /// Refuses, in this order: `not_found`, `currency_inactive` and what is wrong with the amount, `not_manual`,
     /// `self_approval`, `reference_used`, `invalid_state_transition`, `payment_currency_mismatch`.
-    pub fn mark_paid(&self, tx: &mut WriteTx, call: &Call<PaymentId, MarkPaidIn>) -> Result<Case> {
+    pub fn mark_paid(&self, tx: &mut WriteTx, call: &Call<PaymentId, MarkPaidIn>) -> Result<PaymentOut> {
         let (caller, input) = (&call.caller, &call.input);
         let mut case = Case::load(tx, caller.client()?, call.path)?;
-        check_length("reference", &input.reference, 200)?;
-        check_length("reason", &input.reason, 500)?;
         let asked = case.payment.amount.currency();
         let is_asked = input.currency == asked.code;
         let currency =
             if is_asked { asked } else { self.currencies.active(tx, case.client, input.currency)? };
         let money = Money {
-            reference: input.reference.clone(),
+            reference: String::from(&input.reference),
             amount: input.amount.positive("amount", currency)?,
-            reason: Some(input.reason.clone()),
+            reason: Some(String::from(&input.reason)),
             proof: input.proof.clone(),
         };
         let mut attempt = self.manual_attempt(tx, &case, PaymentEvent::Settle)?;
@@ -45,19 +43,19 @@ impl Payments {
             Some((payment, _)) if payment != case.id => {
                 return Err(PaymentRefusal::ReferenceUsed { payment_id: payment }.into());
             }
-            Some((_, known)) if known.amount == money.amount => return Ok(case),
+            Some((_, known)) if known.amount == money.amount => return Ok(case.out(caller)),
             Some((_, known)) => {
                 let reason = format!("{} was marked as {} before", money.reference, known.amount);
                 self.conflict(tx, caller, &mut case, &mut attempt, money, &reason)?;
                 case.finish(tx, caller, Some(&mut attempt))?;
-                return Ok(case);
+                return Ok(case.out(caller));
             }
             None => {}
         }
         if let Some(said) = &case.payment.said {
             let is_same = said.reference == money.reference;
             if is_same && said.amount == money.amount {
-                return Ok(case);
+                return Ok(case.out(caller));
             }
             if !is_same || case.payment.review == Review::Conflicted {
                 return Err(case.refused_by_review("mark_paid").into());
@@ -65,7 +63,7 @@ impl Payments {
             let reason = format!("{} was marked as {} before", money.reference, said.amount);
             self.conflict(tx, caller, &mut case, &mut attempt, money, &reason)?;
             case.finish(tx, caller, Some(&mut attempt))?;
-            return Ok(case);
+            return Ok(case.out(caller));
         }
         if case.payment.is_due_to_expire(tx.now()) {
             self.expire(tx, caller, &mut case, Some(&mut attempt))?;
@@ -88,15 +86,15 @@ impl Payments {
             self.receive(tx, caller, &mut case, &mut attempt, money)?;
         }
         case.finish(tx, caller, Some(&mut attempt))?;
-        Ok(case)
+        Ok(case.out(caller))
     }
 
     /// The second person agrees. Refuses `self_approval`, `reference_used`, `invalid_state_transition`.
-    pub fn approve_mark(&self, tx: &mut WriteTx, call: &Call<PaymentId>) -> Result<Case> {
+    pub fn approve_mark(&self, tx: &mut WriteTx, call: &Call<PaymentId>) -> Result<PaymentOut> {
         let caller = &call.caller;
         let mut case = Case::load(tx, caller.client()?, call.path)?;
         if case.payment.review == Review::None && case.was_led_here_by(caller, PaymentEvent::Settle) {
-            return Ok(case);
+            return Ok(case.out(caller));
         }
         let mut attempt = self.marked_attempt(tx, caller, &case, "approve")?;
         let Some(said) = case.payment.said.take() else {
@@ -111,17 +109,16 @@ impl Payments {
             Money { reference: said.reference, amount: said.amount, reason: said.reason, proof: said.proof };
         self.receive(tx, caller, &mut case, &mut attempt, money)?;
         case.finish(tx, caller, Some(&mut attempt))?;
-        Ok(case)
+        Ok(case.out(caller))
     }
 
     /// The second person does not agree: the payment waits for its payer again. Refuses `self_approval`,
     /// `invalid_state_transition`.
-    pub fn reject_mark(&self, tx: &mut WriteTx, call: &Call<PaymentId, ReasonIn>) -> Result<Case> {
+    pub fn reject_mark(&self, tx: &mut WriteTx, call: &Call<PaymentId, ReasonIn>) -> Result<PaymentOut> {
         let caller = &call.caller;
         let mut case = Case::load(tx, caller.client()?, call.path)?;
-        check_length("reason", &call.input.reason, 500)?;
         if case.payment.review == Review::None && case.was_led_here_by(caller, PaymentEvent::AwaitPayer) {
-            return Ok(case);
+            return Ok(case.out(caller));
         }
         let mut attempt = self.marked_attempt(tx, caller, &case, "reject")?;
 
@@ -129,18 +126,17 @@ impl Payments {
         case.payment.review = Review::None;
         case.step(tx, caller, PaymentEvent::AwaitPayer, Some(&call.input.reason))?;
         case.finish(tx, caller, Some(&mut attempt))?;
-        Ok(case)
+        Ok(case.out(caller))
     }
 
     /// The attempt came to nothing; the payment goes on with another one. Refuses `not_manual`,
     /// `invalid_state_transition` (a part of the money came, or a person has to decide first).
-    pub fn mark_failed(&self, tx: &mut WriteTx, call: &Call<PaymentId, ReasonIn>) -> Result<Case> {
+    pub fn mark_failed(&self, tx: &mut WriteTx, call: &Call<PaymentId, ReasonIn>) -> Result<PaymentOut> {
         let (caller, reason) = (&call.caller, &call.input.reason);
         let mut case = Case::load(tx, caller.client()?, call.path)?;
-        check_length("reason", reason, 500)?;
         let mut attempt = self.manual_attempt(tx, &case, PaymentEvent::Decline)?;
         if case.was_led_here_by(caller, PaymentEvent::Decline) {
-            return Ok(case);
+            return Ok(case.out(caller));
         }
         if case.payment.said.is_some() {
             return Err(case.refused_by_review("mark_failed").into());
@@ -152,7 +148,7 @@ impl Payments {
 
         self.decline(tx, caller, &mut case, &mut attempt, reason)?;
         case.finish(tx, caller, Some(&mut attempt))?;
-        Ok(case)
+        Ok(case.out(caller))
     }
 
     /// The last attempt, when a person speaks for its gateway. Without an attempt there is nothing to mark.

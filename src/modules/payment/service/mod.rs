@@ -20,12 +20,14 @@ use super::{
     events::{PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate, PaymentSettled},
     model::{ATTEMPT, Attempt, AttemptEvent, Gateway, PAYMENT, Payment, PaymentEvent, Place, Settlement},
     repository::{ATTEMPTS, GATEWAYS, PAYMENTS, SETTLEMENTS},
+    routes::payments::{AttemptOut, PaymentOut},
 };
 use crate::{
     kernel::{
         api::{
             call::{Caller, found},
             input::Named as _,
+            object::save,
             principal::{Actor, ClientId},
             problem::ApiRefusal,
         },
@@ -35,10 +37,8 @@ use crate::{
         store::{ReadTx, Scan, WriteTx},
     },
     modules::{
-        balance::contract::{BalanceContract, BalanceRefusal},
-        client::contract::ClientContract,
-        currency::contract::CurrencyContract,
-        transaction::contract::TransactionContract,
+        balance::contract::BalanceContract, client::contract::ClientContract,
+        currency::contract::CurrencyContract, transaction::contract::TransactionContract,
         user::contract::UserContract,
     },
 };
@@ -66,10 +66,7 @@ impl Payments {
 
     /// Refuses `self_approval` when the caller is the same person as `first`.
     fn check_other(&self, tx: &ReadTx, caller: &Caller, case: &Case, first: Actor) -> Result<()> {
-        if self.clients.same_person(tx, case.client, caller.actor(), first)? {
-            return Err(BalanceRefusal::SelfApproval.into());
-        }
-        Ok(())
+        self.clients.check_other(tx, case.client, caller, first)
     }
 }
 
@@ -119,16 +116,15 @@ impl Case {
             match news {
                 News::Settled { attempt, gateway, reference } => {
                     let payment = &self.payment;
-                    let currency = payment.amount.currency();
                     tx.publish(
                         caller,
                         &PaymentSettled {
                             payment_id: self.id,
                             user_id: payment.user,
                             payable: payment.payable.clone(),
-                            amount: currency.show(payment.amount.minor()),
-                            received: currency.show(payment.received.minor()),
-                            currency: currency.code,
+                            amount: payment.amount.digits(),
+                            received: payment.received.digits(),
+                            currency: payment.amount.currency().code,
                             gateway_id: gateway,
                             attempt_id: attempt,
                             reference,
@@ -152,9 +148,12 @@ impl Case {
 
     fn save(&mut self, tx: &mut WriteTx) -> Result<()> {
         self.payment.plan();
-        self.payment.updated_at = tx.now();
-        self.payment.version += 1;
-        tx.put(&PAYMENTS, &(self.client, self.id), &self.payment)
+        save(tx, &PAYMENTS, &(self.client, self.id), &mut self.payment)
+    }
+
+    /// As shown to this caller.
+    pub fn out(&self, caller: &Caller) -> PaymentOut {
+        PaymentOut::of(self.id, &self.payment, caller.reach)
     }
 
     fn step(
@@ -212,9 +211,11 @@ impl Try {
     }
 
     fn save(&mut self, tx: &mut WriteTx, case: &Case) -> Result<()> {
-        self.row.updated_at = tx.now();
-        self.row.version += 1;
-        tx.put(&ATTEMPTS, &(case.client, case.id, self.id), &self.row)
+        save(tx, &ATTEMPTS, &(case.client, case.id, self.id), &mut self.row)
+    }
+
+    pub fn out(&self, payment: PaymentId) -> AttemptOut {
+        AttemptOut::of(self.id, &self.row, payment)
     }
 
     /// Moves when the move exists: whether it does.

@@ -14,7 +14,11 @@
 use super::{Case, News, Payments, Try, settlement_of, waiting};
 use crate::{
     kernel::{
-        api::{call::Caller, principal::UserId},
+        api::{
+            call::Caller,
+            object::{Times, save},
+            principal::UserId,
+        },
         error::{Result, fault},
         id::Id as _,
         money::Amount,
@@ -32,7 +36,7 @@ use crate::{
             },
             repository::SETTLEMENTS,
         },
-        transaction::contract::{EntryType, NewTransaction, TransactionStatus},
+        transaction::contract::{EntryType, Record},
     },
 };
 
@@ -202,7 +206,6 @@ impl Payments {
         place: Place,
         entry: Option<EntryId>,
     ) -> Result<()> {
-        let now = tx.now();
         let id: SettlementId = tx.new_id();
         let row = Settlement {
             payment: case.id,
@@ -212,9 +215,7 @@ impl Payments {
             amount: money.amount,
             place,
             entry,
-            created_at: now,
-            updated_at: now,
-            version: 1,
+            times: Times::at(tx.now()),
         };
         tx.insert(&SETTLEMENTS, &(case.client, case.id, id), &row)
     }
@@ -240,9 +241,8 @@ impl Payments {
             (None, None) => return Err(fault!("{} is a plain charge of nobody", case.id)),
         };
         for (id, mut row) in waiting(tx, case)? {
-            (row.place, row.entry, row.updated_at) = (Place::Credited, entry, tx.now());
-            row.version += 1;
-            tx.put(&SETTLEMENTS, &(case.client, case.id, id), &row)?;
+            (row.place, row.entry) = (Place::Credited, entry);
+            save(tx, &SETTLEMENTS, &(case.client, case.id, id), &mut row)?;
         }
         let reference = attempt.row.reference.clone().unwrap_or_default();
         case.news.push(News::Settled { attempt: attempt.id, gateway: attempt.row.gateway, reference });
@@ -278,20 +278,14 @@ impl Payments {
             lines: &[Line::lower(clearing, amount), Line::raise(available, amount)],
             reverses: None,
         };
-        let posted = self.balance.post(tx, case.client, entry)?;
-        let new = NewTransaction {
+        let record = Record {
             user,
             entry_type: EntryType::Credit,
             amount,
-            balance_after: self.balance.balances(tx, case.client, user, currency)?.available,
-            status: TransactionStatus::Completed,
             category: built_in::PAYMENT,
             narration: "Payment",
-            cause: case.id.to_string(),
-            entry: posted.id,
         };
-        self.transactions.record(tx, caller, case.client, new)?;
-        Ok(posted.id)
+        self.transactions.post(tx, caller, case.client, entry, &[record]).map(|it| it.0)
     }
 
     /// Books money that its payment has no use for where nothing is lost.
@@ -319,9 +313,8 @@ impl Payments {
     pub(super) fn let_go(&self, tx: &mut WriteTx, case: &mut Case) -> Result<()> {
         for (id, mut row) in waiting(tx, case)? {
             let entry = self.book_suspense(tx, case, row.gateway.bytes(), row.amount)?;
-            (row.place, row.entry, row.updated_at) = (Place::Suspense, Some(entry), tx.now());
-            row.version += 1;
-            tx.put(&SETTLEMENTS, &(case.client, case.id, id), &row)?;
+            (row.place, row.entry) = (Place::Suspense, Some(entry));
+            save(tx, &SETTLEMENTS, &(case.client, case.id, id), &mut row)?;
             let reason = format!("{} came for a payment that was given up", row.amount);
             case.news.push(News::Late { reason });
         }

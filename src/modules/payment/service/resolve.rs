@@ -2,15 +2,11 @@
 
 use super::{Case, News, Payments, Try, notice::Money, settlement_of};
 use crate::{
-    kernel::{
-        api::{call::Call, input::check_length},
-        error::Result,
-        store::WriteTx,
-    },
+    kernel::{api::call::Call, error::Result, store::WriteTx},
     modules::payment::{
         contract::{PaidState, PaymentId, PaymentRefusal, Review},
         model::{AttemptEvent, Decision, PAYMENT, PaymentEvent},
-        routes::payments::ResolveIn,
+        routes::payments::{PaymentOut, ResolveIn},
     },
 };
 
@@ -21,16 +17,15 @@ impl Payments {
     ///
     /// Refuses, in this order: `not_found`, `invalid_state_transition`, `self_approval`, `payment_currency_mismatch`,
     /// `reference_used`.
-    pub fn resolve(&self, tx: &mut WriteTx, call: &Call<PaymentId, ResolveIn>) -> Result<Case> {
+    pub fn resolve(&self, tx: &mut WriteTx, call: &Call<PaymentId, ResolveIn>) -> Result<PaymentOut> {
         let (caller, input) = (&call.caller, &call.input);
         let mut case = Case::load(tx, caller.client()?, call.path)?;
-        check_length("reason", &input.reason, 500)?;
         let led_here = match input.decision {
             Decision::Credit => case.was_led_here_by(caller, PaymentEvent::Settle),
             Decision::Reject => case.was_led_here_by(caller, PaymentEvent::Fail),
         };
         if led_here && case.payment.review == Review::None {
-            return Ok(case);
+            return Ok(case.out(caller));
         }
         let is_part = case.payment.paid_state == PaidState::Partial && !case.payment.is_over();
         let is_open_question = match case.payment.review {
@@ -51,15 +46,15 @@ impl Payments {
                 if !case.payment.is_over() {
                     case.step(tx, caller, PaymentEvent::Fail, Some(&input.reason))?;
                     attempt.step(tx, caller, AttemptEvent::Fail, Some(&input.reason));
-                    attempt.row.error = Some(input.reason.clone());
-                    case.payment.last_error = Some(input.reason.clone());
+                    attempt.row.error = Some(String::from(&input.reason));
+                    case.payment.last_error = Some(String::from(&input.reason));
                     self.let_go(tx, &mut case)?;
-                    case.news.push(News::Failed { reason: input.reason.clone() });
+                    case.news.push(News::Failed { reason: String::from(&input.reason) });
                 }
             }
         }
         case.finish(tx, caller, Some(&mut attempt))?;
-        Ok(case)
+        Ok(case.out(caller))
     }
 
     fn resolve_credit(

@@ -12,6 +12,7 @@ use crate::{
             endpoint::{Endpoint, get, patch, post},
             input::{Change, Metadata, input},
             object::{ExternalId, filters, list, object},
+            text::Line,
         },
         machine::ChangeOut,
         money::{Amount, AmountText, CurrencyCode, Percent},
@@ -30,7 +31,7 @@ use crate::{
 input! {
     /// A rule. What it does not name may be anything; of several that apply, the one that names most decides alone.
     pub struct FeeIn {
-        name: String,
+        name: Line<100>,
         operation: FeeOperation,
         /// Needed for amounts: they are in it.
         currency: Option<CurrencyCode>,
@@ -61,7 +62,7 @@ input! {
 input! {
     /// What is omitted stays; `null` switches an amount off.
     pub struct FeePatchIn {
-        name: Option<String>,
+        name: Option<Line<100>>,
         percent: Option<Percent>,
         #[schema(value_type = Option<AmountText>)]
         fixed: Change<AmountText>,

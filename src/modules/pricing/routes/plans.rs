@@ -11,6 +11,7 @@ use crate::{
             endpoint::{Endpoint, get, patch, post},
             input::{Change, Metadata, input},
             object::{ExternalId, filters, object},
+            text::Line,
         },
         clock::Time,
         error::Result,
@@ -31,9 +32,9 @@ pub const VIEW: &str = "plans.view_any";
 input! {
     /// A plan, as a draft.
     pub struct PlanIn {
-        name: String,
+        name: Line<100>,
         /// What the money goes into, in your own words.
-        r#type: String,
+        r#type: Line<40>,
         currency: CurrencyCode,
         min_amount: AmountText,
         max_amount: Option<AmountText>,
@@ -52,7 +53,7 @@ input! {
         /// How long after its start an investment may be canceled for nothing; not at all when omitted.
         cooling_off_hours: Option<u32>,
         /// At most 20 of at most 200 characters.
-        benefits: Option<Vec<String>>,
+        benefits: Option<Vec<Line<200>>>,
         external_id: Option<ExternalId>,
         metadata: Metadata,
     }
@@ -61,8 +62,8 @@ input! {
 input! {
     /// What is omitted stays.
     pub struct PlanPatchIn {
-        name: Option<String>,
-        r#type: Option<String>,
+        name: Option<Line<100>>,
+        r#type: Option<Line<40>>,
         min_amount: Option<AmountText>,
         #[schema(value_type = Option<AmountText>)]
         max_amount: Change<AmountText>,
@@ -74,7 +75,7 @@ input! {
         term_days: Option<u32>,
         early_close_penalty_percent: Option<Percent>,
         cooling_off_hours: Option<u32>,
-        benefits: Option<Vec<String>>,
+        benefits: Option<Vec<Line<200>>>,
         metadata: Metadata,
     }
 }
@@ -123,7 +124,7 @@ object! {
 
 /// What an investment earns, and when.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct ScheduleOut {
+pub struct PlanScheduleOut {
     #[schema(value_type = String)]
     object: &'static str,
     principal: Amount,
@@ -149,8 +150,13 @@ pub struct AccrualOut {
     invested: Amount,
 }
 
-impl ScheduleOut {
-    pub fn of(principal: Amount, start: Time, terms: &Terms, accruals: &[Accrual]) -> Result<ScheduleOut> {
+impl PlanScheduleOut {
+    pub fn of(
+        principal: Amount,
+        start: Time,
+        terms: &Terms,
+        accruals: &[Accrual],
+    ) -> Result<PlanScheduleOut> {
         let none = Amount::zero(principal.currency());
         let row = |it: &Accrual| AccrualOut {
             number: it.number,
@@ -160,7 +166,7 @@ impl ScheduleOut {
             amount: it.amount,
             invested: it.invested,
         };
-        Ok(ScheduleOut {
+        Ok(PlanScheduleOut {
             object: "schedule",
             principal,
             currency: principal.currency().code,

@@ -5,8 +5,8 @@ use crate::{
     kernel::{
         api::{
             call::{Call, found},
-            input::{Change, Flaw, check_length},
-            object::{Stamp, check_external_id},
+            input::{Change, Flaw},
+            object::{Stamp, check_external_id, save},
             principal::{Actor, ClientId},
         },
         error::Result,
@@ -36,7 +36,6 @@ impl Pricing {
         let active = |code| self.currencies.active(tx, client, code);
         let currency = input.currency.map(active).transpose()?;
         input.to_currency.map(active).transpose()?;
-        check_length("name", &input.name, 100)?;
         let applies = Applies {
             operation: input.operation,
             currency,
@@ -64,7 +63,7 @@ impl Pricing {
 
         let id: FeeId = tx.new_id();
         let fee = Fee {
-            name: input.name.clone(),
+            name: String::from(&input.name),
             applies,
             cost,
             history: History::begin(FeeStatus::Active, &call.caller, tx.now()),
@@ -84,8 +83,7 @@ impl Pricing {
         }
         let (currency, cost) = (fee.applies.currency, &mut fee.cost);
         if let Some(name) = &input.name {
-            check_length("name", name, 100)?;
-            fee.name.clone_from(name);
+            fee.name = String::from(name);
         }
         cost.percent = input.percent.unwrap_or(cost.percent);
         change("fixed", &input.fixed, currency, &mut cost.fixed)?;
@@ -97,8 +95,7 @@ impl Pricing {
         cost.check(fee.applies.operation)?;
         fee.stamp.metadata.merge(input.metadata.clone());
 
-        fee.stamp.touch(tx.now());
-        tx.put(&FEES, &(client, call.path), &fee)?;
+        save(tx, &FEES, &(client, call.path), &mut fee)?;
         Ok(FeeOut::of(call.path, &fee))
     }
 
@@ -107,8 +104,7 @@ impl Pricing {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let mut fee = found(tx.get(&FEES, &(client, call.path))?)?;
         if fee.history.step(&FEE, FeeEvent::Deactivate, caller, None, tx.now())? == Step::Moved {
-            fee.stamp.touch(tx.now());
-            tx.put(&FEES, &(client, call.path), &fee)?;
+            save(tx, &FEES, &(client, call.path), &mut fee)?;
         }
         Ok(FeeOut::of(call.path, &fee))
     }

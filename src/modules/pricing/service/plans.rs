@@ -6,7 +6,7 @@ use crate::{
         api::{
             call::{Call, Caller, found},
             input::Change,
-            object::{Filters as _, Stamp, check_external_id},
+            object::{Filters as _, Stamp, check_external_id, save},
             page::{Page, page},
             principal::ClientId,
         },
@@ -19,7 +19,7 @@ use crate::{
         events::{PlanClosed, PlanPaused, PlanPublished},
         model::plan::{Offer, PLAN, Plan, PlanEvent},
         repository::{PLAN_BY_EXTERNAL_ID, PLANS, versions},
-        routes::plans::{PlanIn, PlanOut, PlanPatchIn, PlanPreviewIn, PlanQuery, ScheduleOut, VIEW},
+        routes::plans::{PlanIn, PlanOut, PlanPatchIn, PlanPreviewIn, PlanQuery, PlanScheduleOut, VIEW},
     },
 };
 
@@ -55,12 +55,12 @@ impl Pricing {
         };
         let max = input.max_amount.as_ref().map(|it| it.positive("max_amount", currency)).transpose()?;
         let offer = Offer {
-            name: input.name.clone(),
-            kind: input.r#type.clone(),
+            name: String::from(&input.name),
+            kind: String::from(&input.r#type),
             min: input.min_amount.positive("min_amount", currency)?,
             max,
             terms,
-            benefits: input.benefits.clone().unwrap_or_default(),
+            benefits: input.benefits.iter().flatten().map(String::from).collect(),
         };
         offer.check()?;
         check_external_id(tx, &PLANS, PLAN_BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
@@ -83,8 +83,12 @@ impl Pricing {
         }
         let Offer { name, kind, min, max, terms, benefits } = &mut plan.offer;
         let currency = terms.currency;
-        name.clone_from(input.name.as_ref().unwrap_or(&name.clone()));
-        kind.clone_from(input.r#type.as_ref().unwrap_or(&kind.clone()));
+        if let Some(text) = &input.name {
+            *name = String::from(text);
+        }
+        if let Some(text) = &input.r#type {
+            *kind = String::from(text);
+        }
         if let Some(text) = &input.min_amount {
             *min = text.positive("min_amount", currency)?;
         }
@@ -107,12 +111,12 @@ impl Pricing {
             cooling_off_hours: input.cooling_off_hours.unwrap_or(terms.cooling_off_hours),
         };
         if let Some(given) = &input.benefits {
-            benefits.clone_from(given);
+            *benefits = given.iter().map(String::from).collect();
         }
         plan.offer.check()?;
         plan.stamp.metadata.merge(input.metadata.clone());
 
-        store(tx, client, call.path, &mut plan)?;
+        save(tx, &PLANS, &(client, call.path), &mut plan)?;
         Ok(PlanOut::of(call.path, &plan))
     }
 
@@ -129,11 +133,11 @@ impl Pricing {
             if id != call.path && is_offered {
                 let reason = format!("replaced by {}", call.path);
                 other.history.step(&PLAN, PlanEvent::Close, caller, Some(&reason), tx.now())?;
-                store(tx, client, id, &mut other)?;
+                save(tx, &PLANS, &(client, id), &mut other)?;
                 tx.publish(caller, &PlanClosed::of(id, &other))?;
             }
         }
-        store(tx, client, call.path, &mut plan)?;
+        save(tx, &PLANS, &(client, call.path), &mut plan)?;
         tx.publish(caller, &PlanPublished::of(call.path, &plan))?;
         Ok(PlanOut::of(call.path, &plan))
     }
@@ -161,7 +165,7 @@ impl Pricing {
         let mut plan = load(tx, client, call.path)?;
         let step = plan.history.step(&PLAN, event, &call.caller, None, tx.now())?;
         if step == Step::Moved {
-            store(tx, client, call.path, &mut plan)?;
+            save(tx, &PLANS, &(client, call.path), &mut plan)?;
         }
         Ok((plan, step))
     }
@@ -186,22 +190,17 @@ impl Pricing {
     }
 
     /// What an amount would earn, by the function that credits it. Refuses `outside_plan`.
-    pub fn preview_plan(&self, tx: &ReadTx, call: &Call<PlanId, PlanPreviewIn>) -> Result<ScheduleOut> {
+    pub fn preview_plan(&self, tx: &ReadTx, call: &Call<PlanId, PlanPreviewIn>) -> Result<PlanScheduleOut> {
         let Offer { terms, .. } = &seen(tx, &call.caller, call.path)?.offer;
         let amount = call.input.amount.positive("amount", terms.currency)?;
         seen(tx, &call.caller, call.path)?.offer.check_takes(amount)?;
         let start = call.input.starts_at.unwrap_or(tx.now());
-        ScheduleOut::of(amount, start, terms, &terms.schedule(amount, start)?)
+        PlanScheduleOut::of(amount, start, terms, &terms.schedule(amount, start)?)
     }
 }
 
 fn load(tx: &ReadTx, client: ClientId, id: PlanId) -> Result<Plan> {
     found(tx.get(&PLANS, &(client, id))?)
-}
-
-fn store(tx: &mut WriteTx, client: ClientId, id: PlanId, plan: &mut Plan) -> Result<()> {
-    plan.stamp.touch(tx.now());
-    tx.put(&PLANS, &(client, id), plan)
 }
 
 /// Refuses `not_found`, for what the caller may not see too.

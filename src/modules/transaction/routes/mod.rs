@@ -1,6 +1,6 @@
 //! What Transaction answers over HTTP.
 
-mod transactions;
+pub mod transactions;
 mod transfers;
 
 use std::sync::Arc;

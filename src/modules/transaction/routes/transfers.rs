@@ -10,8 +10,8 @@ use crate::{
         api::{
             call::{Call, Caller, Reach, found},
             endpoint::{Endpoint, get, post},
-            input::{Metadata, input},
-            page::{Cursor, Limit, Page, Paging, created_within, page, page_by},
+            object::{Filters as _, filters, object},
+            page::{Page, Paging, page, page_by},
             principal::{ClientId, UserId},
             problem::ApiRefusal,
         },
@@ -27,43 +27,41 @@ use crate::{
             contract::{Transaction, TransferId},
             model::{Movement, Transfer, TransferStatus},
             repository::{BY_USER, TRANSACTIONS, TRANSFERS},
-            service::{BulkIn, CaptureIn, Moved, ReverseIn, Transactions, TransferIn, VoidIn},
+            service::{
+                BulkIn, BulkOut, Moved, Transactions, TransferCaptureIn, TransferIn, TransferReverseIn,
+                TransferVoidIn,
+            },
         },
     },
 };
 
-/// A transfer between two accounts.
-#[derive(Serialize, utoipa::ToSchema)]
-struct TransferOut {
-    id: TransferId,
-    #[schema(value_type = String)]
-    object: &'static str,
-    status: TransferStatus,
-    amount: Amount,
-    currency: CurrencyCode,
-    /// `usr_…` for an available account, `usr_…:commission`, or `house:<kind>`.
-    from: String,
-    to: String,
-    /// What has moved.
-    captured: Amount,
-    /// What was taken back of it.
-    reversed: Amount,
-    /// The entry that set the amount aside, or moved it.
-    entry_id: EntryId,
-    hold_id: Option<HoldId>,
-    expires_at: Option<Time>,
-    captures: Vec<MovementOut>,
-    reversals: Vec<MovementOut>,
-    reason: Option<String>,
-    external_id: Option<String>,
-    metadata: Metadata,
-    status_history: Vec<ChangeOut>,
-    created_at: Time,
-    updated_at: Time,
-    version: u64,
-    /// Of a command: what the accounts it moved hold now, those that the caller may see.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    balances: Vec<BalanceLine>,
+object! {
+    /// A transfer between two accounts.
+    struct TransferOut: "transfer" of (
+        id: TransferId, row: &Transfer, captured: Amount, reversed: Amount, balances: Vec<BalanceLine>,
+    ) {
+        status: TransferStatus = row.status(),
+        amount: Amount = row.amount,
+        currency: CurrencyCode = row.amount.currency().code,
+        /// `usr_…` for an available account, `usr_…:commission`, or `house:<kind>`.
+        from: String = shown(&row.from),
+        to: String = shown(&row.to),
+        /// What has moved.
+        captured: Amount = captured,
+        /// What was taken back of it.
+        reversed: Amount = reversed,
+        /// The entry that set the amount aside, or moved it.
+        entry_id: EntryId = row.entry,
+        hold_id: Option<HoldId> = row.hold.as_ref().map(|it| it.id),
+        expires_at: Option<Time> = row.hold.as_ref().map(|it| it.expires_at),
+        captures: Vec<MovementOut> = row.captures.iter().map(MovementOut::of).collect(),
+        reversals: Vec<MovementOut> = row.reversals.iter().map(MovementOut::of).collect(),
+        reason: Option<String> = row.reason.clone(),
+        status_history: Vec<ChangeOut> = row.history.out(),
+        /// Of a command: what the accounts it moved hold now, those that the caller may see.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        balances: Vec<BalanceLine> = balances,
+    }
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -71,6 +69,12 @@ struct MovementOut {
     amount: Amount,
     entry_id: EntryId,
     created_at: Time,
+}
+
+impl MovementOut {
+    fn of(it: &Movement) -> MovementOut {
+        MovementOut { amount: it.amount, entry_id: it.entry, created_at: it.at }
+    }
 }
 
 /// What an account holds after a command.
@@ -83,18 +87,13 @@ pub struct BalanceLine {
     version: u64,
 }
 
-#[derive(Debug)]
-struct TransfersQuery {
-    limit: Limit,
-    cursor: Option<Cursor>,
-    user_id: Option<UserId>,
-    status: Option<TransferStatus>,
-    currency: Option<CurrencyCode>,
-    external_id: Option<String>,
-    created_from: Option<Time>,
-    created_to: Option<Time>,
+filters! {
+    pub struct TransfersQuery of Transfer, owned by user {
+        status: TransferStatus = |it| it.status(),
+        currency: CurrencyCode = |it| it.amount.currency().code,
+        external_id: String = |it, wanted| it.stamp.external_id.as_ref() == Some(wanted),
+    }
 }
-input!(TransfersQuery { limit, cursor, user_id, status, currency, external_id, created_from, created_to });
 
 /// What the balances may refuse, on top of what is said of each operation.
 const CREATING: &[&str] = &[
@@ -117,7 +116,7 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
         "to": "usr_01jd8x8y3re4vbh0m1k5n7p9qt", "reason": "lunch",
     });
     vec![
-        get("/transfers").about("List transfers").own("transfers.view").lists(list),
+        get("/transfers").about("List transfers").own("transfers.view").lists(listed),
         post("/transfers")
             .about("Move money between two accounts of one currency, or set it aside for that")
             .own("transfers.create")
@@ -135,7 +134,11 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
             .max_body_bytes(8 * 1024 * 1024)
             .refuses(CREATING)
             .example(json!({ "items": [example], "atomic": false }))
-            .writes(move |tx, call: &Call<(), BulkIn>| bulk.create_bulk(tx, &call.caller, &call.input)),
+            .writes_in_pieces(
+                |call: &Call<(), BulkIn>| call.input.cut(&call.caller),
+                move |tx, call, range| bulk.create_bulk(tx, &call.caller, &call.input, range),
+                BulkOut::join,
+            ),
         get("/transfers/{id}").about("Show a transfer").own("transfers.view").reads(
             |tx, call: &Call<TransferId, ()>| {
                 let row = found(tx.get(&TRANSFERS, &(call.caller.client()?, call.path))?)?;
@@ -144,7 +147,7 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
                 {
                     return Err(ApiRefusal::NotFound.into());
                 }
-                out(call.path, row)
+                out(call.path, &row, vec![])
             },
         ),
         post("/transfers/{id}/capture")
@@ -153,7 +156,7 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
             .money()
             .refuses(&["invalid_state_transition", "capture_too_large", "user_not_active"])
             .example(json!({ "amount": "10.00", "final": false }))
-            .writes(move |tx, call: &Call<TransferId, CaptureIn>| {
+            .writes(move |tx, call: &Call<TransferId, TransferCaptureIn>| {
                 let captured = capture.capture(tx, &call.caller, call.path, &call.input);
                 captured.and_then(|it| moved(&call.caller, it))
             }),
@@ -163,7 +166,7 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
             .money()
             .refuses(&["invalid_state_transition"])
             .example(json!({ "reason": "the order was canceled" }))
-            .writes(move |tx, call: &Call<TransferId, VoidIn>| {
+            .writes(move |tx, call: &Call<TransferId, TransferVoidIn>| {
                 let voided = void.void(tx, &call.caller, call.path, &call.input);
                 voided.and_then(|it| moved(&call.caller, it))
             }),
@@ -178,31 +181,20 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
                 "insufficient_funds",
             ])
             .example(json!({ "amount": "5.00", "reason": "sent twice" }))
-            .writes(move |tx, call: &Call<TransferId, ReverseIn>| {
+            .writes(move |tx, call: &Call<TransferId, TransferReverseIn>| {
                 let reversed = reverse.reverse(tx, &call.caller, call.path, &call.input);
                 reversed.and_then(|it| moved(&call.caller, it))
             }),
     ]
 }
 
-fn list(tx: &ReadTx, call: &Call<(), TransfersQuery>) -> Result<Page<TransferOut>> {
-    let query = &call.input;
-    let (client, user) = (call.caller.client()?, call.caller.limited_to(query.user_id)?);
-    let TransfersQuery { status, currency, external_id, created_from, created_to, .. } = query;
-    let paging = Paging::new(
-        query.limit,
-        &query.cursor,
-        (user, status, currency, external_id, created_from, created_to),
-    );
-    let keep = |it: &Transfer| {
-        status.is_none_or(|status| it.status() == status)
-            && currency.is_none_or(|currency| it.amount.currency().code == currency)
-            && external_id.as_ref().is_none_or(|wanted| it.external_id.as_ref() == Some(wanted))
-            && created_within(it.created_at, *created_from, *created_to)
-    };
+fn listed(tx: &ReadTx, call: &Call<(), TransfersQuery>) -> Result<Page<TransferOut>> {
+    let (client, query) = (call.caller.client()?, &call.input);
+    let user = call.caller.limited_to(query.common.user_id)?;
+    let (paging, keep) = (query.paging(user), |it: &Transfer| query.keeps(it));
     match user {
         Some(user) => of_user(tx, client, user, &paging, keep),
-        None => page(tx, &TRANSFERS, &client, &paging, keep)?.try_map(|((_, id), row)| out(id, row)),
+        None => page(tx, &TRANSFERS, &client, &paging, keep)?.try_map(|((_, id), row)| out(id, &row, vec![])),
     }
 }
 
@@ -227,7 +219,7 @@ fn of_user(
         Some(error) => Err(error),
         None => records.try_map(|(_, record)| {
             let (id, transfer) = found(transfer_at(tx, client, &record)?)?;
-            out(id, transfer)
+            out(id, &transfer, vec![])
         }),
     }
 }
@@ -248,8 +240,7 @@ fn transfer_at(
 
 /// The answer of a command.
 fn moved(caller: &Caller, it: Moved) -> Result<TransferOut> {
-    let balances = balance_lines(caller, &it.states);
-    Ok(TransferOut { balances, ..out(it.id, it.transfer)? })
+    out(it.id, &it.transfer, balance_lines(caller, &it.states))
 }
 
 /// One line per account that money was moved in and the caller may see; what is held shows beside what is available.
@@ -270,32 +261,8 @@ pub fn balance_lines(caller: &Caller, states: &[AccountState]) -> Vec<BalanceLin
     lines
 }
 
-fn out(id: TransferId, it: Transfer) -> Result<TransferOut> {
-    let movement = |it: &Movement| MovementOut { amount: it.amount, entry_id: it.entry, created_at: it.at };
-    Ok(TransferOut {
-        id,
-        object: "transfer",
-        status: it.status(),
-        amount: it.amount,
-        currency: it.amount.currency().code,
-        from: shown(&it.from),
-        to: shown(&it.to),
-        captured: it.captured()?,
-        reversed: it.reversed()?,
-        entry_id: it.entry,
-        hold_id: it.hold.as_ref().map(|it| it.id),
-        expires_at: it.hold.as_ref().map(|it| it.expires_at),
-        captures: it.captures.iter().map(movement).collect(),
-        reversals: it.reversals.iter().map(movement).collect(),
-        reason: it.reason,
-        external_id: it.external_id,
-        metadata: it.metadata,
-        status_history: it.history.out(),
-        created_at: it.created_at,
-        updated_at: it.updated_at,
-        version: it.version,
-        balances: vec![],
-    })
+fn out(id: TransferId, row: &Transfer, balances: Vec<BalanceLine>) -> Result<TransferOut> {
+    Ok(TransferOut::of(id, row, row.captured()?, row.reversed()?, balances))
 }
 
 fn shown(account: &Account) -> String {

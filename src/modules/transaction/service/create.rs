@@ -25,8 +25,10 @@ use crate::kernel::{
     api::{
         call::{Caller, Reach},
         input::{Flaw, Metadata, input},
+        object::{ExternalId, Stamp, check_external_id},
         principal::{Actor, ClientId, UserId},
         problem::ApiRefusal,
+        text::Text,
     },
     error::Result,
     machine::History,
@@ -37,6 +39,7 @@ use crate::modules::{
     balance::contract::{
         Account, AccountOwner, AccountRef, BalanceRefusal, HouseAccount, Line, NewEntry, UserAccount,
     },
+    client::contract::ClientRefusal,
     transaction::{
         contract::{EntryType, TransactionRefusal, TransactionStatus, TransferId},
         model::{DEFAULT_HOLD, Held, LONGEST_HOLD, Transfer, TransferStatus},
@@ -44,23 +47,23 @@ use crate::modules::{
     },
 };
 
-#[derive(Debug, Clone, utoipa::ToSchema)]
-pub struct TransferIn {
-    pub amount: AmountText,
-    pub currency: CurrencyCode,
-    pub from: AccountRef,
-    pub to: AccountRef,
-    /// Only set the amount aside; `capture` moves it, `void` gives it back.
-    pub hold: Option<bool>,
-    /// How long a hold lives: 1 to 2592000, 604800 unless said.
-    pub expires_in_s: Option<u64>,
-    /// Why; at most 500 characters. Required when the house is on either side, and of staff that is not the
-    /// payer.
-    pub reason: Option<String>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
+input! {
+    #[derive(Debug, Clone)]
+    pub struct TransferIn {
+        amount: AmountText,
+        currency: CurrencyCode,
+        from: AccountRef,
+        to: AccountRef,
+        /// Only set the amount aside; `capture` moves it, `void` gives it back.
+        hold: Option<bool>,
+        /// How long a hold lives: 1 to 2592000, 604800 unless said.
+        expires_in_s: Option<u64>,
+        /// Why. Required when the house is on either side, and of staff that is not the payer.
+        reason: Option<Text<500>>,
+        external_id: Option<ExternalId>,
+        metadata: Metadata,
+    }
 }
-input!(TransferIn { amount, currency, from, to, hold, expires_in_s, reason, external_id, metadata });
 
 /// What one command has found out already: the items of a bulk command have much in common.
 #[derive(Default)]
@@ -87,12 +90,7 @@ impl Transactions {
         input.check_shape()?;
         let currency = self.currency(tx, client, input.currency, known)?;
         let amount = input.amount.positive("amount", currency)?;
-        if let Some(external_id) = &input.external_id {
-            let taken = tx.find(&TRANSFERS, BY_EXTERNAL_ID, &(client, external_id.clone()))?;
-            if let Some(((_, existing_id), _)) = taken {
-                return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
-            }
-        }
+        check_external_id(tx, &TRANSFERS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
         if input.from == input.to {
             return Err(TransactionRefusal::SameAccount.into());
         }
@@ -118,7 +116,7 @@ impl Transactions {
         }
         let staff = staff(caller).filter(|it| from.user_id() != Some(*it));
         if staff.is_some() && staff == to.user_id() {
-            return Err(BalanceRefusal::SelfApproval.into());
+            return Err(ClientRefusal::SelfApproval.into());
         }
         if let Some(payer) = from.user_id()
             && !known.payers.contains(&payer)
@@ -176,13 +174,9 @@ impl Transactions {
             reversals: vec![],
             records_of_payer: debit.into_iter().collect(),
             records_of_receiver: credit.into_iter().collect(),
-            reason: input.reason.clone(),
+            reason: input.reason.as_ref().map(String::from),
             history: History::begin(status, caller, now),
-            external_id: input.external_id.clone(),
-            metadata: input.metadata.clone(),
-            created_at: now,
-            updated_at: now,
-            version: 1,
+            stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };
         tx.insert(&TRANSFERS, &(client, id), &transfer)?;
         Ok(Moved { id, transfer, states: posted.balances })
@@ -267,14 +261,6 @@ fn check_not_reserved(caller: &Caller, account: &Account) -> Result<()> {
 
 impl TransferIn {
     fn check_shape(&self) -> Result<()> {
-        let length = |param, text: &Option<String>, most: usize| match text {
-            Some(text) if text.trim().is_empty() || text.chars().count() > most => {
-                Err(Flaw::new(param, "out_of_range", format!("has 1 to {most} characters")))
-            }
-            _ => Ok(()),
-        };
-        length("reason", &self.reason, 500)?;
-        length("external_id", &self.external_id, 255)?;
         match self.expires_in_s {
             Some(_) if self.hold != Some(true) => {
                 Err(Flaw::new("expires_in_s", "not_allowed", "only a hold expires").into())

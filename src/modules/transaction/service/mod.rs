@@ -21,11 +21,10 @@ use crate::modules::{
     user::contract::UserContract,
 };
 
-pub use bulk::BulkIn;
+pub use bulk::{BulkIn, BulkOut};
 pub use create::TransferIn;
-pub use record::UpdateIn;
-pub use resolve::{CaptureIn, VoidIn};
-pub use reverse::ReverseIn;
+pub use resolve::{TransferCaptureIn, TransferVoidIn};
+pub use reverse::TransferReverseIn;
 
 pub struct Transactions {
     pub currencies: Arc<dyn CurrencyContract>,

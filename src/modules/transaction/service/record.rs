@@ -5,6 +5,7 @@ use crate::kernel::{
     api::{
         call::{Call, Caller, found},
         input::{Metadata, input},
+        object::{Times, save},
         principal::{ClientId, UserId},
     },
     error::{Result, fault},
@@ -21,17 +22,18 @@ use crate::modules::{
         },
         events::TransactionCreated,
         repository::TRANSACTIONS,
+        routes::transactions::TransactionOut,
     },
 };
 
-#[derive(utoipa::ToSchema)]
-pub struct UpdateIn {
-    /// The stable key of a category.
-    pub category: Option<String>,
-    /// Given keys replace, an empty value removes.
-    pub metadata: Metadata,
+input! {
+    pub struct UpdateIn {
+        /// The stable key of a category.
+        category: Option<String>,
+        /// Given keys replace, an empty value removes.
+        metadata: Metadata,
+    }
 }
-input!(UpdateIn { category, metadata });
 
 impl TransactionContract for Transactions {
     fn record(
@@ -44,12 +46,11 @@ impl TransactionContract for Transactions {
         self.categories.use_category(tx, client, new.category)?;
 
         let id: TransactionId = tx.new_id();
-        let now = tx.now();
         let event = TransactionCreated {
             transaction_id: id,
             user_id: new.user,
             entry_type: new.entry_type.to_string(),
-            amount: new.amount.currency().show(new.amount.minor()),
+            amount: new.amount.digits(),
             currency: new.amount.currency().code,
             status: new.status.to_string(),
             category: new.category.to_owned(),
@@ -68,9 +69,7 @@ impl TransactionContract for Transactions {
             entry: new.entry,
             reversed_by: None,
             metadata: Metadata::default(),
-            created_at: now,
-            updated_at: now,
-            version: 1,
+            times: Times::at(tx.now()),
         };
         tx.insert(&TRANSACTIONS, &(client, id), &row)?;
         tx.publish(caller, &event)?;
@@ -145,25 +144,24 @@ pub struct Side<'a> {
 }
 
 impl Transactions {
+    pub fn show(&self, tx: &ReadTx, call: &Call<TransactionId>) -> Result<TransactionOut> {
+        reached(tx, call).map(|row| TransactionOut::of(call.path, &row))
+    }
+
     /// Another category, other notes: the rest of a record follows its cause. Refuses `not_found`, `stale_version`,
     /// `category_unknown`.
-    pub fn update(&self, tx: &mut WriteTx, call: &Call<TransactionId, UpdateIn>) -> Result<Transaction> {
+    pub fn update(&self, tx: &mut WriteTx, call: &Call<TransactionId, UpdateIn>) -> Result<TransactionOut> {
         let (client, UpdateIn { category, metadata }) = (call.caller.client()?, &call.input);
-        let row = found(tx.get(&TRANSACTIONS, &(client, call.path))?)?;
-        call.caller.may_reach(Some(row.user))?;
-        call.caller.check_version(row.version)?;
+        let mut row = reached(tx, call)?;
+        call.caller.check_version(row.times.version)?;
         if let Some(category) = category {
             self.categories.use_category(tx, client, category)?;
         }
 
-        change(tx, client, call.path, |row| {
-            if let Some(category) = category {
-                row.category.clone_from(category);
-            }
-            row.metadata.merge(metadata.clone());
-            Ok(())
-        })?;
-        found(tx.get(&TRANSACTIONS, &(client, call.path))?)
+        row.category = category.clone().unwrap_or(row.category);
+        row.metadata.merge(metadata.clone());
+        save(tx, &TRANSACTIONS, &(client, call.path), &mut row)?;
+        Ok(TransactionOut::of(call.path, &row))
     }
 
     /// The record of one side of a transfer; none for the house.
@@ -207,6 +205,13 @@ impl Transactions {
     }
 }
 
+/// The record named, within the caller's reach. Refuses `not_found`.
+fn reached<I>(tx: &ReadTx, call: &Call<TransactionId, I>) -> Result<Transaction> {
+    let row = found(tx.get(&TRANSACTIONS, &(call.caller.client()?, call.path))?)?;
+    call.caller.may_reach(Some(row.user))?;
+    Ok(row)
+}
+
 /// Takes what was captured off a pending record; the captured part has a record of its own.
 pub fn shrink(tx: &mut WriteTx, client: ClientId, pending: TransactionId, by: Amount) -> Result<()> {
     change(tx, client, pending, |row| {
@@ -224,7 +229,5 @@ fn change(
     let row = tx.get(&TRANSACTIONS, &(client, id))?;
     let mut row = row.ok_or_else(|| fault!("{id} is no transaction of {client}"))?;
     change(&mut row)?;
-    row.updated_at = tx.now();
-    row.version += 1;
-    tx.put(&TRANSACTIONS, &(client, id), &row)
+    save(tx, &TRANSACTIONS, &(client, id), &mut row)
 }

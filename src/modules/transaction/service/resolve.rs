@@ -13,6 +13,7 @@ use crate::kernel::{
     api::{
         call::{Caller, found},
         input::input,
+        object::save,
         principal::ClientId,
     },
     clock::Time,
@@ -32,7 +33,7 @@ use crate::modules::{
 };
 
 #[derive(utoipa::ToSchema)]
-pub struct CaptureIn {
+pub struct TransferCaptureIn {
     /// All that is still held, unless said.
     pub amount: Option<AmountText>,
     /// Gives back the rest; unless said it does. With `false` the rest stays held.
@@ -40,20 +41,20 @@ pub struct CaptureIn {
     pub is_final: Option<bool>,
 }
 
-impl crate::kernel::api::input::Input for CaptureIn {
+impl crate::kernel::api::input::Input for TransferCaptureIn {
     const NAMES: &'static [&'static str] = &["amount", "final"];
     fn take(fields: &mut crate::kernel::api::input::Fields) -> Option<Self> {
         // `final` is a word of Rust, so that `input!` cannot name it.
         let (amount, is_final) = (fields.take("amount"), fields.take("final"));
-        Some(CaptureIn { amount: amount?, is_final: is_final? })
+        Some(TransferCaptureIn { amount: amount?, is_final: is_final? })
     }
 }
 
 #[derive(utoipa::ToSchema)]
-pub struct VoidIn {
+pub struct TransferVoidIn {
     pub reason: Option<String>,
 }
-input!(VoidIn { reason });
+input!(TransferVoidIn { reason });
 
 /// How many expired transfers one transaction takes.
 const BATCH: usize = 100;
@@ -66,7 +67,7 @@ impl Transactions {
         tx: &mut WriteTx,
         caller: &Caller,
         id: TransferId,
-        input: &CaptureIn,
+        input: &TransferCaptureIn,
     ) -> Result<Moved> {
         let client = caller.client()?;
         let mut transfer = found(tx.get(&TRANSFERS, &(client, id))?)?;
@@ -117,10 +118,10 @@ impl Transactions {
         if is_final || transfer.status() == TransferStatus::Pending {
             transfer.history.step(&TRANSFER, event, caller, None, now)?;
         }
-        save(tx, client, id, &mut transfer)?;
+        save(tx, &TRANSFERS, &(client, id), &mut transfer)?;
         let event = TransferCaptured {
             transfer_id: id,
-            amount: amount.currency().show(amount.minor()),
+            amount: amount.digits(),
             currency: amount.currency().code,
             is_final,
             entry_id: posted.id,
@@ -130,15 +131,20 @@ impl Transactions {
     }
 
     /// Gives back what is held. Refuses `not_found`, `invalid_state_transition`.
-    pub fn void(&self, tx: &mut WriteTx, caller: &Caller, id: TransferId, input: &VoidIn) -> Result<Moved> {
+    pub fn void(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        id: TransferId,
+        input: &TransferVoidIn,
+    ) -> Result<Moved> {
         let client = caller.client()?;
         let transfer = found(tx.get(&TRANSFERS, &(client, id))?)?;
         let hold = held(&transfer, TransferEvent::Void, tx.now())?;
 
         let reason = input.reason.as_deref();
         let given = self.give_back(tx, caller, client, id, transfer, hold, TransferEvent::Void, reason)?;
-        let (amount, currency) = (given.shown, given.moved.transfer.amount.currency().code);
-        tx.publish(caller, &TransferVoided { transfer_id: id, amount, currency, entry_id: given.entry })?;
+        tx.publish(caller, &TransferVoided::of(id, given.amount, given.entry))?;
         Ok(given.moved)
     }
 
@@ -147,8 +153,7 @@ impl Transactions {
         let caller = Caller::system(Some(client));
         let hold = transfer.hold.as_ref().map(|it| it.id).ok_or_else(|| fault!("{id} holds nothing"))?;
         let given = self.give_back(tx, &caller, client, id, transfer, hold, TransferEvent::Expire, None)?;
-        let (amount, currency) = (given.shown, given.moved.transfer.amount.currency().code);
-        tx.publish(&caller, &TransferExpired { transfer_id: id, amount, currency, entry_id: given.entry })?;
+        tx.publish(&caller, &TransferExpired::of(id, given.amount, given.entry))?;
         Ok(())
     }
 
@@ -200,20 +205,19 @@ impl Transactions {
         self.follow(tx, client, pending, TransactionStatus::Failed, posted.id)?;
         let now = tx.now();
         transfer.history.step(&TRANSFER, event, caller, reason, now)?;
-        save(tx, client, id, &mut transfer)?;
-        let (shown, entry) = (shown(rest), posted.id);
-        Ok(GivenBack { shown, entry, moved: Moved { id, transfer, states: posted.balances } })
+        save(tx, &TRANSFERS, &(client, id), &mut transfer)?;
+        Ok(GivenBack {
+            amount: rest,
+            entry: posted.id,
+            moved: Moved { id, transfer, states: posted.balances },
+        })
     }
 }
 
 struct GivenBack {
-    shown: String,
+    amount: Amount,
     entry: EntryId,
     moved: Moved,
-}
-
-pub fn shown(amount: Amount) -> String {
-    amount.currency().show(amount.minor())
 }
 
 /// The open hold of a transfer that `event` is allowed for. At the instant it expires it is expired, whether or not
@@ -233,10 +237,4 @@ fn pending_record(
     id: TransferId,
 ) -> Result<crate::modules::transaction::contract::TransactionId> {
     transfer.records_of_payer.first().copied().ok_or_else(|| fault!("{id} has no pending record"))
-}
-
-pub fn save(tx: &mut WriteTx, client: ClientId, id: TransferId, transfer: &mut Transfer) -> Result<()> {
-    transfer.updated_at = tx.now();
-    transfer.version += 1;
-    tx.put(&TRANSFERS, &(client, id), transfer)
 }

@@ -1,14 +1,11 @@
 //! Taking back a transfer, or a part of it: a new entry that names the one it reverses.
 
-use super::{
-    Moved, Transactions,
-    record::Side,
-    resolve::{save, shown},
-};
+use super::{Moved, Transactions, record::Side};
 use crate::kernel::{
     api::{
         call::{Caller, found},
         input::input,
+        object::save,
     },
     error::Result,
     money::AmountText,
@@ -25,13 +22,13 @@ use crate::modules::{
 };
 
 #[derive(utoipa::ToSchema)]
-pub struct ReverseIn {
+pub struct TransferReverseIn {
     /// All that was not taken back yet, unless said.
     pub amount: Option<AmountText>,
     /// Why; at most 500 characters.
     pub reason: Option<String>,
 }
-input!(ReverseIn { amount, reason });
+input!(TransferReverseIn { amount, reason });
 
 impl Transactions {
     /// Takes back what moved, or a part of it, from who has it now. Refuses `not_found`, `invalid_state_transition`,
@@ -41,7 +38,7 @@ impl Transactions {
         tx: &mut WriteTx,
         caller: &Caller,
         id: TransferId,
-        input: &ReverseIn,
+        input: &TransferReverseIn,
     ) -> Result<Moved> {
         let client = caller.client()?;
         let mut transfer = found(tx.get(&TRANSFERS, &(client, id))?)?;
@@ -83,14 +80,8 @@ impl Transactions {
         } else if transfer.status() == TransferStatus::Posted {
             transfer.history.step(&TRANSFER, TransferEvent::ReversePart, caller, reason, now)?;
         }
-        save(tx, client, id, &mut transfer)?;
-        let event = TransferReversed {
-            transfer_id: id,
-            amount: shown(amount),
-            currency: amount.currency().code,
-            entry_id: posted.id,
-        };
-        tx.publish(caller, &event)?;
+        save(tx, &TRANSFERS, &(client, id), &mut transfer)?;
+        tx.publish(caller, &TransferReversed::of(id, amount, posted.id))?;
         Ok(Moved { id, transfer, states: posted.balances })
     }
 }

@@ -18,13 +18,14 @@ use crate::{
     kernel::{
         api::{
             call::{Caller, Reach},
+            object::ExternalId,
             principal::{Actor, ClientId, Grants, KeyId, Principal, UserId},
+            text::Text,
         },
         clock::{Clock, Time},
         error::Result,
         events::outbox::{Bell, Bus, EVENTS},
         id::Id as _,
-        money::Amount,
         store::{ReadTx, Scan, Store, StoreOptions, WriteTx},
     },
     modules::{
@@ -132,16 +133,16 @@ impl Bank {
     }
 
     fn capture(&self, id: TransferId, amount: Option<&str>, is_final: Option<bool>) -> Result<Moved> {
-        let input = CaptureIn { amount: amount.map(|it| it.parse().unwrap()), is_final };
+        let input = TransferCaptureIn { amount: amount.map(|it| it.parse().unwrap()), is_final };
         self.run(move |tx, service| service.capture(tx, &key(), id, &input))
     }
 
     fn void(&self, id: TransferId) -> Result<Moved> {
-        self.run(move |tx, service| service.void(tx, &key(), id, &VoidIn { reason: None }))
+        self.run(move |tx, service| service.void(tx, &key(), id, &TransferVoidIn { reason: None }))
     }
 
     fn reverse(&self, id: TransferId, amount: Option<&str>) -> Result<Moved> {
-        let input = ReverseIn { amount: amount.map(|it| it.parse().unwrap()), reason: None };
+        let input = TransferReverseIn { amount: amount.map(|it| it.parse().unwrap()), reason: None };
         self.run(move |tx, service| service.reverse(tx, &key(), id, &input))
     }
 
@@ -203,6 +204,7 @@ fn caller(actor: Actor, reach: Reach) -> Caller {
         reach,
         request_id: "req_1".into(),
         ip: IpAddr::from([127, 0, 0, 1]),
+        user_agent: None,
         if_match: None,
         fingerprint: [7; 16],
         catalogue: Arc::default(),
@@ -236,7 +238,7 @@ fn between(from: u8, to: u8, amount: &str) -> TransferIn {
 }
 
 fn house_to(number: u8, amount: &str) -> TransferIn {
-    let reason = Some("seed".to_owned());
+    let reason = Some(Text("seed".to_owned()));
     TransferIn { reason, ..input("house:adjustment", &user(number).to_string(), amount) }
 }
 
@@ -271,10 +273,12 @@ fn of_several_rules_broken_the_first_of_the_table_answers() {
     let bank = Bank::open();
     bank.users.status.lock().unwrap().insert(user(3), UserStatus::Frozen);
     bank.clients.between_users.store(false, Ordering::SeqCst);
-    let taken = TransferIn { external_id: Some("e-1".into()), ..house_to(1, "1") };
+    let taken = TransferIn { external_id: Some(ExternalId("e-1".into())), ..house_to(1, "1") };
     bank.transfer(&key(), taken).unwrap();
-    let commission =
-        TransferIn { reason: Some("earned".into()), ..input("house:adjustment", &user(3).to_string(), "1") };
+    let commission = TransferIn {
+        reason: Some(Text("earned".into())),
+        ..input("house:adjustment", &user(3).to_string(), "1")
+    };
     bank.transfer(&key(), commission).unwrap();
     let bitcoin = bank
         .run(|tx, service| {
@@ -294,7 +298,7 @@ fn of_several_rules_broken_the_first_of_the_table_answers() {
     let gateway = format!("house:clearing:gtw_{}", "0".repeat(26));
 
     // From the last rule up, each request breaks one more.
-    let poor = TransferIn { reason: Some("rent".into()), ..input(&user(4).to_string(), &other, "5") };
+    let poor = TransferIn { reason: Some(Text("rent".into())), ..input(&user(4).to_string(), &other, "5") };
     let no_reason = TransferIn { reason: None, ..input(&user(4).to_string(), "house:tax", "5") };
     let rows: Vec<(&str, Caller, TransferIn)> = vec![
         ("insufficient_funds", key(), poor),
@@ -322,17 +326,17 @@ fn of_several_rules_broken_the_first_of_the_table_answers() {
         (
             "external_id_taken",
             own.clone(),
-            TransferIn { external_id: Some("e-1".into()), ..input(&me, &me, "5") },
+            TransferIn { external_id: Some(ExternalId("e-1".into())), ..input(&me, &me, "5") },
         ),
         (
             "amount_not_positive",
             own.clone(),
-            TransferIn { external_id: Some("e-1".into()), ..input(&me, &me, "0.00") },
+            TransferIn { external_id: Some(ExternalId("e-1".into())), ..input(&me, &me, "0.00") },
         ),
         (
             "amount_scale",
             own.clone(),
-            TransferIn { external_id: Some("e-1".into()), ..input(&me, &me, "0.000") },
+            TransferIn { external_id: Some(ExternalId("e-1".into())), ..input(&me, &me, "0.000") },
         ),
         ("amount_too_large", own.clone(), input(&me, &me, &format!("{}.001", "9".repeat(40)))),
         (
@@ -340,16 +344,6 @@ fn of_several_rules_broken_the_first_of_the_table_answers() {
             own.clone(),
             TransferIn { currency: "EUR".parse().unwrap(), ..input(&me, &me, "0.000") },
         ),
-        (
-            "out_of_range",
-            own.clone(),
-            TransferIn {
-                reason: Some("x".repeat(501)),
-                currency: "EUR".parse().unwrap(),
-                ..input(&me, &me, "0")
-            },
-        ),
-        ("out_of_range", own.clone(), TransferIn { external_id: Some(" ".into()), ..input(&me, &me, "0") }),
         (
             "out_of_range",
             own.clone(),
@@ -527,7 +521,9 @@ fn at_its_last_instant_a_hold_has_expired_whether_or_not_the_timer_ran() {
 
 fn bulk(bank: &Bank, atomic: bool, items: Vec<TransferIn>) -> Result<serde_json::Value> {
     let input = BulkIn { items, atomic: Some(atomic) };
-    let out = bank.run(move |tx, service| service.create_bulk(tx, &key(), &input));
+    input.cut(&key())?;
+    let all = 0..input.items.len();
+    let out = bank.run(move |tx, service| service.create_bulk(tx, &key(), &input, all));
     out.map(|it| serde_json::to_value(it).unwrap())
 }
 
@@ -539,8 +535,8 @@ fn later_items_of_a_bulk_command_see_earlier_ones_and_failed_ones_cost_the_other
         between(1, 2, "1"),
         between(3, 4, "60"),
         input(&user(3).to_string(), &user(3).to_string(), "1"),
-        TransferIn { external_id: Some("e-1".into()), ..between(3, 4, "20") },
-        TransferIn { external_id: Some("e-1".into()), ..between(3, 4, "20") },
+        TransferIn { external_id: Some(ExternalId("e-1".into())), ..between(3, 4, "20") },
+        TransferIn { external_id: Some(ExternalId("e-1".into())), ..between(3, 4, "20") },
         held(4, 1, "80"),
     ];
     let out = bulk(&bank, false, items.clone()).unwrap();
@@ -646,7 +642,7 @@ proptest! {
                         number => user(number).to_string(),
                     };
                     let made = bank.transfer(&key(), TransferIn {
-                        hold: Some(hold), reason: Some("any".into()), ..input(&name(from), &name(to), &text(cents))
+                        hold: Some(hold), reason: Some(Text("any".into())), ..input(&name(from), &name(to), &text(cents))
                     });
                     ids.extend(made.as_ref().ok().map(|it| it.id));
                     Some(made)

@@ -12,7 +12,7 @@ use crate::kernel::api::endpoint::Endpoint;
 pub use beneficiaries::{BeneficiaryIn, BeneficiaryOut};
 pub use verbs::{
     ReconcileOutcome, WithdrawalApproveIn, WithdrawalCancelIn, WithdrawalCompleteIn, WithdrawalProcessIn,
-    WithdrawalReasonIn, WithdrawalReconcileIn,
+    WithdrawalReconcileIn,
 };
 pub use withdrawals::{WithdrawalIn, WithdrawalOut};
 

@@ -10,8 +10,10 @@ use crate::kernel::{
         call::Call,
         endpoint::{Endpoint, get, post},
         input::{Metadata, input},
-        page::{Cursor, Limit, Page, Paging, created_within, page, page_by},
+        object::{ExternalId, Filters as _, filters, list, object},
+        page::{Page, page_by},
         principal::{Actor, UserId},
+        text::Line,
     },
     clock::Time,
     error::Result,
@@ -25,47 +27,35 @@ use crate::modules::{
     transaction::contract::TransactionId,
     withdrawal::{
         contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus, WithdrawalType},
-        method::{Line, Method},
-        model::{Policy, Purpose, Vote, WITHDRAWAL, Withdrawal},
+        method::Method,
+        model::{Policy, Vote, WITHDRAWAL, Withdrawal},
         repository::{BY_USER, OPEN_BY_STATUS, WITHDRAWALS, open_key},
         service::Withdrawals,
     },
 };
 
-/// Asks for money to be paid out; or, by staff, charges a fee or a tax.
-#[derive(Debug, utoipa::ToSchema)]
-pub struct WithdrawalIn {
-    pub amount: AmountText,
-    pub currency: CurrencyCode,
-    /// `cash_out` unless said.
-    pub r#type: Option<WithdrawalType>,
-    /// Where to pay to: one of the user's beneficiaries.
-    pub beneficiary_id: Option<BeneficiaryId>,
-    /// Where to pay to, said by a key.
-    pub method: Option<Method>,
-    /// Said by keys and staff; a user withdraws its own.
-    pub user_id: Option<UserId>,
-    /// Whether the fee is taken from the amount; otherwise it comes on top.
-    pub fee_included: Option<bool>,
-    /// What is charged: for `fee` and `tax` only.
-    #[schema(value_type = Option<String>, max_length = 500)]
-    pub reason: Option<Line<500>>,
-    #[schema(value_type = Option<String>, max_length = 255)]
-    pub external_id: Option<Line<255>>,
-    pub metadata: Metadata,
+input! {
+    /// Asks for money to be paid out; or, by staff, charges a fee or a tax.
+    #[derive(Debug)]
+    pub struct WithdrawalIn {
+        amount: AmountText,
+        currency: CurrencyCode,
+        /// `cash_out` unless said.
+        r#type: Option<WithdrawalType>,
+        /// Where to pay to: one of the user's beneficiaries.
+        beneficiary_id: Option<BeneficiaryId>,
+        /// Where to pay to, said by a key.
+        method: Option<Method>,
+        /// Said by keys and staff; a user withdraws its own.
+        user_id: Option<UserId>,
+        /// Whether the fee is taken from the amount; otherwise it comes on top.
+        fee_included: Option<bool>,
+        /// What is charged: for `fee` and `tax` only.
+        reason: Option<Line<500>>,
+        external_id: Option<ExternalId>,
+        metadata: Metadata,
+    }
 }
-input!(WithdrawalIn {
-    amount,
-    currency,
-    r#type,
-    beneficiary_id,
-    method,
-    user_id,
-    fee_included,
-    reason,
-    external_id,
-    metadata,
-});
 
 impl WithdrawalIn {
     pub fn kind(&self) -> WithdrawalType {
@@ -73,59 +63,48 @@ impl WithdrawalIn {
     }
 }
 
-#[derive(Debug)]
-pub struct WithdrawalQuery {
-    pub limit: Limit,
-    pub cursor: Option<Cursor>,
-    pub status: Option<WithdrawalStatus>,
-    pub r#type: Option<WithdrawalType>,
-    pub currency: Option<CurrencyCode>,
-    pub user_id: Option<UserId>,
-    pub created_from: Option<Time>,
-    pub created_to: Option<Time>,
+filters! {
+    pub struct WithdrawalQuery of Withdrawal, owned by user {
+        status: WithdrawalStatus = |it| it.status(),
+        r#type: WithdrawalType = |it| it.kind(),
+        currency: CurrencyCode = |it| it.amount.currency().code,
+    }
 }
-input!(WithdrawalQuery { limit, cursor, status, r#type, currency, user_id, created_from, created_to });
 
-/// A withdrawal.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct WithdrawalOut {
-    pub id: WithdrawalId,
-    #[schema(value_type = String)]
-    pub object: &'static str,
-    pub r#type: WithdrawalType,
-    pub status: WithdrawalStatus,
-    pub user_id: UserId,
-    /// What was asked for.
-    pub amount: Amount,
-    pub fee: Amount,
-    pub fee_included: bool,
-    /// What reaches its destination.
-    pub payout: Amount,
-    pub currency: CurrencyCode,
-    /// Null for charges.
-    pub method: Option<Method>,
-    pub beneficiary_id: Option<BeneficiaryId>,
-    pub hold_id: Option<HoldId>,
-    /// What was charged.
-    pub reason: Option<String>,
-    pub gateway_id: Option<GatewayId>,
-    /// The gateway's reference.
-    pub reference: Option<String>,
-    /// What a vote names. Grows when the client's rules for approving change: earlier votes are void then.
-    pub revision: u32,
-    pub approvals_needed: u32,
-    pub votes: Vec<WithdrawalVoteOut>,
-    /// When what it waits for is overdue.
-    pub due_at: Option<Time>,
-    pub transaction_ids: Vec<TransactionId>,
-    #[schema(value_type = Vec<String>)]
-    pub allowed_events: Vec<&'static str>,
-    pub status_history: Vec<ChangeOut>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+object! {
+    /// A withdrawal. `policy` is the client's present one.
+    #[derive(Debug)]
+    pub struct WithdrawalOut: "withdrawal" of (id: WithdrawalId, row: &Withdrawal, policy: &Policy) {
+        r#type: WithdrawalType = row.kind(),
+        status: WithdrawalStatus = row.status(),
+        user_id: UserId = row.user,
+        /// What was asked for.
+        amount: Amount = row.amount,
+        fee: Amount = row.fee,
+        fee_included: bool = row.fee_included,
+        /// What reaches its destination.
+        payout: Amount = row.payout,
+        currency: CurrencyCode = row.amount.currency().code,
+        /// Null for charges.
+        method: Option<Method> = row.method().cloned(),
+        beneficiary_id: Option<BeneficiaryId> = row.beneficiary(),
+        hold_id: Option<HoldId> = row.hold(),
+        /// What was charged.
+        reason: Option<String> = row.charged_for().map(str::to_owned),
+        gateway_id: Option<GatewayId> = row.gateway.as_ref().map(|it| it.id),
+        /// The gateway's reference.
+        reference: Option<String> = row.reference.clone(),
+        /// What a vote names. Grows when the client's rules for approving change: earlier votes are void then.
+        revision: u32 = row.revision_under(policy),
+        approvals_needed: u32 = row.policy_under(policy).approvals,
+        votes: Vec<WithdrawalVoteOut> = WithdrawalVoteOut::all(&row.votes, row.revision_under(policy)),
+        /// When what it waits for is overdue.
+        due_at: Option<Time> = row.due_at,
+        transaction_ids: Vec<TransactionId> = row.records.clone(),
+        #[schema(value_type = Vec<String>)]
+        allowed_events: Vec<&'static str> = WITHDRAWAL.allowed(row.status()),
+        status_history: Vec<ChangeOut> = row.history.out(),
+    }
 }
 
 /// Somebody's approval.
@@ -139,62 +118,22 @@ pub struct WithdrawalVoteOut {
     pub counts: bool,
 }
 
-impl WithdrawalOut {
-    /// `policy` is the client's present one.
-    pub fn of(withdrawal: &Withdrawal, policy: &Policy) -> WithdrawalOut {
-        let revision = withdrawal.revision_under(policy);
-        let in_force = if revision == withdrawal.revision { &withdrawal.policy } else { policy };
-        let vote = |it: &Vote| WithdrawalVoteOut {
-            actor: it.actor,
-            at: it.at,
-            note: it.note.clone(),
-            revision: it.revision,
-            counts: it.revision == revision,
+impl WithdrawalVoteOut {
+    fn all(votes: &[Vote], revision_in_force: u32) -> Vec<WithdrawalVoteOut> {
+        let out = |vote: &Vote| {
+            let Vote { actor, at, note, revision } = vote.clone();
+            WithdrawalVoteOut { actor, at, note, revision, counts: revision == revision_in_force }
         };
-        let (method, beneficiary_id, reason) = match &withdrawal.purpose {
-            Purpose::CashOut { method, beneficiary, .. } => (Some(method.clone()), *beneficiary, None),
-            Purpose::Charge { reason, .. } => (None, None, Some(reason.clone())),
-        };
-        WithdrawalOut {
-            id: withdrawal.id,
-            object: "withdrawal",
-            r#type: withdrawal.kind(),
-            status: withdrawal.status(),
-            user_id: withdrawal.user,
-            amount: withdrawal.amount,
-            fee: withdrawal.fee,
-            fee_included: withdrawal.fee_included,
-            payout: withdrawal.payout,
-            currency: withdrawal.amount.currency().code,
-            method,
-            beneficiary_id,
-            hold_id: withdrawal.hold(),
-            reason,
-            gateway_id: withdrawal.gateway.as_ref().map(|it| it.id),
-            reference: withdrawal.reference.clone(),
-            revision,
-            approvals_needed: in_force.approvals,
-            votes: withdrawal.votes.iter().map(vote).collect(),
-            due_at: withdrawal.due_at,
-            transaction_ids: withdrawal.records.clone(),
-            allowed_events: WITHDRAWAL.allowed(withdrawal.status()),
-            status_history: withdrawal.history.out(),
-            external_id: withdrawal.external_id.clone(),
-            metadata: withdrawal.metadata.clone(),
-            created_at: withdrawal.created_at,
-            updated_at: withdrawal.updated_at,
-            version: withdrawal.version,
-        }
+        votes.iter().map(out).collect()
     }
 }
 
 pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
-    let (showing, creating) = (service.clone(), service.clone());
     vec![
         get("/withdrawals")
             .about("List withdrawals")
             .own("withdrawals.view")
-            .lists_with(service, list),
+            .lists_with(service, listed),
         post("/withdrawals")
             .about("Ask for a withdrawal: its amount and fee are held at once")
             .own("withdrawals.create")
@@ -217,33 +156,28 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
                     "type": "bank", "bank": "Commerzbank", "holder": "Ann Lee", "iban": "DE89370400440532013000",
                 },
             }))
-            .writes(move |tx, call| creating.create(tx, call)),
+            .writes_with(service, Withdrawals::create),
         get("/withdrawals/{id}")
             .about("Show a withdrawal")
             .own("withdrawals.view")
-            .reads(move |tx, call: &Call<WithdrawalId>| showing.show(tx, &call.caller, call.path)),
+            .reads_with(service, Withdrawals::show::<()>),
     ]
 }
 
-fn list(service: &Withdrawals, tx: &ReadTx, call: &Call<(), WithdrawalQuery>) -> Result<Page<WithdrawalOut>> {
+fn listed(
+    service: &Withdrawals,
+    tx: &ReadTx,
+    call: &Call<(), WithdrawalQuery>,
+) -> Result<Page<WithdrawalOut>> {
     let (client, query) = (call.caller.client()?, &call.input);
-    let user = call.caller.limited_to(query.user_id)?;
-    let filters = (user, query.status, query.r#type, query.currency, query.created_from, query.created_to);
-    let paging = Paging::new(query.limit, &query.cursor, filters);
-    let keep = |it: &Withdrawal| {
-        query.status.is_none_or(|status| it.status() == status)
-            && query.r#type.is_none_or(|kind| it.kind() == kind)
-            && query.currency.is_none_or(|code| it.amount.currency().code == code)
-            && created_within(it.created_at, query.created_from, query.created_to)
-    };
-    let open = query.status.filter(|it| it.holds_money());
-    let page = match (user, open) {
-        (Some(user), _) => page_by(tx, &WITHDRAWALS, BY_USER, &(client, user), &paging, keep)?,
-        (None, Some(status)) => {
-            page_by(tx, &WITHDRAWALS, OPEN_BY_STATUS, &open_key(client, status), &paging, keep)?
+    let user = call.caller.limited_to(query.common.user_id)?;
+    let page = match query.status.filter(|it| user.is_none() && it.holds_money()) {
+        Some(status) => {
+            let key = open_key(client, status);
+            page_by(tx, &WITHDRAWALS, OPEN_BY_STATUS, &key, &query.paging(user), |it| query.keeps(it))?
         }
-        (None, None) => page(tx, &WITHDRAWALS, &client, &paging, keep)?,
+        None => list(tx, call, &WITHDRAWALS, Some(BY_USER))?,
     };
     let policy = service.policy(tx, client)?;
-    Ok(page.map(|(_, it)| WithdrawalOut::of(&it, &policy)))
+    Ok(page.map(|(_, it)| WithdrawalOut::of(it.id, &it, &policy)))
 }

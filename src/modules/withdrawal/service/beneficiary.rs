@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::Withdrawals;
-use crate::kernel::api::problem::ApiRefusal;
 use crate::kernel::{
-    api::call::{Call, Caller},
+    api::{
+        call::Call,
+        object::{Stamp, check_external_id},
+    },
     error::Result,
     store::{ReadTx, WriteTx},
 };
@@ -13,7 +15,7 @@ use crate::modules::withdrawal::{
     contract::{BeneficiaryId, WithdrawalRefusal},
     events::{BeneficiaryCreated, BeneficiaryDeleted},
     model::Beneficiary,
-    repository::{self, BENEFICIARIES},
+    repository::{self, BENEFICIARIES, BENEFICIARIES_BY_EXTERNAL_ID},
     routes::{BeneficiaryIn, BeneficiaryOut},
 };
 
@@ -29,30 +31,21 @@ impl Withdrawals {
         let client = caller.client()?;
         let user = caller.acting_for(input.user_id)?;
         self.users.get(tx, client, user)?;
-        let external_id = input.external_id.as_ref().map(|it| it.0.clone());
-        if let Some(external_id) = &external_id
-            && let Some(existing_id) = repository::beneficiary_by_external_id(tx, client, external_id)?
-        {
-            return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
-        }
+        let external_id = input.external_id.as_ref();
+        check_external_id(tx, &BENEFICIARIES, BENEFICIARIES_BY_EXTERNAL_ID, client, external_id)?;
         let identity = input.method.identity();
         if let Some(existing_id) = repository::beneficiary_by_method(tx, client, user, identity)? {
             return Err(WithdrawalRefusal::BeneficiaryExists { existing_id }.into());
         }
 
-        let now = tx.now();
         let hours = self.clients.get(tx, client)?.settings.withdrawal.beneficiary_cooling_hours;
         let beneficiary = Beneficiary {
             id: tx.new_id(),
             user,
-            label: input.label.0.clone(),
+            label: String::from(&input.label),
             method: input.method.clone(),
-            ready_at: now.after(Duration::from_secs(u64::from(hours) * 3600)),
-            external_id,
-            metadata: input.metadata.clone(),
-            created_at: now,
-            updated_at: now,
-            version: 1,
+            ready_at: tx.now().after(Duration::from_secs(u64::from(hours) * 3600)),
+            stamp: Stamp::new(tx, external_id, &input.metadata),
         };
         tx.insert(&BENEFICIARIES, &(client, beneficiary.id), &beneficiary)?;
         let event = BeneficiaryCreated {
@@ -61,23 +54,28 @@ impl Withdrawals {
             ready_at: beneficiary.ready_at,
         };
         tx.publish(caller, &event)?;
-        Ok(beneficiary.into())
+        Ok(BeneficiaryOut::of(beneficiary.id, &beneficiary))
     }
 
-    pub fn beneficiary(&self, tx: &ReadTx, caller: &Caller, id: BeneficiaryId) -> Result<Beneficiary> {
-        let beneficiary = repository::beneficiary(tx, caller.client()?, id)?;
-        caller.may_reach(Some(beneficiary.user))?;
-        Ok(beneficiary)
+    pub fn show_beneficiary(&self, tx: &ReadTx, call: &Call<BeneficiaryId>) -> Result<BeneficiaryOut> {
+        reached(tx, call).map(|it| BeneficiaryOut::of(it.id, &it))
     }
 
     /// Removes one and answers with what it was. Withdrawals keep a copy of the method they go to.
     pub fn delete_beneficiary(&self, tx: &mut WriteTx, call: &Call<BeneficiaryId>) -> Result<BeneficiaryOut> {
-        let beneficiary = self.beneficiary(tx, &call.caller, call.path)?;
-        call.caller.check_version(beneficiary.version)?;
+        let beneficiary = reached(tx, call)?;
+        call.caller.check_version(beneficiary.stamp.version)?;
 
         tx.delete(&BENEFICIARIES, &(call.caller.client()?, beneficiary.id))?;
         let event = BeneficiaryDeleted { beneficiary_id: beneficiary.id, user_id: beneficiary.user };
         tx.publish(&call.caller, &event)?;
-        Ok(beneficiary.into())
+        Ok(BeneficiaryOut::of(beneficiary.id, &beneficiary))
     }
+}
+
+/// The one named, within the caller's reach. Refuses `not_found`.
+fn reached(tx: &ReadTx, call: &Call<BeneficiaryId>) -> Result<Beneficiary> {
+    let beneficiary = repository::beneficiary(tx, call.caller.client()?, call.path)?;
+    call.caller.may_reach(Some(beneficiary.user))?;
+    Ok(beneficiary)
 }

@@ -13,11 +13,12 @@
 //! | 9 | the fee is included and takes all | `nothing_left` |
 //! | 10 | the user has less than amount and fee | `insufficient_funds` |
 
-use super::{Record, Withdrawals, announce, narration};
+use super::{Withdrawals, announce, narration};
 use crate::kernel::{
     api::{
         call::{Call, Caller, Reach},
         input::{Flaw, Flawed},
+        object::{Stamp, check_external_id},
         principal::{Actor, ClientId, UserId},
         problem::ApiRefusal,
     },
@@ -30,12 +31,12 @@ use crate::modules::{
     balance::contract::{Account, EntryId, Line, NewEntry, UserAccount},
     category::contract::built_in,
     pricing::contract::{FeeOperation, FeeQuestion},
-    transaction::contract::{EntryType, TransactionStatus},
+    transaction::contract::{EntryType, NewTransaction, TransactionStatus},
     withdrawal::{
         contract::{BeneficiaryId, WithdrawalId, WithdrawalRefusal, WithdrawalStatus, WithdrawalType},
         method::Method,
         model::{ChargeKind, Policy, Purpose, Withdrawal, WithdrawalEvent},
-        repository,
+        repository::{self, BY_EXTERNAL_ID, WITHDRAWALS},
         routes::{WithdrawalIn, WithdrawalOut},
     },
 };
@@ -59,18 +60,14 @@ impl Withdrawals {
         let currency = self.currencies.active(tx, client, input.currency)?;
         let amount = input.amount.positive("amount", currency)?;
         let tier = self.users.check_may_pay(tx, client, user)?.tier;
-        if let Some(external_id) = &input.external_id
-            && let Some(existing_id) = repository::by_external_id(tx, client, &external_id.0)?
-        {
-            return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
-        }
+        check_external_id(tx, &WITHDRAWALS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
         let asked = Asked { caller, client, user, tier, amount, input };
         let withdrawal = match input.kind() {
             WithdrawalType::CashOut => self.cash_out(tx, asked)?,
             WithdrawalType::Fee => self.charge(tx, asked, ChargeKind::Fee)?,
             WithdrawalType::Tax => self.charge(tx, asked, ChargeKind::Tax)?,
         };
-        Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))
+        self.out(tx, caller, &withdrawal)
     }
 
     /// Holds amount and fee at once; approved on the spot when the client's rules say so.
@@ -116,7 +113,7 @@ impl Withdrawals {
     /// Takes a charge at once.
     fn charge(&self, tx: &mut WriteTx, asked: Asked<'_>, kind: ChargeKind) -> Result<Withdrawal> {
         let Asked { client, user, amount, input, .. } = asked;
-        let reason = input.reason.as_ref().map(|it| it.0.clone()).unwrap_or_default();
+        let reason = input.reason.as_ref().map(String::from).unwrap_or_default();
         let available = Account::user(user, UserAccount::Available, amount.currency());
         let house = Account::house(kind.account(), amount.currency());
         let id: WithdrawalId = tx.new_id();
@@ -160,11 +157,7 @@ impl Withdrawals {
             reference: None,
             due_at: status.deadline(now),
             records: vec![],
-            external_id: asked.input.external_id.as_ref().map(|it| it.0.clone()),
-            metadata: asked.input.metadata.clone(),
-            created_at: now,
-            updated_at: now,
-            version: 1,
+            stamp: Stamp::new(tx, asked.input.external_id.as_ref(), &asked.input.metadata),
         };
         let (entry_type, category) = match withdrawal.kind() {
             WithdrawalType::CashOut | WithdrawalType::Tax => (EntryType::Debit, built_in::WITHDRAWAL),
@@ -175,20 +168,24 @@ impl Withdrawals {
             _ => TransactionStatus::Pending,
         };
         let narration = narration(&withdrawal.purpose);
-        let mut records =
-            vec![Record { entry_type, amount: new.payout, status, category, narration: &narration }];
-        if !new.fee.is_zero() {
-            records.push(Record {
-                entry_type: EntryType::Fee,
-                amount: new.fee,
+        let left = self.balances.balances(tx, asked.client, asked.user, asked.amount.currency())?;
+        let records = [
+            (entry_type, new.payout, category, narration.as_str()),
+            (EntryType::Fee, new.fee, built_in::FEE, "Withdrawal fee"),
+        ];
+        for (entry_type, amount, category, narration) in records.into_iter().filter(|it| !it.1.is_zero()) {
+            let record = NewTransaction {
+                user: asked.user,
+                entry_type,
+                amount,
+                balance_after: left.available,
                 status,
-                category: built_in::FEE,
-                narration: "Withdrawal fee",
-            });
-        }
-        for record in records {
-            let id = self.record(tx, asked.caller, asked.client, &withdrawal, new.entry, record)?;
-            withdrawal.records.push(id);
+                category,
+                narration,
+                cause: new.id.to_string(),
+                entry: new.entry,
+            };
+            withdrawal.records.push(self.transactions.record(tx, asked.caller, asked.client, record)?);
         }
         repository::insert(tx, asked.client, &withdrawal)?;
         announce(tx, asked.caller, &withdrawal)?;

@@ -2,7 +2,7 @@
 
 use super::Withdrawals;
 use crate::kernel::{
-    api::{call::Call, input::Named as _},
+    api::{call::Call, input::Named as _, text::ReasonIn},
     error::Result,
     store::WriteTx,
 };
@@ -10,7 +10,7 @@ use crate::modules::withdrawal::{
     contract::{WithdrawalId, WithdrawalStatus},
     model::{Ballot, WithdrawalEvent},
     repository,
-    routes::{WithdrawalApproveIn, WithdrawalCancelIn, WithdrawalOut, WithdrawalReasonIn},
+    routes::{WithdrawalApproveIn, WithdrawalCancelIn, WithdrawalOut},
 };
 
 impl Withdrawals {
@@ -29,28 +29,24 @@ impl Withdrawals {
             && last.event == WithdrawalEvent::Approve.name()
             && (last.actor, last.fingerprint) == (caller.actor(), caller.fingerprint);
         if is_repeated {
-            return Ok(WithdrawalOut::of(&withdrawal, &policy));
+            return self.out(tx, caller, &withdrawal);
         }
-        let note = call.input.note.as_ref().map(|it| it.0.clone());
+        let note = call.input.note.as_ref().map(String::from);
         let ballot = Ballot { revision: call.input.revision, note: note.clone() };
         let voter = caller.actor();
         let is_voter = |it| self.clients.same_person(tx, client, voter, it);
-        let is_enough = withdrawal.vote(voter, is_voter, ballot, policy.clone(), tx.now())?;
+        let is_enough = withdrawal.vote(voter, is_voter, ballot, policy, tx.now())?;
 
         if is_enough {
             withdrawal = self.advance(tx, caller, withdrawal, WithdrawalEvent::Approve, note.as_deref())?;
         } else {
             repository::put(tx, client, &withdrawal)?;
         }
-        Ok(WithdrawalOut::of(&withdrawal, &policy))
+        self.out(tx, caller, &withdrawal)
     }
 
-    pub fn reject(
-        &self,
-        tx: &mut WriteTx,
-        call: &Call<WithdrawalId, WithdrawalReasonIn>,
-    ) -> Result<WithdrawalOut> {
-        self.decide(tx, call, WithdrawalEvent::Reject, Some(&call.input.reason.0))
+    pub fn reject(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ReasonIn>) -> Result<WithdrawalOut> {
+        self.decide(tx, call, WithdrawalEvent::Reject, Some(&call.input.reason))
     }
 
     /// By its user, or by staff. From processing on it is too late.
@@ -59,7 +55,7 @@ impl Withdrawals {
         tx: &mut WriteTx,
         call: &Call<WithdrawalId, WithdrawalCancelIn>,
     ) -> Result<WithdrawalOut> {
-        let reason = call.input.reason.as_ref().map(|it| it.0.as_str());
+        let reason = call.input.reason.as_ref().map(|it| &**it);
         self.decide(tx, call, WithdrawalEvent::Cancel, reason)
     }
 
@@ -78,6 +74,6 @@ impl Withdrawals {
             self.check_not_own(tx, &call.caller, &withdrawal)?;
         }
         let withdrawal = self.advance(tx, &call.caller, withdrawal, event, reason)?;
-        Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))
+        self.out(tx, &call.caller, &withdrawal)
     }
 }

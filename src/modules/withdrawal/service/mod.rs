@@ -6,7 +6,7 @@ mod create;
 mod decide;
 mod payout;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     contract::{WithdrawalId, WithdrawalStatus},
@@ -17,26 +17,22 @@ use super::{
 };
 use crate::kernel::{
     api::{
-        call::Caller,
+        call::{Call, Caller},
         principal::{Actor, ClientId},
     },
     error::{Result, fault},
+    events::{due::Due, worker::Job},
     machine::Step,
-    money::Amount,
     store::{ReadTx, WriteTx},
 };
 use crate::modules::{
-    balance::contract::{
-        Account, BalanceContract, BalanceRefusal, EntryId, HouseAccount, Line, NewEntry, UserAccount,
-    },
+    balance::contract::{Account, BalanceContract, EntryId, HouseAccount, Line, NewEntry, UserAccount},
     category::contract::built_in,
     client::contract::ClientContract,
     currency::contract::CurrencyContract,
     payment::contract::PaymentContract,
     pricing::contract::PricingContract,
-    transaction::contract::{
-        EntryType, NewTransaction, TransactionContract, TransactionId, TransactionStatus,
-    },
+    transaction::contract::{EntryType, Record, TransactionContract, TransactionStatus},
     user::contract::UserContract,
 };
 
@@ -51,16 +47,26 @@ pub struct Withdrawals {
     pub payments: Arc<dyn PaymentContract>,
 }
 
-/// How many overdue withdrawals one transaction takes.
-const BATCH: usize = 100;
+type Key = (ClientId, WithdrawalId);
+
+/// Looks after what is overdue.
+pub fn deadlines(withdrawals: &Arc<Withdrawals>) -> Job {
+    let table = &repository::WITHDRAWALS;
+    let due =
+        Due { name: "withdrawal.deadlines", table, index: repository::BY_DEADLINE, at: |it| &mut it.due_at };
+    due.job(withdrawals, Withdrawals::meet_deadline, |_, _| {})
+}
 
 impl Withdrawals {
     /// As shown to a caller who may see it.
-    pub fn show(&self, tx: &ReadTx, caller: &Caller, id: WithdrawalId) -> Result<WithdrawalOut> {
-        let client = caller.client()?;
-        let withdrawal = repository::get(tx, client, id)?;
-        caller.may_reach(Some(withdrawal.user))?;
-        Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))
+    pub fn show<I>(&self, tx: &ReadTx, call: &Call<WithdrawalId, I>) -> Result<WithdrawalOut> {
+        let withdrawal = repository::get(tx, call.caller.client()?, call.path)?;
+        call.caller.may_reach(Some(withdrawal.user))?;
+        self.out(tx, &call.caller, &withdrawal)
+    }
+
+    fn out(&self, tx: &ReadTx, caller: &Caller, withdrawal: &Withdrawal) -> Result<WithdrawalOut> {
+        Ok(WithdrawalOut::of(withdrawal.id, withdrawal, &self.policy(tx, caller.client()?)?))
     }
 
     pub fn policy(&self, tx: &ReadTx, client: ClientId) -> Result<Policy> {
@@ -69,29 +75,15 @@ impl Withdrawals {
 
     /// Refuses `self_approval`: nobody says what became of a payout to themselves.
     fn check_not_own(&self, tx: &ReadTx, caller: &Caller, withdrawal: &Withdrawal) -> Result<()> {
-        let owner = Actor::User(withdrawal.user);
-        if self.clients.same_person(tx, caller.client()?, caller.actor(), owner)? {
-            return Err(BalanceRefusal::SelfApproval.into());
-        }
-        Ok(())
+        self.clients.check_other(tx, caller.client()?, caller, Actor::User(withdrawal.user))
     }
 
     /// Expires, or marks for reconciliation, what waited too long.
-    pub fn meet_deadlines(&self, tx: &mut WriteTx) -> Result<()> {
-        for (client, withdrawal) in repository::overdue(tx, BATCH)? {
-            let Some((event, reason)) = withdrawal.status().overdue() else {
-                return Err(fault!("{} has a deadline though nothing is waited for", withdrawal.id));
-            };
-            let caller = Caller::system(Some(client));
-            let moved = tx.attempt(|tx| self.advance(tx, &caller, withdrawal.clone(), event, Some(reason)));
-            if let Err(error) = moved {
-                // One that cannot be moved does not keep the others waiting.
-                tracing::error!(withdrawal.id = %withdrawal.id, error = %error, "Overdue withdrawal {} cannot {event}: {error}", withdrawal.id);
-                let later = Some(tx.now().after(Duration::from_secs(3600)));
-                repository::put(tx, client, &Withdrawal { due_at: later, ..withdrawal })?;
-            }
-        }
-        Ok(())
+    fn meet_deadline(&self, tx: &mut WriteTx, (client, id): Key, withdrawal: Withdrawal) -> Result<()> {
+        let Some((event, reason)) = withdrawal.status().overdue() else {
+            return Err(fault!("{id} has a deadline though nothing is waited for"));
+        };
+        self.advance(tx, &Caller::system(Some(client)), withdrawal, event, Some(reason)).map(drop)
     }
 
     /// Moves a withdrawal by `event`, and its money with it: what entering a state means is done here and nowhere
@@ -168,15 +160,14 @@ impl Withdrawals {
             lines: &lines,
             reverses: None,
         };
-        let posted = self.balances.post(tx, client, entry)?;
         let record = Record {
+            user: withdrawal.user,
             entry_type: EntryType::Credit,
             amount,
-            status: TransactionStatus::Completed,
             category: built_in::REFUND,
             narration: &format!("Returned: {}", narration(&withdrawal.purpose)),
         };
-        self.record(tx, caller, client, withdrawal, posted.id, record)?;
+        self.transactions.post(tx, caller, client, entry, &[record])?;
         Ok(())
     }
 
@@ -191,41 +182,6 @@ impl Withdrawals {
         let mut records = withdrawal.records.iter();
         records.try_for_each(|it| self.transactions.follow(tx, client, *it, status, entry))
     }
-
-    /// Writes what the user sees of `entry`.
-    fn record(
-        &self,
-        tx: &mut WriteTx,
-        caller: &Caller,
-        client: ClientId,
-        withdrawal: &Withdrawal,
-        entry: EntryId,
-        record: Record<'_>,
-    ) -> Result<TransactionId> {
-        let user = withdrawal.user;
-        let balances = self.balances.balances(tx, client, user, record.amount.currency())?;
-        let new = NewTransaction {
-            user,
-            entry_type: record.entry_type,
-            amount: record.amount,
-            balance_after: balances.available,
-            status: record.status,
-            category: record.category,
-            narration: record.narration,
-            cause: withdrawal.id.to_string(),
-            entry,
-        };
-        self.transactions.record(tx, caller, client, new)
-    }
-}
-
-/// What a record of a withdrawal says.
-struct Record<'a> {
-    entry_type: EntryType,
-    amount: Amount,
-    status: TransactionStatus,
-    category: &'a str,
-    narration: &'a str,
 }
 
 fn narration(purpose: &Purpose) -> String {

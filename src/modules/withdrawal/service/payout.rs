@@ -12,6 +12,7 @@ use crate::kernel::{
     api::{
         call::{Call, Caller},
         endpoint::Claim,
+        text::ReasonIn,
     },
     error::{Result, fault},
     store::WriteTx,
@@ -23,8 +24,7 @@ use crate::modules::{
         model::{Purpose, WITHDRAWAL, Withdrawal, WithdrawalEvent},
         repository,
         routes::{
-            ReconcileOutcome, WithdrawalCompleteIn, WithdrawalOut, WithdrawalProcessIn, WithdrawalReasonIn,
-            WithdrawalReconcileIn,
+            ReconcileOutcome, WithdrawalCompleteIn, WithdrawalOut, WithdrawalProcessIn, WithdrawalReconcileIn,
         },
     },
 };
@@ -48,13 +48,13 @@ impl Withdrawals {
         tx: &mut WriteTx,
         call: &Call<WithdrawalId, WithdrawalProcessIn>,
     ) -> Result<Claim<Payout, WithdrawalOut>> {
-        let (caller, client) = (&call.caller, call.caller.client()?);
-        let withdrawal = repository::get(tx, client, call.path)?;
+        let caller = &call.caller;
+        let withdrawal = repository::get(tx, caller.client()?, call.path)?;
         self.check_not_own(tx, caller, &withdrawal)?;
         if withdrawal.status() != WithdrawalStatus::Approved {
             // Either this very command again, or refused.
             let same = self.advance(tx, caller, withdrawal, WithdrawalEvent::Process, None)?;
-            return Ok(Claim::Done(WithdrawalOut::of(&same, &self.policy(tx, client)?)));
+            return Ok(Claim::Done(self.out(tx, caller, &same)?));
         }
         self.claim_approved(tx, caller, withdrawal, call.input.gateway_id).map(Claim::Call)
     }
@@ -103,10 +103,9 @@ impl Withdrawals {
         call: &Call<WithdrawalId, WithdrawalProcessIn>,
         outcome: PayoutOutcome,
     ) -> Result<WithdrawalOut> {
-        let client = call.caller.client()?;
-        let withdrawal = repository::get(tx, client, call.path)?;
+        let withdrawal = repository::get(tx, call.caller.client()?, call.path)?;
         let withdrawal = self.note(tx, &call.caller, withdrawal, outcome)?;
-        Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))
+        self.out(tx, &call.caller, &withdrawal)
     }
 
     /// Moves a withdrawal as the gateway's answer says.
@@ -146,12 +145,8 @@ impl Withdrawals {
     }
 
     /// A person knows that it was not paid out.
-    pub fn fail(
-        &self,
-        tx: &mut WriteTx,
-        call: &Call<WithdrawalId, WithdrawalReasonIn>,
-    ) -> Result<WithdrawalOut> {
-        self.decide(tx, call, WithdrawalEvent::Fail, Some(&call.input.reason.0))
+    pub fn fail(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ReasonIn>) -> Result<WithdrawalOut> {
+        self.decide(tx, call, WithdrawalEvent::Fail, Some(&call.input.reason))
     }
 
     /// A person found out what became of it.
@@ -172,16 +167,12 @@ impl Withdrawals {
             return Err(WITHDRAWAL.refusal(status, event).into()); // Nobody has lost track of it.
         }
         let reference = call.input.reference.as_ref().map(|it| &it.0);
-        self.find_out(tx, call, event, reference, Some(&call.input.reason.0))
+        self.find_out(tx, call, event, reference, Some(&call.input.reason))
     }
 
     /// What was completed came back.
-    pub fn take_in(
-        &self,
-        tx: &mut WriteTx,
-        call: &Call<WithdrawalId, WithdrawalReasonIn>,
-    ) -> Result<WithdrawalOut> {
-        self.decide(tx, call, WithdrawalEvent::Return, Some(&call.input.reason.0))
+    pub fn take_in(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ReasonIn>) -> Result<WithdrawalOut> {
+        self.decide(tx, call, WithdrawalEvent::Return, Some(&call.input.reason))
     }
 
     fn find_out<I>(
@@ -192,11 +183,10 @@ impl Withdrawals {
         reference: Option<&String>,
         reason: Option<&str>,
     ) -> Result<WithdrawalOut> {
-        let client = call.caller.client()?;
-        let mut withdrawal = repository::get(tx, client, call.path)?;
+        let mut withdrawal = repository::get(tx, call.caller.client()?, call.path)?;
         self.check_not_own(tx, &call.caller, &withdrawal)?;
         withdrawal.reference = reference.cloned().or(withdrawal.reference);
         let withdrawal = self.advance(tx, &call.caller, withdrawal, event, reason)?;
-        Ok(WithdrawalOut::of(&withdrawal, &self.policy(tx, client)?))
+        self.out(tx, &call.caller, &withdrawal)
     }
 }

@@ -99,3 +99,13 @@ fn a_user_cancels_its_own_and_nobody_elses() {
     assert_eq!(desk.cancel(owner(), &withdrawal).unwrap()["status"], "canceled");
     assert_eq!(desk.world.state().of(AVAILABLE), 2_000_00);
 }
+
+/// The last vote once counted as two changes: whoever had read version 1 found version 3.
+#[test]
+fn each_vote_is_one_change_and_the_last_one_too() {
+    let (desk, withdrawal) = waiting(2);
+    assert_eq!(desk.show(&withdrawal)["version"], 1);
+    assert_eq!(desk.approve(staff(7), &withdrawal, 1).unwrap()["version"], 2);
+    assert_eq!(desk.approve(staff(8), &withdrawal, 1).unwrap()["version"], 3);
+    assert_eq!(desk.show(&withdrawal)["version"], 3);
+}

@@ -223,6 +223,9 @@ impl CurrencyContract for World {
     fn known(&self, _: &ReadTx, _: CurrencyCode) -> Result<Option<Currency>> {
         unreachable!("{UNASKED}")
     }
+    fn is_crypto(&self, _: &ReadTx, _: CurrencyCode) -> Result<bool> {
+        unreachable!("{UNASKED}")
+    }
     fn default_of(&self, _: &ReadTx, _: ClientId) -> Result<Currency> {
         unreachable!("{UNASKED}")
     }
@@ -306,13 +309,6 @@ impl UserContract for World {
     fn get(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
         found(UserContract::find(self, tx, client, user)?)
     }
-    fn check_may_pay(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
-        let user = UserContract::get(self, tx, client, user)?;
-        match user.status {
-            UserStatus::Active => Ok(user),
-            user_status => Err(UserRefusal::UserNotActive { user_status }.into()),
-        }
-    }
     fn with_role(
         &self,
         _: &ReadTx,
@@ -353,13 +349,31 @@ impl TransactionContract for World {
     }
     fn post(
         &self,
-        _: &mut WriteTx,
-        _: &Caller,
-        _: ClientId,
-        _: NewEntry<'_>,
-        _: &[Record<'_>],
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        entry: NewEntry<'_>,
+        records: &[Record<'_>],
     ) -> Result<(EntryId, Vec<TransactionId>)> {
-        unreachable!("{UNASKED}")
+        let (cause, entry) = (entry.cause.clone(), BalanceContract::post(self, tx, client, entry)?.id);
+        let mut written = vec![];
+        for Record { user, entry_type, amount, category, narration } in records.iter().copied() {
+            let balance_after = self.balances(tx, client, user, amount.currency())?.available;
+            let (status, cause) = (TransactionStatus::Completed, cause.clone());
+            let new = NewTransaction {
+                user,
+                entry_type,
+                amount,
+                balance_after,
+                status,
+                category,
+                narration,
+                cause,
+                entry,
+            };
+            written.push(self.record(tx, caller, client, new)?);
+        }
+        Ok((entry, written))
     }
     fn follow(
         &self,

@@ -16,7 +16,7 @@ use super::{
     contract::{BeneficiaryId, WithdrawalId},
     method::Method,
     routes::WithdrawalProcessIn,
-    service::Withdrawals,
+    service::{Withdrawals, deadlines},
 };
 use crate::kernel::{
     api::{
@@ -187,8 +187,8 @@ impl Desk {
     }
 
     fn show(&self, withdrawal: &str) -> Value {
-        let id: WithdrawalId = withdrawal.parse().unwrap();
-        let show = |tx: &ReadTx| self.service.show(tx, &key(0), id);
+        let call = Call { caller: key(0), path: withdrawal.parse().unwrap(), input: () };
+        let show = |tx: &ReadTx| self.service.show(tx, &call);
         serde_json::to_value(self.store.read(show).unwrap()).unwrap()
     }
 
@@ -202,8 +202,8 @@ impl Desk {
     }
 
     fn meet_deadlines(&self) {
-        let service = self.service.clone();
-        self.store.write_blocking(move |tx| service.meet_deadlines(tx)).unwrap();
+        let job = deadlines(&self.service);
+        self.store.write_blocking(move |tx| (job.run)(tx)).unwrap();
     }
 
     /// The names of all events, in order.

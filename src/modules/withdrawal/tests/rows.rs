@@ -2,7 +2,11 @@
 
 use super::{doubles::*, *};
 use crate::{
-    kernel::{api::input::Metadata, machine::History, store::codec::golden},
+    kernel::{
+        api::{input::Metadata, object::Stamp},
+        machine::History,
+        store::codec::golden,
+    },
     modules::{
         payment::contract::{GatewayInfo, GatewayKind},
         withdrawal::{
@@ -40,11 +44,7 @@ fn a_withdrawal_has_the_same_bytes_in_every_release() {
             reference: Some("G-1".into()),
             due_at: Some(at.after(30 * DAY)),
             records: vec![id(13), id(14)],
-            external_id: Some("7".into()),
-            metadata: notes(),
-            created_at: at,
-            updated_at: at,
-            version: 3,
+            stamp: Stamp { external_id: Some("7".into()), metadata: notes(), version: 3, ..Stamp::at(at) },
         },
     );
 }
@@ -63,11 +63,7 @@ fn a_beneficiary_has_the_same_bytes_in_every_release() {
             label: "Mine".into(),
             method: Method::parse(method).unwrap(),
             ready_at: at.after(DAY),
-            external_id: None,
-            metadata: notes(),
-            created_at: at,
-            updated_at: at,
-            version: 1,
+            stamp: Stamp { metadata: notes(), ..Stamp::at(at) },
         },
     );
 }

@@ -1,0 +1,76 @@
+//! Clients as earlier releases stored them.
+
+use super::ClientRow;
+use crate::{
+    kernel::{
+        api::{input::Metadata, principal::ClientId},
+        clock::Time,
+        money::{Amount, Percent},
+        store::codec::{Decode, Encode},
+    },
+    modules::client::contract::{
+        Branding, Client, ClientMode, FundingSettings, PaymentSettings, Settings, SwapSettings,
+        TransferSettings, WithdrawalSettings,
+    },
+};
+
+/// Before there were swaps, and when what an operation costs was a setting: now there are rules for it.
+#[derive(Encode, Decode)]
+pub struct ClientRowV1 {
+    client: ClientV1,
+    external_id: Option<String>,
+    metadata: Metadata,
+}
+
+#[derive(Encode, Decode)]
+struct ClientV1 {
+    id: ClientId,
+    name: String,
+    slug: String,
+    mode: ClientMode,
+    is_active: bool,
+    settings: SettingsV1,
+    created_at: Time,
+    updated_at: Time,
+    version: u64,
+}
+
+#[derive(Encode, Decode)]
+struct SettingsV1 {
+    branding: Branding,
+    fees: [FeeV1; 2],
+    funding: FundingSettings,
+    withdrawal: WithdrawalSettings,
+    payment: PaymentSettings,
+    transfer: TransferSettings,
+}
+
+#[allow(dead_code, reason = "read, to get at what stands behind it")]
+#[derive(Encode, Decode)]
+struct FeeV1 {
+    percent: Percent,
+    fixed: Option<Amount>,
+    min: Option<Amount>,
+    max: Option<Amount>,
+}
+
+impl From<ClientRowV1> for ClientRow {
+    fn from(row: ClientRowV1) -> ClientRow {
+        let ClientRowV1 { client: it, external_id, metadata } = row;
+        let SettingsV1 { branding, fees: _, funding, withdrawal, payment, transfer } = it.settings;
+        let swap = SwapSettings::default();
+        let settings = Settings { branding, funding, withdrawal, payment, transfer, swap };
+        let client = Client {
+            id: it.id,
+            name: it.name,
+            slug: it.slug,
+            mode: it.mode,
+            is_active: it.is_active,
+            settings,
+            created_at: it.created_at,
+            updated_at: it.updated_at,
+            version: it.version,
+        };
+        ClientRow { client, external_id, metadata }
+    }
+}

@@ -380,8 +380,14 @@ impl Boot {
         found.downcast_ref::<Arc<T>>().cloned().ok_or_else(missing)
     }
 
-    /// The store, for what writes outside of commands and reads at start. Services are handed transactions.
+    /// The module's own store, for what writes outside of commands and reads at start. Services are handed
+    /// transactions.
     pub fn store(&self) -> Store {
+        self.annex().map_or(&self.store, |it| &it.store).clone()
+    }
+
+    /// The file `default`, where the books and the outbox are, wherever the module lives.
+    pub fn books(&self) -> Store {
         self.store.clone()
     }
 
@@ -548,26 +554,28 @@ impl Boot {
         O: Into<Report> + 'static,
     {
         self.listener::<E>(name, Mode::Queue, Run::Outside);
-        self.target_of(name, plan, Arc::new(Plainly(handle)));
+        self.target_at_home(name, plan, Arc::new(Plainly(handle)));
     }
 
-    /// Delivers to endpoints or channels of one kind whatever is enqueued for it. `kind` is stored: never renamed.
+    /// Delivers to endpoints or channels of one kind whatever is enqueued for it. `kind` is stored: never renamed. Its
+    /// transactions are in `default`, with the outbox, wherever the module lives.
     pub fn target(&mut self, kind: &'static str, plan: TargetPlan, courier: impl Courier) {
-        if self.is_muted {
-            return;
-        }
-        self.tied(format!("what is sent by {kind} waits in the outbox of default"));
-        self.target_of(kind, plan, Arc::new(courier));
+        self.add_target(kind, plan, Arc::new(courier));
     }
 
-    fn target_of(&mut self, kind: &'static str, plan: TargetPlan, courier: Arc<dyn AnyCourier>) {
-        if self.is_muted {
-            return;
-        }
+    /// As [`Boot::target`], with the transactions of the courier in the module's own file.
+    fn target_at_home(&mut self, kind: &'static str, plan: TargetPlan, courier: Arc<dyn AnyCourier>) {
         let courier = match self.annex() {
             Some(annex) => Arc::new(Away { store: annex.store.clone(), kind, courier }),
             None => courier,
         };
+        self.add_target(kind, plan, courier);
+    }
+
+    fn add_target(&mut self, kind: &'static str, plan: TargetPlan, courier: Arc<dyn AnyCourier>) {
+        if self.is_muted {
+            return;
+        }
         if self.targets.insert(kind, Target { kind, module: self.module, plan, courier }).is_some() {
             self.taken("target", kind);
         }
@@ -586,7 +594,7 @@ impl Boot {
     /// Lets `courier` do it: what reaches out. The job's target is the slot's instant.
     #[allow(dead_code, reason = "the first module that reaches out or runs by the clock is still to come")]
     pub fn schedule_outside(&mut self, schedule: Schedule, plan: TargetPlan, courier: impl Courier) {
-        self.target_of(schedule.name, plan, Arc::new(courier));
+        self.target_at_home(schedule.name, plan, Arc::new(courier));
         self.planned(schedule, None);
     }
 
@@ -626,8 +634,16 @@ impl Boot {
         if self.is_muted {
             return;
         }
-        let home = self.annex().map_or_else(|| self.store.clone(), |it| it.store.clone());
+        let home = self.store();
         self.jobs.push((home, job));
+    }
+
+    /// The same in `default`, wherever the module lives: what leaves deliveries in the outbox.
+    pub fn job_in_books(&mut self, job: Job) {
+        if self.is_muted {
+            return;
+        }
+        self.jobs.push((self.books(), job));
     }
 
     /// An invariant of its data: part of `coffer verify`, and checked after every test.

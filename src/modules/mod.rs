@@ -50,7 +50,7 @@ pub const OPTIONAL: &[&str] = &["notification"];
 
 /// Those that may be kept in a file of their own: no command of theirs is one transaction with another module, and
 /// they ask nobody anything inside a transaction.
-pub const MAY_LIVE_ALONE: &[&str] = &[];
+pub const MAY_LIVE_ALONE: &[&str] = &["market"];
 
 /// Why one of the others is kept in the file `default`.
 pub fn why_pinned(module: &str) -> &'static str {
@@ -59,6 +59,6 @@ pub fn why_pinned(module: &str) -> &'static str {
             "who is told, and by which channel, is decided in the transaction of the event, and what is sent waits in \
              the outbox beside it"
         }
-        _ => "its commands are one transaction with the books",
+        _ => "its rows are read and changed in one transaction with the books",
     }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use coffer::testing::{Answer, Instance};
 use serde_json::{Value, json};
 
-use crate::withdrawal::{credit, person};
+use crate::{
+    payment::user,
+    withdrawal::{credit, person},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -264,4 +267,33 @@ async fn one_clients_ledger_is_not_there_for_another() {
     assert_eq!(other.get("/ledger/verify").await.expect(200).body["checked"], 0);
     let body = json!({ "account": account, "currency": "USD", "amount": "1.00", "direction": "credit", "reason": "x" });
     other.post("/adjustments", body).await.refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_balance_says_what_it_is_worth_and_by_which_prices() {
+    let coffer = Instance::start().await;
+    let ann = user(&coffer, "ann").await;
+    for (amount, currency) in [("0.50000000", "BTC"), ("12.34", "USD"), ("5.000000", "USDT")] {
+        let body = json!({ "amount": amount, "currency": currency, "from": "house:tax", "to": ann, "reason": "seed" });
+        coffer.key().post("/transfers", body).await.expect(201);
+    }
+    let of = async |currency: &str| {
+        coffer.key().get(&format!("/balances/{currency}?user_id={ann}")).await.expect(200).body
+    };
+    let bitcoin = of("BTC").await;
+    let valuation = &bitcoin["valuation"];
+    let facts = (&valuation["amount"], &valuation["currency"], &valuation["prices"][0]["mid"]);
+    assert_eq!(facts, (&json!("54750.00"), &json!("USD"), &json!("109500")));
+    let dollars = of("USD").await;
+    assert_eq!(
+        (&dollars["valuation"]["amount"], &dollars["valuation"]["prices"]),
+        (&json!("12.34"), &json!([]))
+    );
+    let tether = of("USDT").await;
+    assert_eq!((&tether["valuation"], &tether["available"]), (&Value::Null, &json!("5.000000")));
+    let why = "USDT/USD: there is no market for it, nor a way through one other currency";
+    assert_eq!(tether["valuation_missing"], why);
+    let past =
+        coffer.key().get(&format!("/balances?user_id={ann}&as_of={}", coffer.now())).await.expect(200).body;
+    assert_eq!(past["data"][0]["valuation"], Value::Null);
 }

@@ -113,7 +113,7 @@ fn migrations_are_undone_and_done_again_while_no_server_runs() {
     assert_eq!(refused(&place, &["module", "migrate", "nothing"], 64), "not_found");
     assert_eq!(refused(&place, &["module", "migrate"], 2), "usage");
     assert_eq!(refused(&place, &["module", "rollback", "user", "--steps", "0"], 2), "usage");
-    // User is kept in rows that Currency's catalogue is needed for.
+    // There is an operator, in rows of Auth, which requires Client, which requires Currency.
     assert_eq!(refused(&place, &["module", "rollback", "currency"], 64), "needed");
 
     let server = place.serve(&[]);
@@ -182,6 +182,41 @@ async fn what_is_switched_off_has_no_routes_and_hears_nothing() {
         (&module.body["enabled"], &module.body["health"]["status"]),
         (&json!(false), &json!("disabled"))
     );
+}
+
+#[tokio::test]
+async fn the_market_lives_in_a_file_of_its_own() {
+    let aside = |config: &mut coffer::config::Config| {
+        let database = &mut config.modules.entry("market".into()).or_default().database;
+        (database.connection, database.prefix) = ("prices".into(), "eu_".into());
+        config.connections.entry("prices".into()).or_default().path = "prices.redb".into();
+    };
+    let coffer = Instance::builder().configure(aside).start().await;
+    let key = coffer.key();
+
+    let pair = json!({ "base": "BTC", "quote": "USD" });
+    let market = key.post("/markets", pair.clone()).await.expect(201);
+    key.post("/markets", pair).await.refused(409, "market_taken");
+    let price = json!({ "price": "50000" });
+    key.post(&format!("/markets/{}/prices", market.id()), price).await.expect(201);
+    let rate = key.get("/markets/convert?from=BTC&to=USD&amount=2").await.expect(200);
+    assert_eq!(rate.body["to_amount"], "100000.00", "{}", rate.body);
+    // A price far off is refused, and that is announced in `default`.
+    coffer.new_events();
+    let far = json!({ "price": "1" });
+    key.post(&format!("/markets/{}/prices", market.id()), far).await;
+    coffer.settle().await;
+    assert_eq!(coffer.new_events(), ["market.price_rejected"]);
+    // What was done to it stands in the one audit log.
+    let audit = key.get("/audit").await.expect(200);
+    assert!(
+        audit.body["data"].as_array().unwrap().iter().any(|it| it["action"] == "POST /markets"),
+        "{}",
+        audit.body
+    );
+    let module = coffer.operator().get("/api/gateway/modules/market").await.expect(200);
+    assert_eq!((&module.body["connection"], &module.body["prefix"]), (&json!("prices"), &json!("eu_")));
+    assert_eq!(module.body["health"]["status"], "ok");
 }
 
 #[test]

@@ -98,6 +98,22 @@ async fn the_rule_that_names_most_decides_and_the_preview_says_what_is_charged()
 }
 
 #[tokio::test]
+async fn a_plain_charge_is_credited_less_its_fee() {
+    let coffer = Instance::start().await;
+    let (user, _) = person(&coffer, "ann", &[]).await;
+    let sandbox = coffer.credentials().sandbox_gateway.as_str();
+    charge(&coffer, "payment", json!({ "percent": "2.5", "fixed": "0.30", "gateway_id": sandbox })).await;
+    let payment = crate::payment::charge(&coffer, &user, "10.03").await;
+    crate::payment::initiate(&coffer, &payment, sandbox).await.expect(200);
+    // 2.5 % of 10.03 is 0.25075, rounded up.
+    assert_eq!(crate::payment::available(&coffer, &user).await, "9.47");
+    let records = coffer.key().get(&format!("/transactions?user_id={user}")).await.expect(200).body;
+    let record = |it: &Value| json!([it["entry_type"], it["amount"], it["category"]]);
+    let records: Vec<Value> = records["data"].as_array().unwrap().iter().map(record).collect();
+    assert_eq!(records, [json!(["fee", "0.56", "fee"]), json!(["credit", "10.03", "payment"])]);
+}
+
+#[tokio::test]
 async fn two_rules_for_the_same_and_rules_that_make_no_sense_are_refused() {
     let coffer = Instance::start().await;
     let key = coffer.key();

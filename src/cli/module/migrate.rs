@@ -45,7 +45,7 @@ pub struct Rollback {
     /// How many migrations to undo, the last first
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
-    /// Also when that deletes rows that say what became of money
+    /// Also when that deletes rows that other modules build on, or that say what became of money
     #[arg(long)]
     drop_rows: bool,
 }
@@ -129,7 +129,7 @@ pub struct Undone {
 }
 
 /// Undoes the last migrations of a module. Refuses `needed` when a module that builds on it was migrated after them,
-/// and `money_rows` when that would delete rows of a module that moves money, unless told to.
+/// or has rows while this would delete some; and `money_rows` when that would delete rows of a module that moves money, unless told to.
 pub fn roll_back(
     kernel: &Kernel,
     module: &ModuleInfo,
@@ -161,6 +161,17 @@ pub fn roll_back(
         let owner = table.split('.').next();
         kernel.endpoints.iter().any(|it| it.money && Some(it.module) == owner)
     };
+    if let Some((table, rows)) = rows_deleted.first_key_value()
+        && let Some((other, used)) = rows_built_on(kernel, module.name)?
+        && !may_drop_rows
+    {
+        let message = format!(
+            "it would delete {rows} rows of {table}, and {other} requires {}: what {used} refers to would be gone. Copy \
+             the file first, then repeat with --drop-rows",
+            module.name
+        );
+        return Err(Failure::new(REFUSED, "needed", message));
+    }
     if let Some((table, rows)) = rows_deleted.iter().find(|it| moves_money(it.0))
         && !may_drop_rows
     {
@@ -190,6 +201,27 @@ fn builds_on<'a>(kernel: &'a Kernel, module: &'static str) -> Vec<&'a ModuleInfo
         builds
     };
     kernel.modules.iter().filter(builds).collect()
+}
+
+/// The first module that builds on it and has rows, and the table they are in.
+fn rows_built_on(
+    kernel: &Kernel,
+    module: &'static str,
+) -> Result<Option<(&'static str, &'static str)>, Failure> {
+    for other in builds_on(kernel, module) {
+        let used = kernel.store_of(other.name).read(|tx| {
+            for table in kernel.tables.iter().filter(|it| it.module() == other.name) {
+                if tx.committed_rows(table.name)? > 0 {
+                    return Ok(Some(table.name));
+                }
+            }
+            Ok(None)
+        })?;
+        if let Some(table) = used {
+            return Ok(Some((other.name, table)));
+        }
+    }
+    Ok(None)
 }
 
 fn applied_at(

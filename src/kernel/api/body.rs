@@ -53,13 +53,14 @@ impl Body {
         serde_json::from_slice(&self.0).unwrap_or_default()
     }
 
-    /// The same with `change` made to it, when it is an object.
-    pub fn with(&self, change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Result<Body> {
-        let mut value: Value = serde_json::from_slice(&self.0)
-            .map_err(|error| fault!("an answer does not read as JSON: {error}"))?;
-        if let Some(object) = value.as_object_mut() {
-            change(object);
-        }
+    pub fn value(&self) -> Result<Value> {
+        serde_json::from_slice(&self.0).map_err(|error| fault!("an answer does not read as JSON: {error}"))
+    }
+
+    /// The same after `change`.
+    pub fn changed(&self, change: impl FnOnce(&mut Value)) -> Result<Body> {
+        let mut value = self.value()?;
+        change(&mut value);
         Body::of(&value)
     }
 }
@@ -84,7 +85,7 @@ mod tests {
     #[test]
     fn a_change_leaves_the_rest() {
         let body = Body::of(&json!({ "id": "a", "secret": "s" })).unwrap();
-        let changed = body.with(|it| drop(it.insert("secret".into(), Value::Null))).unwrap();
+        let changed = body.changed(|it| it["secret"] = Value::Null).unwrap();
         assert_eq!(changed, Body::of(&json!({ "id": "a", "secret": null })).unwrap());
     }
 }

@@ -25,9 +25,9 @@ use tokio::sync::watch;
 
 use super::{
     call::{Caller, IfMatch, Reach},
-    endpoint::{Access, Endpoint, Handler, RawCall, Reading, Streamed},
+    endpoint::{Access, Endpoint, Handler, RawBytes, RawCall, Reading, Streamed},
     idempotency::{self, Answer, Scoped, fingerprint, run_remote},
-    input::Flaw,
+    input::{Flaw, read_query},
     json,
     limits::Left,
     page, pieces,
@@ -206,6 +206,21 @@ async fn answer(
         return Ok(stream_response(stream));
     }
     let limit = endpoint.max_body_bytes.unwrap_or(kernel.config.server.max_body_bytes);
+    if let Handler::Hear(judge) = &endpoint.handler {
+        read_query::<()>(query)?;
+        let body = collect(body, limit).await?;
+        let heard = RawBytes { caller, path, headers: parts.headers, body };
+        let home = kernel.store_of(endpoint.module);
+        let write = home.read(|tx| judge(tx, heard)).or_else(|error| {
+            // What is not signed is a guess at the signature.
+            if matches!(error, Error::Refused(_)) {
+                kernel.limits.unauthenticated(ip)?;
+            }
+            Err(error)
+        })?;
+        let body = home.write(write).await?;
+        return Ok(answer_response(Answer { status: endpoint.status, body, replayed: false }));
+    }
     let body = read_body(&parts.method, &parts.headers, body, limit).await?;
     caller.fingerprint = fingerprint(&kernel.secrets, &body);
     let (dry_run, query) = take_dry_run(endpoint, query)?;
@@ -214,7 +229,7 @@ async fn answer(
     let scoped = key.map(|it| Scoped::new(&raw, endpoint, &it));
     let module = endpoint.module;
     let outcome = match &endpoint.handler {
-        Handler::Read(_) | Handler::Stream(_) => Err(fault!("it was answered above")),
+        Handler::Read(_) | Handler::Stream(_) | Handler::Hear(_) => Err(fault!("it was answered above")),
         Handler::Write(write) => {
             let body = std::mem::take(&mut raw.body); // May have megabytes: moved, not copied.
             let handle = write(RawCall { body, ..raw.clone() });
@@ -289,7 +304,8 @@ fn authenticate(
 ) -> Result<Who> {
     let checked = principal(kernel, tx, headers, ip, is_local_admin);
     if endpoint.access == Access::Open {
-        if endpoint.method != Method::GET && checked.is_err() {
+        let signs = matches!(endpoint.handler, Handler::Hear(_));
+        if endpoint.method != Method::GET && checked.is_err() && !signs {
             kernel.limits.unauthenticated(ip)?;
         }
         // Who it is does not matter here, but an operator may be shown more.
@@ -468,13 +484,18 @@ fn take_dry_run(endpoint: &Endpoint, query: Vec<(String, String)>) -> Result<(bo
     }
 }
 
-async fn read_body(method: &Method, headers: &HeaderMap, body: Body, limit: usize) -> Result<Value> {
+/// All of a body, when it is not above `limit`.
+async fn collect(body: Body, limit: usize) -> Result<Bytes> {
     let collected = Limited::new(body, limit).collect().await;
     let bytes = collected.map_err(|error| match error.downcast::<LengthLimitError>() {
         Ok(_) => Error::from(ApiRefusal::PayloadTooLarge { limit_bytes: limit as u64 }),
         Err(error) => ApiRefusal::Malformed { reason: format!("the body ended early: {error}") }.into(),
     })?;
-    let bytes = bytes.to_bytes();
+    Ok(bytes.to_bytes())
+}
+
+async fn read_body(method: &Method, headers: &HeaderMap, body: Body, limit: usize) -> Result<Value> {
+    let bytes = collect(body, limit).await?;
     if bytes.is_empty() || method == Method::DELETE {
         return Ok(Value::Object(serde_json::Map::new()));
     }

@@ -16,7 +16,7 @@ use std::{any::Any, future::Future, ops::Range, pin::Pin, sync::Arc};
 
 use axum::body::Bytes;
 use futures_util::Stream;
-use hyper::Method;
+use hyper::{HeaderMap, Method};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -165,6 +165,15 @@ pub struct RawCall {
     pub body: Value,
 }
 
+/// A request as it came, before anything of it was read: what a signature is over.
+#[derive(Clone)]
+pub struct RawBytes<P = Vec<String>> {
+    pub caller: Caller,
+    pub path: P,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
 pub type Answered = Pin<Box<dyn Future<Output = Result<Body>> + Send>>;
 pub type Reading = dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync;
 /// Reads the input where it is called; what it returns then runs on the writer's thread, where everybody waits.
@@ -173,6 +182,7 @@ type Asynchronous = dyn Fn(Arc<Kernel>, RawCall) -> Answered + Send + Sync;
 
 /// The write that a preparation led to, with what was prepared inside.
 pub type Prepared = Box<dyn FnOnce(&mut WriteTx) -> Result<Body> + Send>;
+type Hearing = dyn Fn(&ReadTx, RawBytes) -> Result<Prepared> + Send + Sync;
 type Preparing =
     dyn Fn(Arc<Kernel>, RawCall) -> Pin<Box<dyn Future<Output = Result<Prepared>> + Send>> + Send + Sync;
 
@@ -190,6 +200,8 @@ pub enum Handler {
     Remote(Arc<Remote>),
     /// Many alike in one command, in several write transactions: see [`Pieces`].
     Pieces(Arc<Cutting>),
+    /// The bytes as they came, judged in a snapshot, then as `Write`; without an idempotency record or an audit row.
+    Hear(Arc<Hearing>),
     /// Server-sent events, until the reader goes or the server stops.
     Stream(Arc<Streaming>),
 }
@@ -625,6 +637,30 @@ impl Builder {
                 answer(settle(tx, &sent(raw)?, *brought)?)
             }),
             present: Box::new(move |tx, raw| answer(present(tx, &sent(raw)?)?)),
+        }));
+        self.0
+    }
+
+    /// Takes the bytes as they came, from somebody who has no credential of ours but signs what it sends. `judge` reads
+    /// them in a snapshot and refuses what is not signed, at no cost to the writer; then `write` acts on what it made of
+    /// them. What is refused counts as a guess: see `limits.rs`.
+    pub fn hears<P, R, O>(
+        mut self,
+        judge: impl Fn(&ReadTx, &RawBytes<P>) -> Result<R> + Send + Sync + 'static,
+        write: impl Fn(&mut WriteTx, &Caller, R) -> Result<O> + Send + Sync + 'static,
+    ) -> Endpoint
+    where
+        P: FromPath,
+        R: Send + 'static,
+        O: Serialize + ToSchema,
+    {
+        self.0.output = Shape::of::<O>();
+        let write = Arc::new(write);
+        self.0.handler = Handler::Hear(Arc::new(move |tx, raw| {
+            let path = P::from_path(&raw.path).ok_or(ApiRefusal::NotFound)?;
+            let heard = RawBytes { caller: raw.caller, path, headers: raw.headers, body: raw.body };
+            let (judged, write, caller) = (judge(tx, &heard)?, write.clone(), heard.caller);
+            Ok(Box::new(move |tx: &mut WriteTx| answer(write(tx, &caller, judged)?)) as Prepared)
         }));
         self.0
     }

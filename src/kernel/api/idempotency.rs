@@ -159,9 +159,11 @@ fn rehearse(tx: &mut WriteTx, handle: impl FnOnce(&mut WriteTx) -> Result<Body>)
         Err(fault!("a rehearsal is never kept"))
     });
     let shown = body.map(|body| {
-        body.with(|object| {
-            object.values_mut().for_each(|it| forget_made(tx, it));
-            object.insert("id".into(), Value::Null);
+        body.changed(|body| {
+            forget_made(tx, body);
+            if let Some(object) = body.as_object_mut() {
+                object.insert("id".into(), Value::Null);
+            }
         })
     });
     tx.note_ids(false);
@@ -225,7 +227,8 @@ fn store(
     let body = if endpoint.shown_once.is_empty() {
         answer.body.bytes().to_vec()
     } else {
-        let hide = |object: &mut serde_json::Map<String, Value>| {
+        let hide = |body: &mut Value| {
+            let Some(object) = body.as_object_mut() else { return };
             for field in endpoint.shown_once {
                 if let Some(shown) = object.get_mut(*field) {
                     *shown = Value::Null;
@@ -233,7 +236,7 @@ fn store(
                 }
             }
         };
-        answer.body.with(hide)?.into_bytes()
+        answer.body.changed(hide)?.into_bytes()
     };
     let outcome = Outcome::Answered { status: answer.status, body };
     tx.put(&RECORDS, &key, &Record { fingerprint: raw.caller.fingerprint, outcome })

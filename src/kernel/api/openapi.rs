@@ -111,6 +111,12 @@ fn operation(endpoint: &Endpoint, refusals: &BTreeMap<&str, &RefusalInfo>) -> Va
             json!({ "required": true, "content": { "application/json": media } }),
         );
     }
+    if matches!(endpoint.handler, Handler::Hear(_)) {
+        let about = "As it was signed, byte for byte.";
+        let content = json!({ "application/json": { "schema": {} } });
+        let body = json!({ "required": true, "description": about, "content": content });
+        operation.insert("requestBody".into(), body);
+    }
     let codes = error_codes(endpoint);
     operation.insert("x-error-codes".into(), json!(codes));
     operation.insert("responses".into(), responses(endpoint, &codes, refusals));
@@ -197,6 +203,9 @@ pub fn error_codes(endpoint: &Endpoint) -> BTreeSet<&'static str> {
     }
     if endpoint.path.contains('{') {
         codes.insert("not_found");
+    }
+    if matches!(endpoint.handler, Handler::Hear(_)) {
+        codes.insert("rate_limited");
     }
     if matches!(endpoint.handler, Handler::Read(_) | Handler::Stream(_)) {
         codes.insert("snapshot_too_old");

@@ -215,11 +215,7 @@ fn known(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Known> {
 /// What the pieces were answered, in order.
 fn answers(tx: &ReadTx, scoped: Scoped) -> Result<Vec<Value>> {
     let rows = tx.scan(&ANSWERS, Scan::prefix(&scoped.0));
-    rows.map(|it| {
-        let body = serde_json::from_slice(&it?.1.body);
-        body.map_err(|error| fault!("a stored answer does not read: {error}"))
-    })
-    .collect()
+    rows.map(|it| Body::stored(it?.1.body).value()).collect()
 }
 
 /// Forgets the answers of a command, with its record.

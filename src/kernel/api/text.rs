@@ -82,3 +82,27 @@ input! {
         reason: Text<500>,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_something_to_say_and_not_too_much_and_a_line_is_one() {
+        let code = |flaws: Flaws| flaws[0].code;
+        for (text, as_text, as_line) in [
+            ("four", Ok("four"), Ok("four")),
+            (" é ", Ok(" é "), Ok("é")),
+            ("a\nb", Ok("a\nb"), Err("invalid_format")),
+            ("", Err("out_of_range"), Err("out_of_range")),
+            (" \n ", Err("out_of_range"), Err("out_of_range")),
+            ("fives", Err("out_of_range"), Err("out_of_range")),
+            (" four ", Err("out_of_range"), Ok("four")),
+            ("\u{7}", Err("invalid_format"), Err("invalid_format")),
+        ] {
+            let (found, line) = (Text::<4>::parse(text.into()), Line::<4>::parse(text.into()));
+            assert_eq!(found.map_err(code), as_text.map(|it| Text(it.to_owned())), "{text:?}");
+            assert_eq!(line.map_err(code), as_line.map(|it| Line(it.to_owned())), "{text:?}");
+        }
+    }
+}

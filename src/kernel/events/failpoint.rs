@@ -26,7 +26,6 @@ text_enum! {
         AfterEffectBeforeCommit = "after_effect_before_commit",
         /// At start, while claims of the incarnation before are given back.
         DuringRecovery = "during_recovery",
-        DuringPrune = "during_prune",
     }
 }
 

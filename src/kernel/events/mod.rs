@@ -25,7 +25,8 @@
 //! | note what was not sent, and why | `tx.suppress(new, Suppression::Preference)?` | [`enqueue`] |
 //! | hold back what a target cannot take | `Ready::Block(why)` in `prepare`, `tx.unblock(kind, target, limit)?` or `tx.release(id)?` later | [`courier`] |
 //! | do something regularly | `boot.schedule(Schedule { .. }, \|tx, slot\| …)`, or `schedule_outside` with a courier | [`schedule`] |
-//! | do something when a row of its own is due | `boot.job(Job { .. })` | [`worker`] |
+//! | do something with each row when it is due | `boot.job(Due { .. }.job(&service, Service::step, \|row, error\| …))` | [`due`] |
+//! | do something of another kind when it is due | `boot.job(Job { .. })` | [`worker`] |
 //!
 //! A [`courier::Courier`] has four parts: `prepare` (in the claim transaction: reads URL, secrets, says `Go`,
 //! `Block`, `Later`, `Cancel` or `Gone`), `send` (async, no store), `settled` (in the acknowledging transaction:

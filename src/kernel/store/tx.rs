@@ -217,11 +217,16 @@ impl WriteTx {
     /// A new id, greater than every one this process made before.
     pub fn new_id<I: Id>(&mut self) -> I {
         let random = self.random.bytes();
-        let bytes = self.ids.next(self.now().millis(), random);
+        let id = I::from_bytes(self.ids.next(self.now().millis(), random));
+        self.note_id(id);
+        id
+    }
+
+    /// Counts an id among those made here that is computed from what it names, such as a number.
+    pub fn note_id(&mut self, id: impl Id) {
         if let Some(made) = &mut self.made_ids {
-            made.insert(bytes);
+            made.insert(id.bytes());
         }
-        I::from_bytes(bytes)
     }
 
     /// Remembers the ids it makes from now on, or no longer does. The jobs of a batch share the transaction: whoever
@@ -230,7 +235,7 @@ impl WriteTx {
         self.made_ids = on.then(HashSet::new);
     }
 
-    /// Whether these are the bytes of an id it made since [`WriteTx::note_ids`].
+    /// Whether these are the bytes of an id made since [`WriteTx::note_ids`].
     pub fn has_made(&self, id: &[u8; 16]) -> bool {
         self.made_ids.as_ref().is_some_and(|it| it.contains(id))
     }

@@ -41,8 +41,12 @@ pub const MODULE: Module = Module {
 };
 
 fn register(boot: &mut Boot) -> Result<(), BootError> {
-    let ledger =
-        Arc::new(Ledger { currencies: boot.require()?, users: boot.require()?, clients: boot.require()? });
+    let ledger = Arc::new(Ledger {
+        currencies: boot.require()?,
+        users: boot.require()?,
+        clients: boot.require()?,
+        market: boot.require()?,
+    });
     boot.tables(vec![
         WALLETS.info(),
         ACCOUNT_IDS.info(),

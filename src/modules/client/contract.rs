@@ -11,7 +11,7 @@ use crate::kernel::{
     },
     clock::Time,
     error::{Result, refusals},
-    money::{Amount, AmountText, Currency},
+    money::{Amount, AmountText, Currency, CurrencyCode},
     store::{
         ReadTx,
         codec::{Decode, Encode},
@@ -83,6 +83,18 @@ pub struct PaymentSettings {
     pub expires_after_s: u64,
     /// Marking a payment above this as paid by hand takes a second person.
     pub second_person_above: Option<Amount>,
+    /// Refunding more than this of a payment, all its refunds together, takes a second person.
+    pub refund_second_person_above: Option<Amount>,
+    /// How much less than asked is taken as the whole; nothing in currencies that are not named.
+    pub tolerances: Vec<Tolerance>,
+}
+
+/// An amount of a currency that need not be the client's default one.
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
+pub struct Tolerance {
+    pub currency: CurrencyCode,
+    /// With at most the currency's decimals; more of them count as nothing.
+    pub amount: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
@@ -149,7 +161,12 @@ impl Settings {
                 auto_process: false,
                 beneficiary_cooling_hours: if mode == ClientMode::Live { 24 } else { 0 },
             },
-            payment: PaymentSettings { expires_after_s: 24 * 3600, second_person_above: None },
+            payment: PaymentSettings {
+                expires_after_s: 24 * 3600,
+                second_person_above: None,
+                refund_second_person_above: None,
+                tolerances: vec![],
+            },
             transfer: TransferSettings { between_users: false },
             swap: SwapSettings::default(),
         })

@@ -56,8 +56,8 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         board: board.clone(),
         net: boot.net(),
         currencies: boot.require()?,
-        prices: store.clone(),
-        books: store,
+        prices: store,
+        books: boot.books(),
     });
     boot.provide::<dyn MarketContract>(board.clone())?;
     boot.tables(vec![MARKETS.info(), LATEST.info(), PRICES.info(), CANDLES.info()]);
@@ -68,7 +68,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.announces::<ProviderFailed>();
     boot.endpoints(routes::endpoints(&service));
     boot.target(pull::KIND, pull::plan(), Fetch(service));
-    boot.job(pull::job(board));
+    boot.job_in_books(pull::job(board));
     boot.check("prices are in order and candles hold them", verify::verify);
     Ok(())
 }

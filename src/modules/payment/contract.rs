@@ -2,6 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
+use super::{adapter::Access, model::Setup};
 use crate::kernel::{
     api::{
         call::Caller,
@@ -23,6 +24,7 @@ pub use crate::modules::pricing::contract::GatewayId;
 id!(/** A payment: money on its way in. */ PaymentId, "pay");
 id!(/** One try at a payment, through one gateway. */ AttemptId, "att");
 id!(/** Money that came. */ SettlementId, "stl");
+id!(/** Money that goes back. */ RefundId, "ref");
 
 text_enum! {
     pub enum PaymentStatus {
@@ -59,6 +61,33 @@ text_enum! {
         Manual = "manual",
         /// Decides by the last digits of the amount. For tests; never active in a live client.
         Sandbox = "sandbox",
+        /// Spoken to over HTTP, as Stripe is.
+        Http = "http",
+        /// Addresses: of a pool, or derived from the public key of a Bitcoin account.
+        Crypto = "crypto",
+    }
+}
+
+impl GatewayKind {
+    /// Whether the payer decides how much to send, so that it may be too little or too much. Elsewhere the gateway
+    /// takes exactly what it was told, or something is wrong.
+    pub fn payer_chooses_amount(self) -> bool {
+        matches!(self, GatewayKind::Manual | GatewayKind::Crypto)
+    }
+
+    /// Whether a person pays back, and says so.
+    pub fn pays_back_by_hand(self) -> bool {
+        matches!(self, GatewayKind::Manual | GatewayKind::Crypto)
+    }
+}
+
+text_enum! {
+    pub enum RefundStatus {
+        RequiresApproval = "requires_approval",
+        Pending = "pending",
+        Succeeded = "succeeded",
+        Failed = "failed",
+        Canceled = "canceled",
     }
 }
 
@@ -93,6 +122,14 @@ pub struct GatewayInfo {
     pub id: GatewayId,
     pub kind: GatewayKind,
     pub slug: String,
+}
+
+/// What a gateway is reached with, read in the transaction before the call: where it is, and its credentials in the
+/// clear. Nobody keeps it, and it does not show them.
+#[derive(Debug, Clone, Default)]
+pub struct GatewayAccess {
+    pub(super) setup: Setup,
+    pub(super) access: Access,
 }
 
 /// Money to be sent out. `reference` is ours and stays the same for one withdrawal: a gateway sends it once.
@@ -143,10 +180,14 @@ pub trait PaymentContract: Send + Sync {
         amount: Amount,
     ) -> Result<GatewayInfo>;
 
+    /// What [`PaymentContract::payout`] reaches the gateway with. Refuses `not_found`.
+    fn payout_access(&self, tx: &ReadTx, client: ClientId, gateway: &GatewayInfo) -> Result<GatewayAccess>;
+
     /// Asks a gateway to send money. Called with no transaction open.
     fn payout(
         &self,
         gateway: GatewayInfo,
+        access: GatewayAccess,
         request: PayoutRequest,
     ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>>;
 }
@@ -170,7 +211,19 @@ refusals! {
         PaymentExpired: Gone "payment_expired" => "the payment has expired",
         /// Another attempt is open; wait until it ends, or until it fails.
         AttemptOpen { attempt_id: AttemptId }: Conflict "attempt_open" => "{attempt_id} is still open",
-        /// Only payments through a manual gateway are marked by hand.
-        NotManual: Unprocessable "not_manual" => "this payment is not made through a manual gateway",
+        /// Only what goes through a gateway by hand is marked by hand, and what a gateway lost track of.
+        NotManual: Unprocessable "not_manual" => "the gateway says itself what became of it",
+        /// Only a settled payment of a user is refunded; `reason` is its status, or why else.
+        NotRefundable { reason: String }: Unprocessable "not_refundable" => "the payment cannot be refunded: {reason}",
+        /// All refunds together would be more than what came, less what was taken back otherwise.
+        RefundTooLarge { remaining: Amount }: Unprocessable "refund_too_large" => "{remaining} can still be refunded",
+        /// A gateway's message whose signature, time or form is wrong, or of a gateway there is not: which of these is
+        /// not said. Signed over the bytes as sent, not older than five minutes.
+        WebhookRefused: Malformed "webhook_refused" => "the message is not signed as it should be",
+        /// Money in suspense goes to an open payment in its currency through its gateway, or to a user; `reason` is
+        /// `currency`, `gateway` or the payment's status.
+        NotAssignable { reason: String }: Unprocessable "not_assignable" => "the money cannot go there: {reason}",
+        /// A gateway is switched on when it has all it needs: `missing` says what it has not.
+        GatewayIncomplete { missing: String }: Unprocessable "gateway_incomplete" => "the gateway has no {missing}",
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    contract::{AttemptId, GatewayId, PaymentId},
+    contract::{AttemptId, GatewayId, PaymentId, SettlementId},
     model::Payment,
 };
 use crate::kernel::{
@@ -36,9 +36,26 @@ events! {
     PaymentExpired = "payment.expired",
     /// What the gateway says does not fit what was asked: a person has to decide.
     PaymentConflicted = "payment.conflicted",
+    /// Its payer's bank takes money back, or does not after all: see `disputed` of the payment.
+    PaymentDisputed = "payment.disputed",
     /// Money came that the payment has no use for any more: it is in suspense.
     PaymentLate = "payment.late",
 }
+
+/// Money in suspense became a user's, or went to a payment: two people agreed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SuspenseAssigned {
+    pub settlement_id: SettlementId,
+    /// Whose it became.
+    pub user_id: Option<UserId>,
+    /// The payment it went to.
+    pub payment_id: Option<PaymentId>,
+    pub amount: String,
+    pub currency: CurrencyCode,
+    pub gateway_id: GatewayId,
+    pub reason: String,
+}
+event!(SuspenseAssigned, "suspense.assigned", settlement_id);
 
 /// The money came. What it was for is completed in the same transaction, by a pinned sync listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -1,6 +1,7 @@
 //! Payment: money on its way in, and the gateways it comes and goes through.
 //!
-//! Owns payments, their attempts, what came for them (settlements), and gateways. Calls Client for settings, User for
+//! Owns payments, their attempts, what came for them (settlements), and gateways. Calls Client for settings, Pricing for
+//! what a plain charge costs, User for
 //! who may receive, Currency, Balance and Transaction to book plain charges and suspense. Announces `payment.created`,
 //! `initiated`, `settled`, `failed`, `canceled`, `expired`, `conflicted` and `late`; hears nobody. What is paid for
 //! (a funding) belongs to a module above, which hears `payment.settled` in the same transaction and books it.
@@ -14,9 +15,13 @@
 //!   a person who has to decide (`review`).
 
 mod adapter;
+mod before;
 pub mod contract;
+mod crypto;
 pub mod events;
+mod inbound;
 mod model;
+mod refund;
 mod repository;
 mod routes;
 mod service;
@@ -30,7 +35,10 @@ use self::{
     contract::{PaymentContract, PaymentRefusal},
     service::Payments,
 };
-use crate::kernel::boot::{Boot, BootError, Module};
+use crate::kernel::{
+    boot::{Boot, BootError, Module},
+    events::event::Mode,
+};
 
 pub const MODULE: Module = Module {
     name: "payment",
@@ -43,10 +51,13 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     let service = Arc::new(Payments {
         clients: boot.require()?,
         users: boot.require()?,
+        pricing: boot.require()?,
         currencies: boot.require()?,
         balance: boot.require()?,
         transactions: boot.require()?,
-        adapters: Adapters::built_in(),
+        adapters: Adapters::built_in(&boot.net()),
+        secrets: boot.secrets(),
+        net: boot.net(),
     });
     boot.tables(repository::tables());
     boot.refusals(PaymentRefusal::CATALOGUE.iter().copied());
@@ -54,13 +65,21 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.alias("att", "attempt");
     boot.alias("gtw", "gateway");
     boot.alias("stl", "settlement");
+    boot.alias("ref", "refund");
     boot.machine(model::PAYMENT.table());
     boot.machine(model::ATTEMPT.table());
+    refund::register(boot);
+    boot.announces::<events::SuspenseAssigned>();
     events::announced(boot);
     boot.announces::<events::PaymentSettled>();
     boot.endpoints(routes::endpoints(&service));
     boot.job(service::due_job(&service));
-    let checking = service.clone();
+    boot.job(service::refunds_job(&service));
+    boot.job(inbound::prune_job());
+    boot.target(service::ASKING, service::asking_plan(), service::Questions::new(&service));
+    boot.listen_with(&service, "payment.funding_reversed", Mode::Sync, Payments::reversed);
+    let (checking, refunds) = (service.clone(), service.clone());
+    boot.check("what goes back is held, then booked", move |tx| refunds.verify_refunds(tx));
     boot.check("what came for a payment is where it says", move |tx| checking.verify(tx));
     boot.service::<dyn PaymentContract>("payment", service.clone());
     boot.provide::<dyn PaymentContract>(service)

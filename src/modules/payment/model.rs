@@ -14,20 +14,21 @@
 
 use std::time::Duration;
 
+use super::before;
 use super::contract::{
     AttemptId, GatewayId, GatewayKind, PaidState, PaymentId, PaymentRefusal, PaymentStatus, Review,
 };
 use crate::{
     kernel::{
         api::{
-            input::text_enum,
+            input::{Named as _, text_enum},
             object::{Stamp, Times, stamped, timed},
             principal::{Actor, UserId},
         },
         clock::Time,
         error::{Result, fault},
         machine::{History, Machine},
-        money::{Amount, AmountText, Currency},
+        money::{Amount, AmountText, Currency, CurrencyCode},
         store::codec::{Decode, Encode, row},
     },
     modules::balance::contract::EntryId,
@@ -137,6 +138,9 @@ pub const ATTEMPT: Machine<AttemptStatus, AttemptEvent> = Machine {
     ],
 };
 
+/// After so many questions that told nothing a gateway is asked no more: a week of daily ones. A person finds out.
+pub const MOST_QUESTIONS: u32 = 11;
+
 /// After so many failed attempts a payment has failed.
 pub const MOST_ATTEMPTS: u32 = 10;
 
@@ -155,6 +159,12 @@ pub struct Payment {
     /// What came and is credited, or waits for the rest. Invariant: the sum of its settlements outside suspense.
     pub received: Amount,
     pub paid_state: PaidState,
+    /// What went back, or is about to. Invariant: the sum of its refunds that are neither failed nor canceled.
+    pub refunded: Amount,
+    /// What its payer's bank takes back. Invariant: refunded + disputed <= received.
+    pub disputed: Amount,
+    /// What it paid for was taken back as a whole: nothing is left to refund.
+    pub is_reversed: bool,
     pub review: Review,
     /// Invariant: there while `review` is conflicted or awaiting_second, and only then.
     pub said: Option<Said>,
@@ -166,12 +176,14 @@ pub struct Payment {
     pub expires_at: Time,
     /// How often the gateway was asked what became of the attempt.
     pub asked: u32,
+    /// While the payer is awaited: when the gateway is asked whether it paid. `None` when the gateway tells by itself.
+    pub poll_at: Option<Time>,
     /// When the timer has to look: expiry, or the next question to the gateway.
     pub due_at: Option<Time>,
     pub history: History<PaymentStatus>,
     pub stamp: Stamp,
 }
-row!(Payment);
+row!(Payment, 2, { 1 => before::PaymentV1 });
 stamped!(Payment);
 
 /// Money that somebody says came, while a person has to decide about it.
@@ -219,9 +231,39 @@ impl Payment {
         Ok(())
     }
 
+    /// What can still be refunded.
+    pub fn refundable(&self) -> Result<Amount> {
+        let gone = self.refunded.plus(self.disputed)?;
+        if self.is_reversed || gone >= self.received {
+            return Ok(Amount::zero(self.received.currency()));
+        }
+        self.received.minus(gone)
+    }
+
+    /// Its payer's bank takes `amount` back, as far as it did not go back already; `None`: it does not after all.
+    pub fn dispute(&mut self, amount: Option<Amount>) -> Result<()> {
+        let left = self.received.minus(self.refunded)?;
+        let disputed = amount.unwrap_or(Amount::zero(left.currency()));
+        self.disputed = if disputed < left { disputed } else { left };
+        Ok(())
+    }
+
     /// The gateway is asked `after` from now; the timer looks then.
     pub fn ask_after(&mut self, now: Time, after: Duration) {
         self.due_at = Some(now.after(after));
+    }
+
+    /// The gateway is asked again, later each time; after enough questions a person finds out.
+    pub fn ask_later(&mut self, now: Time) {
+        self.due_at = (self.asked < MOST_QUESTIONS).then(|| now.after(patience(self.asked)));
+        if self.due_at.is_none() && self.review == Review::None {
+            self.review = Review::Needed;
+        }
+    }
+
+    /// Whether the gateway is asked now whether the payer has paid.
+    pub fn is_polled(&self, now: Time) -> bool {
+        self.status() == Is::RequiresAction && self.poll_at.is_some_and(|it| it <= now)
     }
 
     /// Called with every change of state: the timer looks at the expiry, or, while something is processed, at the
@@ -229,6 +271,10 @@ impl Payment {
     pub fn plan(&mut self) {
         let decided_by_a_person = self.said.is_some();
         match self.status() {
+            Is::RequiresAction => {
+                let poll_at = self.poll_at.unwrap_or(self.expires_at);
+                self.due_at = Some(poll_at.min(self.expires_at));
+            }
             _ if self.expires() => self.due_at = Some(self.expires_at),
             Is::Processing if !decided_by_a_person => {}
             _ => self.due_at = None,
@@ -270,8 +316,12 @@ pub struct Attempt {
     pub expected: Amount,
     pub instructions: Option<String>,
     pub url: Option<String>,
+    /// The address that is this attempt's alone.
+    pub address: Option<String>,
     /// The gateway's own.
     pub reference: Option<String>,
+    /// Transfers that were seen and are not confirmed yet.
+    pub seen: Vec<String>,
     pub error: Option<String>,
     /// Money was set aside by the gateway and its capture was asked for.
     pub is_capturing: bool,
@@ -279,7 +329,7 @@ pub struct Attempt {
     pub history: History<AttemptStatus>,
     pub times: Times,
 }
-row!(Attempt);
+row!(Attempt, 2, { 1 => before::AttemptV1 });
 timed!(Attempt);
 
 impl Attempt {
@@ -304,7 +354,28 @@ text_enum! {
         Waiting = "waiting",
         Credited = "credited",
         Suspense = "suspense",
+        /// In suspense, and on its way back to whoever sent it.
+        Refunding = "refunding",
+        /// Went back.
+        Refunded = "refunded",
+        /// Was in suspense, and became a user's.
+        Assigned = "assigned",
     }
+}
+
+/// Whose money in suspense is to become, as the first of two people says.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Claimant {
+    pub whose: Whose,
+    pub by: Actor,
+    pub reason: String,
+    pub at: Time,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum Whose {
+    Payment(PaymentId),
+    User(UserId),
 }
 
 /// Money that came, once: its credit key is (client, gateway, reference).
@@ -316,11 +387,26 @@ pub struct Settlement {
     pub reference: String,
     pub amount: Amount,
     pub place: Place,
-    /// The entry that booked it here. What was paid for something else (a funding) is booked there.
+    /// The entry that took it out of clearing. What was paid for something else (a funding) is booked there.
     pub entry: Option<EntryId>,
+    /// In suspense: a second person has to agree to this.
+    pub claimant: Option<Claimant>,
+    /// The entry that moved it on from suspense. Invariant: there once assigned to a user.
+    pub moved_by: Option<EntryId>,
     pub times: Times,
 }
-row!(Settlement);
+row!(Settlement, 2, { 1 => before::SettlementV1 });
+
+impl Settlement {
+    /// As a person sees it: where it is, or that a second person has to agree.
+    pub fn shown_status(&self) -> &'static str {
+        if self.place == Place::Suspense && self.claimant.is_some() {
+            "awaiting_second"
+        } else {
+            self.place.name()
+        }
+    }
+}
 timed!(Settlement);
 
 /// A way in or out for money.
@@ -333,10 +419,15 @@ pub struct Gateway {
     pub is_active: bool,
     pub currencies: Vec<Currency>, // Invariant: not empty.
     pub limits: Limits,
+    /// Which gateway is tried first when none is named: the smallest number.
+    pub priority: u32,
     pub setup: Setup,
+    /// Whether it has these credentials; they are in a table of their own.
+    pub has_secret_key: bool,
+    pub has_webhook_secret: bool,
     pub stamp: Stamp,
 }
-row!(Gateway);
+row!(Gateway, 2, { 1 => before::GatewayV1 });
 stamped!(Gateway);
 
 /// The smallest and the largest amount, as text: they hold in each of the gateway's currencies, in its own units.
@@ -351,11 +442,63 @@ pub struct Limits {
 pub struct Setup {
     /// Manual: what the payer is told, with `{reference}`, `{amount}` and `{currency}`.
     pub instructions: Option<String>,
-    /// Sandbox: money is set aside first and taken with `capture`.
+    /// Sandbox and HTTP: money is set aside first and taken with `capture`.
     pub manual_capture: bool,
+    /// HTTP: where it is. Crypto: an explorer to ask.
+    pub base_url: Option<String>,
+    /// How long it may take to answer.
+    pub timeout_s: Option<u32>,
+    /// Crypto: what the payer is told the address is on.
+    pub network: Option<String>,
+    /// Crypto: the account whose addresses are derived; without it there is a pool.
+    pub xpub: Option<String>,
+    /// Crypto: how many confirmations an amount needs.
+    pub confirmations: Vec<Band>,
 }
 
+/// Up to `up_to` (inclusive; without one: any amount) of this currency, so many confirmations.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Band {
+    pub currency: CurrencyCode,
+    pub up_to: Option<String>,
+    pub confirmations: u32,
+}
+
+/// What a transfer needs of which no band says otherwise.
+pub const CONFIRMATIONS: u32 = 3;
+
+impl Setup {
+    /// The confirmations this amount needs: those of the smallest band it fits into.
+    pub fn confirmations_for(&self, amount: Amount) -> u32 {
+        let fits = |band: &&Band| -> Option<Amount> {
+            let text: AmountText = band.up_to.as_ref()?.parse().ok()?;
+            text.not_negative("up_to", amount.currency()).ok()
+        };
+        let of_currency = self.confirmations.iter().filter(|it| it.currency == amount.currency().code);
+        let mut bands: Vec<(i128, u32)> = of_currency
+            .filter_map(|band| match (&band.up_to, fits(&band)) {
+                (None, _) => Some((i128::MAX, band.confirmations)),
+                (Some(_), Some(up_to)) if amount <= up_to => Some((up_to.minor(), band.confirmations)),
+                (Some(_), _) => None,
+            })
+            .collect();
+        bands.sort_unstable();
+        bands.first().map_or(CONFIRMATIONS, |it| it.1)
+    }
+}
+
+/// What a gateway is reached with, sealed with the installation's key.
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+pub struct Credentials {
+    pub secret_key: Option<Vec<u8>>,
+    pub webhook_secret: Option<Vec<u8>>,
+}
+row!(Credentials);
+
 impl Gateway {
+    /// Of a gateway to which nobody gave one.
+    pub const PRIORITY: u32 = 100;
+
     /// Refuses `gateway_unavailable` with the first of `inactive`, `currency`, `min`, `max` that holds.
     pub fn check_takes(&self, amount: Amount) -> Result<()> {
         let unavailable =
@@ -392,18 +535,61 @@ pub struct Health {
     pub recent: u64,
     pub last_success_at: Option<Time>,
     pub last_failure_at: Option<Time>,
+    /// How many calls in a row it did not answer.
+    pub failures: u32,
+    /// How often the breaker opened since it last answered.
+    pub opened: u32,
+    /// Until then nothing new goes through it. Stored, so that a restart does not send everybody into the same wall.
+    pub open_until: Option<Time>,
 }
-row!(Health);
+row!(Health, 2, { 1 => before::HealthV1 });
+
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Succeeded,
+    /// It answered, and declined.
+    Declined,
+    /// It did not answer, or not what can be understood.
+    Failed,
+}
 
 impl Health {
     /// How many calls the rate is taken over.
     pub const WINDOW: u64 = 64;
 
-    pub fn note(&mut self, succeeded: bool, now: Time) {
+    /// After so many calls in a row without an answer the breaker opens: for a minute, then twice as long each time, at
+    /// most an hour. When that is over one call is let through; an answer closes it.
+    pub const TRIPS: u32 = 5;
+
+    pub fn note(&mut self, verdict: Verdict, now: Time) {
+        let succeeded = verdict == Verdict::Succeeded;
         self.calls += 1;
         self.recent = self.recent << 1 | u64::from(succeeded);
         let last = if succeeded { &mut self.last_success_at } else { &mut self.last_failure_at };
         *last = Some(now);
+        if verdict != Verdict::Failed {
+            (self.failures, self.opened, self.open_until) = (0, 0, None);
+            return;
+        }
+        self.failures += 1;
+        if self.failures >= Health::TRIPS {
+            let minutes = 1u64 << self.opened.min(6);
+            self.opened += 1;
+            self.open_until = Some(now.after(Duration::from_secs(60 * minutes.min(60))));
+        }
+    }
+
+    /// Whether something new may go through it.
+    pub fn lets_through(&self, now: Time) -> bool {
+        self.open_until.is_none_or(|it| it <= now)
+    }
+
+    /// Something new goes through it: of those that wait for an open breaker, one.
+    pub fn begin(&mut self, now: Time) {
+        if self.open_until.is_some() {
+            self.open_until = Some(now.after(Duration::from_secs(60)));
+        }
     }
 
     /// Of how many recent calls, how many succeeded.
@@ -447,6 +633,9 @@ mod tests {
                 amount: usd(1000),
                 received: usd(0),
                 paid_state: PaidState::Partial,
+                refunded: usd(0),
+                disputed: usd(0),
+                is_reversed: false,
                 review: Review::Conflicted,
                 said: Some(said),
                 gateway: Some(gateway),
@@ -455,6 +644,7 @@ mod tests {
                 last_error: None,
                 expires_at: at,
                 asked: 2,
+                poll_at: None,
                 due_at: Some(at),
                 history: History::begin(Is::RequiresMethod, &caller, at),
                 stamp: Stamp { external_id: Some("order-1".into()), ..Stamp::at(at) },
@@ -469,7 +659,9 @@ mod tests {
                 expected: usd(1000),
                 instructions: None,
                 url: Some("https://example.com".into()),
+                address: None,
                 reference: Some("sandbox-1".into()),
+                seen: vec!["ab:0".into()],
                 error: None,
                 is_capturing: true,
                 expires_at: at,
@@ -487,11 +679,22 @@ mod tests {
                 amount: usd(1000),
                 place: Place::Suspense,
                 entry: Some(EntryId::from_bytes([5; 16])),
+                claimant: Some(Claimant {
+                    whose: Whose::User(UserId::from_bytes([1; 16])),
+                    by: Actor::User(UserId::from_bytes([6; 16])),
+                    reason: "hers".into(),
+                    at,
+                }),
+                moved_by: None,
                 times: Times::at(at),
             },
         );
         golden("payment.gateways", &bank(true, vec![usd(0).currency()], "10.00", "500"));
-        let health = Health { calls: 70, recent: 5, last_success_at: Some(at), last_failure_at: None };
+        let health = Health { calls: 70, recent: 5, last_success_at: Some(at), ..Health::default() };
+        golden(
+            "payment.gateway_credentials",
+            &Credentials { secret_key: Some(vec![1, 2]), webhook_secret: None },
+        );
         golden("payment.gateway_health", &health);
     }
 
@@ -503,7 +706,10 @@ mod tests {
             is_active,
             currencies,
             limits: Limits { min: Some(min.into()), max: Some(max.into()) },
+            priority: 100,
             setup: Setup::default(),
+            has_secret_key: false,
+            has_webhook_secret: true,
             stamp: Stamp::at(Time::ZERO),
         }
     }
@@ -561,11 +767,108 @@ mod tests {
     }
 
     #[test]
+    fn a_gateway_that_does_not_answer_is_left_alone_for_longer_each_time() {
+        let mut health = Health::default();
+        let mut now = Time::ZERO;
+        (0..4).for_each(|_| health.note(Verdict::Failed, now));
+        assert!(health.lets_through(now));
+        for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+            health.note(Verdict::Failed, now);
+            let until = now.after(Duration::from_secs(60 * minutes));
+            assert_eq!(health.open_until, Some(until), "{minutes} min");
+            assert!(!health.lets_through(until.before(Duration::from_micros(1))));
+            now = until;
+            assert!(health.lets_through(now));
+            health.begin(now);
+            assert!(!health.lets_through(now), "one at a time");
+        }
+        health.note(Verdict::Declined, now);
+        assert!(health.lets_through(now), "it answers again");
+    }
+
+    #[test]
+    fn what_goes_back_is_never_more_than_what_came() {
+        for (refunded, disputed, reversed, wanted) in [
+            (0, 0, false, 1000),
+            (400, 0, false, 600),
+            (400, 600, false, 0),
+            (0, 0, true, 0),
+            (1000, 0, false, 0),
+        ] {
+            let mut payment = paid(1000);
+            (payment.refunded, payment.disputed, payment.is_reversed) =
+                (usd(refunded), usd(disputed), reversed);
+            assert_eq!(payment.refundable().unwrap(), usd(wanted));
+        }
+        let mut payment = paid(1000);
+        payment.refunded = usd(400);
+        payment.dispute(Some(usd(1000))).unwrap();
+        assert_eq!(payment.disputed, usd(600), "what went back already is not disputed");
+        payment.dispute(None).unwrap();
+        assert_eq!(payment.refundable().unwrap(), usd(600));
+    }
+
+    fn paid(minor: i128) -> Payment {
+        let at = Time::ZERO;
+        Payment {
+            user: None,
+            payable: None,
+            amount: usd(minor),
+            received: usd(minor),
+            paid_state: PaidState::Exact,
+            refunded: usd(0),
+            disputed: usd(0),
+            is_reversed: false,
+            review: Review::None,
+            said: None,
+            gateway: None,
+            attempt: None,
+            attempts: 1,
+            last_error: None,
+            expires_at: at,
+            asked: 0,
+            poll_at: None,
+            due_at: None,
+            history: History::begin(Is::Settled, &Caller::system(None), at),
+            stamp: Stamp::at(at),
+        }
+    }
+
+    #[test]
+    fn an_amount_needs_the_confirmations_of_the_smallest_band_it_fits_into() {
+        let band = |currency: &str, up_to: Option<&str>, confirmations| Band {
+            currency: currency.parse().unwrap(),
+            up_to: up_to.map(str::to_owned),
+            confirmations,
+        };
+        let setup = Setup {
+            confirmations: vec![
+                band("BTC", None, 6),
+                band("BTC", Some("0.01"), 1),
+                band("BTC", Some("0.1"), 2),
+                band("USDT", Some("100"), 12),
+            ],
+            ..Setup::default()
+        };
+        for (minor, code, decimals, wanted) in [
+            (1_000_000, "BTC", 8, 1),
+            (1_000_001, "BTC", 8, 2),
+            (10_000_000, "BTC", 8, 2),
+            (10_000_001, "BTC", 8, 6),
+            (100_000_000, "USDT", 6, 12),
+            (100_000_001, "USDT", 6, CONFIRMATIONS),
+            (1, "ETH", 18, CONFIRMATIONS),
+        ] {
+            assert_eq!(setup.confirmations_for(amount(minor, code, decimals)), wanted, "{minor} {code}");
+        }
+    }
+
+    #[test]
     fn health_remembers_the_last_64_calls() {
         let mut health = Health::default();
-        (0..10).for_each(|_| health.note(false, Time::ZERO));
+        (0..10).for_each(|_| health.note(Verdict::Declined, Time::ZERO));
         assert_eq!(health.rate(), (10, 0));
-        (0..60).for_each(|_| health.note(true, Time::ZERO));
+        (0..60).for_each(|_| health.note(Verdict::Succeeded, Time::ZERO));
         assert_eq!(health.rate(), (64, 60));
     }
 }

@@ -2,7 +2,10 @@
 
 use super::{
     contract::{AttemptId, GatewayId, PaymentId, SettlementId},
-    model::{Attempt, Gateway, Health, Payment, Place, Settlement},
+    crypto::ADDRESSES,
+    inbound::SEEN,
+    model::{Attempt, Credentials, Gateway, Health, Payment, Place, Settlement},
+    refund::repository::REFUNDS,
 };
 use crate::kernel::{
     api::{object::by_external_id, principal::ClientId},
@@ -13,6 +16,9 @@ pub const BY_USER: &str = "payment.by_user";
 pub const BY_EXTERNAL_ID: &str = "payment.by_external_id";
 pub const DUE: &str = "payment.due";
 pub const SUSPENSE: &str = "payment.suspense";
+pub const BY_REFERENCE: &str = "payment.attempts_by_reference";
+pub const SETTLEMENTS_BY_ID: &str = "payment.settlements_by_id";
+pub const GATEWAYS_BY_ID: &str = "payment.gateways_by_id";
 pub const GATEWAYS_BY_EXTERNAL_ID: &str = "payment.gateways_by_external_id";
 
 /// (client, payment) → payment
@@ -26,7 +32,13 @@ pub const PAYMENTS: Table<(ClientId, PaymentId), Payment> = Table::new("payment.
 ]);
 
 /// (client, payment, attempt) → attempt
-pub const ATTEMPTS: Table<(ClientId, PaymentId, AttemptId), Attempt> = Table::new("payment.attempts");
+pub const ATTEMPTS: Table<(ClientId, PaymentId, AttemptId), Attempt> = Table::new("payment.attempts")
+    .with_indexes(&[
+        // (client, gateway, the gateway's reference) → the attempt it stands for
+        Index::listing(BY_REFERENCE, |key, row| {
+            row.reference.iter().map(|it| (key.0, row.gateway, it.clone()).to_key()).collect()
+        }),
+    ]);
 
 /// (client, payment, settlement) → money that came
 pub const SETTLEMENTS: Table<(ClientId, PaymentId, SettlementId), Settlement> =
@@ -37,9 +49,11 @@ pub const SETTLEMENTS: Table<(ClientId, PaymentId, SettlementId), Settlement> =
         }),
         // (client, settlement) → what is in suspense, in the order it came
         Index::listing(SUSPENSE, |key, row| match row.place {
-            Place::Suspense => vec![(key.0, key.2).to_key()],
-            Place::Waiting | Place::Credited => vec![],
+            Place::Suspense | Place::Refunding => vec![(key.0, key.2).to_key()],
+            Place::Waiting | Place::Credited | Place::Refunded | Place::Assigned => vec![],
         }),
+        // (client, settlement) → it
+        Index::lookup(SETTLEMENTS_BY_ID, |key, _| vec![(key.0, key.2).to_key()]),
     ]);
 
 /// (client, gateway) → gateway
@@ -50,11 +64,26 @@ pub const GATEWAYS: Table<(ClientId, GatewayId), Gateway> = Table::new("payment.
     }),
     // (client, external id) → the gateway that has it
     by_external_id(GATEWAYS_BY_EXTERNAL_ID),
+    // gateway → it, for messages that name no client
+    Index::lookup(GATEWAYS_BY_ID, |key, _| vec![key.1.to_key()]),
 ]);
+
+/// (client, gateway) → its credentials, sealed
+pub const CREDENTIALS: Table<(ClientId, GatewayId), Credentials> = Table::new("payment.gateway_credentials");
 
 /// (client, gateway) → how its last calls went
 pub const HEALTH: Table<(ClientId, GatewayId), Health> = Table::new("payment.gateway_health");
 
 pub fn tables() -> Vec<TableInfo> {
-    vec![PAYMENTS.info(), ATTEMPTS.info(), SETTLEMENTS.info(), GATEWAYS.info(), HEALTH.info()]
+    vec![
+        PAYMENTS.info(),
+        ATTEMPTS.info(),
+        SETTLEMENTS.info(),
+        GATEWAYS.info(),
+        CREDENTIALS.info(),
+        HEALTH.info(),
+        REFUNDS.info(),
+        SEEN.info(),
+        ADDRESSES.info(),
+    ]
 }

@@ -7,13 +7,15 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
+
 use super::{
-    adapter::{Adapter, Adapters, Answering, AttemptOutcome, AttemptRequest, Notice},
+    adapter::{Access, Adapter, Adapters, Answering, AttemptOutcome, AttemptRequest, Notice},
     contract::{AttemptId, PaymentId, PaymentStatus, PayoutOutcome, PayoutRequest, Review},
     model::{AttemptStatus, Decision, Place, Setup},
     repository::{PAYMENTS, SETTLEMENTS},
     routes::payments::{InitiateIn, PaymentIn, ResolveIn},
-    service::{Case, Payments, Told, Try, Word, due_job},
+    service::{ASKING, Case, Payments, Questions, Told, Try, Word, due_job},
 };
 use crate::{
     app::App,
@@ -28,6 +30,10 @@ use crate::{
         },
         clock::{Clock, Time},
         error::Result,
+        events::{
+            courier::{Courier, Ready, Sending},
+            delivery::DELIVERIES,
+        },
         id::Id as _,
         money::{Amount, Currency},
         store::{ReadTx, Scan, WriteTx},
@@ -66,10 +72,10 @@ impl Adapter for Script {
     fn capture(&self, _: AttemptRequest) -> Answering<AttemptOutcome> {
         self.next()
     }
-    fn payout(&self, request: PayoutRequest) -> Answering<PayoutOutcome> {
+    fn payout(&self, request: PayoutRequest, _: Setup, _: Access) -> Answering<PayoutOutcome> {
         Box::pin(std::future::ready(PayoutOutcome::Unknown { reason: request.reference }))
     }
-    fn check(&self, _: Setup) -> Answering<Result<String, String>> {
+    fn check(&self, _: Setup, _: Access) -> Answering<Result<String, String>> {
         Box::pin(std::future::ready(Err("scripted".to_owned())))
     }
 }
@@ -109,10 +115,13 @@ impl Desk {
         let service = Payments {
             clients: kernel.service("client").unwrap(),
             users: users.clone(),
+            pricing: kernel.service("pricing").unwrap(),
             currencies: kernel.service("currency").unwrap(),
             balance: kernel.service("user_balance").unwrap(),
             transactions: kernel.service("transactions").unwrap(),
-            adapters: Adapters { sandbox: script.clone(), ..Adapters::built_in() },
+            adapters: Adapters { sandbox: script.clone(), ..Adapters::built_in(&kernel.net) },
+            secrets: kernel.secrets.clone(),
+            net: kernel.net.clone(),
         };
         let new = NewUser {
             email: "ann@example.com".into(),
@@ -199,6 +208,41 @@ impl Desk {
         self.app.kernel().store.clock().advance(Duration::from_secs(seconds));
         let job = due_job(&self.service);
         self.write(move |tx, _, _| (job.run)(tx)).unwrap();
+        self.put_questions();
+    }
+
+    /// What the worker of the server would do with the questions the timer left. A gateway that says nothing is not
+    /// waited for.
+    fn put_questions(&self) {
+        let questions = Arc::new(Questions::new(&self.service));
+        let waiting = self.read(|tx| {
+            let rows = tx.scan(&DELIVERIES, Scan::all());
+            rows.filter(|it| it.as_ref().is_ok_and(|it| it.1.listener == ASKING && !it.1.state.is_end()))
+                .collect::<Result<Vec<_>>>()
+        });
+        for ((client, id), row) in waiting {
+            let now = self.app.kernel().store.clock().now();
+            let job = Sending {
+                id,
+                client: Some(client),
+                envelope: None,
+                target: row.target,
+                extra: vec![],
+                attempt: 1,
+                interrupted: false,
+                created_at: now,
+                started_at: now,
+            };
+            let (courier, asked) = (questions.clone(), job.clone());
+            let ready = self.write(move |tx, _, _| Courier::prepare(&*courier, tx, &asked)).unwrap();
+            if let Ready::Go(question) = ready
+                && let Some(report) = Courier::send(&*questions, job.clone(), question).now_or_never()
+            {
+                let courier = questions.clone();
+                self.write(move |tx, _, _| Courier::settled(&*courier, tx, &job, &report)).unwrap();
+            }
+            self.write(move |tx, _, _| tx.call_off(id)).unwrap();
+        }
     }
 
     fn show(&self, payment: PaymentId) -> (Case, Option<Try>) {
@@ -281,7 +325,7 @@ async fn words_that_come_after_the_end_change_nothing() {
     let attempt = desk.attempt(payment, vec![settled("g-1", usd(1000))]).await;
     for notice in [
         declined(),
-        Notice::AwaitsPayer,
+        Notice::AwaitsPayer { reference: None },
         Notice::Unknown { reason: "timeout".into() },
         Notice::Processing { reference: "g-1".into(), ask_after: None },
         Notice::Authorized { reference: "g-1".into() },
@@ -301,7 +345,7 @@ async fn an_attempt_given_up_that_is_paid_after_all_settles_and_the_next_is_canc
     let desk = Desk::open().await;
     let payment = desk.charge("10.00");
     let first = desk.attempt(payment, vec![declined()]).await;
-    let second = desk.attempt(payment, vec![Notice::AwaitsPayer]).await;
+    let second = desk.attempt(payment, vec![Notice::AwaitsPayer { reference: None }]).await;
     assert_eq!(desk.state(payment), (PaymentStatus::RequiresAction, Review::None));
     // What is said of an attempt given up does not move the payment, unless it is money.
     desk.hears(payment, first, declined());

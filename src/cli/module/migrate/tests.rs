@@ -93,6 +93,21 @@ fn what_a_later_migration_of_another_module_needs_is_not_rolled_back() {
 }
 
 #[test]
+fn rows_that_others_build_on_go_only_when_told() {
+    let kernel = kernel(Config::default());
+    undo(&kernel, "upper", false).unwrap();
+    kernel.store.write_blocking(|tx| tx.put(&UPPER, &7, &7)).unwrap();
+    let refused = undo(&kernel, "lower", false).unwrap_err();
+    assert_eq!(refused.code, "needed");
+    assert!(
+        refused.message.contains("upper requires lower: what upper.rows refers to"),
+        "{}",
+        refused.message
+    );
+    undo(&kernel, "lower", true).unwrap();
+}
+
+#[test]
 fn rows_that_say_what_became_of_money_go_only_when_told() {
     let kernel = kernel(Config::default());
     kernel.store.write_blocking(|tx| tx.put(&PURSE, &1, &100)).unwrap();

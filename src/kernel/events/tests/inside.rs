@@ -93,6 +93,45 @@ fn a_restart_in_the_middle_changes_no_instant() {
 }
 
 #[test]
+fn setting_the_wall_clock_neither_loses_nor_repeats_an_attempt() {
+    use crate::kernel::clock::Steady;
+    let settings = [("events.tries", "5"), ("events.backoff", "[30, 60, 120]")];
+    // The wall clock is set after 45 seconds, by so many; when the attempts happen, by a stopwatch.
+    for (set_by, wanted) in [
+        (0, [0, 30, 90, 210, 330]),
+        (-3600, [0, 30, 90, 210, 330]),
+        (-86_400, [0, 30, 90, 210, 330]),
+        (3600, [0, 30, 45, 165, 285]), // What came due while the clock was wrong is due at once.
+    ] {
+        let (stopwatch, instants) = (Arc::new(Mutex::new(0u64)), Arc::new(Mutex::new(vec![])));
+        let (watch, noted) = (stopwatch.clone(), instants.clone());
+        let server = Server::configured(&settings, |boot| {
+            boot.listen::<Counted>("test.fail", Mode::Queue, move |_, _, _| {
+                noted.lock().unwrap().push(*watch.lock().unwrap());
+                no()
+            });
+        });
+        server.publish(1, 1);
+        server.settle();
+        let start = server.clock.now();
+        let mut steady = Steady::at(start);
+        for second in 1..=600u64 {
+            *stopwatch.lock().unwrap() = second;
+            let set_by = if second >= 45 { set_by } else { 0 };
+            let wall = Time::from_micros(start.micros() + (second as i64 + set_by) * 1_000_000);
+            let now = steady.read(Duration::from_secs(second), wall);
+            server.clock.advance(now.since(server.clock.now()));
+            server.settle();
+        }
+        let instants = instants.lock().unwrap();
+        // While it goes slower to be caught up with, a whole second may come a step later.
+        let near = instants.iter().zip(wanted).all(|(at, wanted)| (wanted..=wanted + 1).contains(at));
+        assert!(near && instants.len() == 5, "set by {set_by} s: {instants:?}");
+        assert_eq!(server.states(), [State::Exhausted]);
+    }
+}
+
+#[test]
 fn one_that_fails_or_panics_costs_its_neighbours_nothing() {
     let server = Server::start(|boot| {
         counting(boot);

@@ -24,6 +24,7 @@ use crate::{
         balance::service::Ledger,
         client::contract::{Client, ClientContract},
         currency::contract::{CurrencyContract, CurrencyRefusal},
+        market::contract::{MarketContract, MarketRefusal, RateFound},
         user::contract::{NewUser, User, UserContract, UserStatus},
     },
 };
@@ -51,7 +52,17 @@ pub fn user(number: u8) -> UserId {
 
 /// A ledger for which the users are as `users` says.
 pub fn ledger_with(users: Arc<Users>) -> Ledger {
-    Ledger { currencies: Arc::new(Currencies), users, clients: Arc::new(Clients) }
+    Ledger { currencies: Arc::new(Currencies), users, clients: Arc::new(Clients), market: Arc::new(NoPrices) }
+}
+
+/// Nothing has a price.
+struct NoPrices;
+
+impl MarketContract for NoPrices {
+    fn rate(&self, _: ClientId, from: CurrencyCode, to: CurrencyCode) -> Result<RateFound> {
+        let (pair, reason) = (format!("{from}/{to}"), "there is no market for it".to_owned());
+        Err(MarketRefusal::RateUnavailable { pair, reason, age_s: None }.into())
+    }
 }
 
 /// Nobody holds a key.

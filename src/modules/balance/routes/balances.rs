@@ -13,15 +13,18 @@ use crate::kernel::{
         principal::{ClientId, UserId},
     },
     clock::Time,
-    error::Result,
-    money::CurrencyCode,
+    error::{Error, Result},
+    money::{Amount, CurrencyCode, RateValue, Rounding},
     store::ReadTx,
 };
-use crate::modules::balance::{
-    contract::{Account, AccountId, EntryId, UserAccount},
-    model::entry::entry_id,
-    repository::Placed,
-    service::{BalancesAt, Ledger, StatementCursor, StatementQuery},
+use crate::modules::{
+    balance::{
+        contract::{Account, AccountId, EntryId, UserAccount},
+        model::entry::entry_id,
+        repository::Placed,
+        service::{BalancesAt, Ledger, StatementCursor, StatementQuery},
+    },
+    market::contract::{Converted, PriceUsed},
 };
 
 /// What a user has in one currency.
@@ -41,6 +44,21 @@ struct BalanceOut {
     account_id: Option<AccountId>,
     commission_account_id: Option<AccountId>,
     as_of: Time,
+    /// What the total is worth now in the client's default currency, rounded down; null when no price says so.
+    valuation: Option<ValuationOut>,
+    /// Why there is no valuation.
+    valuation_missing: Option<String>,
+}
+
+/// What something is worth, and by which prices.
+#[derive(Serialize, utoipa::ToSchema)]
+struct ValuationOut {
+    amount: Amount,
+    currency: CurrencyCode,
+    rate: RateValue,
+    /// The oldest of the prices.
+    prices_as_of: Time,
+    prices: Vec<PriceUsed>,
 }
 
 struct BalancesQuery {
@@ -100,7 +118,8 @@ pub fn endpoints(ledger: &Arc<Ledger>) -> Vec<Endpoint> {
         move |tx: &ReadTx, call: &Call<(), BalancesQuery>| {
             let (client, user) = ledger.whose(tx, &call.caller, call.input.user_id)?;
             let balances = ledger.all_balances(tx, client, user, call.input.as_of)?;
-            Ok(Page::whole(balances.iter().map(balance_out).collect()))
+            let out = |it: &BalancesAt| ledger.balance_out(tx, client, it, call.input.as_of);
+            Ok(Page::whole(balances.iter().map(out).collect::<Result<_>>()?))
         }
     };
     let balance = {
@@ -109,7 +128,7 @@ pub fn endpoints(ledger: &Arc<Ledger>) -> Vec<Endpoint> {
             let (client, user) = ledger.whose(tx, &call.caller, call.input.user_id)?;
             let currency = found(ledger.currencies.known(tx, call.path)?)?;
             let balances = ledger.balances_in(tx, client, user, currency, call.input.as_of)?;
-            Ok(balance_out(&balances))
+            ledger.balance_out(tx, client, &balances, call.input.as_of)
         }
     };
     let ledger = ledger.clone();
@@ -173,21 +192,62 @@ impl Ledger {
         }
         Ok((client, user))
     }
-}
 
-fn balance_out(it: &BalancesAt) -> BalanceOut {
-    let show = |minor| it.currency.show(minor);
-    let (account_id, commission_account_id) = it.accounts();
-    BalanceOut {
-        object: "balance",
-        currency: it.currency.code,
-        total: show(it.total()),
-        available: show(it.of(UserAccount::Available)),
-        held: show(it.of(UserAccount::Held)),
-        invested: show(it.of(UserAccount::Invested)),
-        commission: show(it.of(UserAccount::Commission)),
-        account_id,
-        commission_account_id,
-        as_of: it.as_of,
+    fn balance_out(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        it: &BalancesAt,
+        as_of: Option<Time>,
+    ) -> Result<BalanceOut> {
+        let show = |minor| it.currency.show(minor);
+        let (account_id, commission_account_id) = it.accounts();
+        let (valuation, valuation_missing) = match self.value(tx, client, it, as_of)? {
+            Ok(valuation) => (Some(valuation), None),
+            Err(why) => (None, Some(why)),
+        };
+        Ok(BalanceOut {
+            object: "balance",
+            currency: it.currency.code,
+            total: show(it.total()),
+            available: show(it.of(UserAccount::Available)),
+            held: show(it.of(UserAccount::Held)),
+            invested: show(it.of(UserAccount::Invested)),
+            commission: show(it.of(UserAccount::Commission)),
+            account_id,
+            commission_account_id,
+            as_of: it.as_of,
+            valuation,
+            valuation_missing,
+        })
+    }
+
+    /// What the total is worth, or why nobody can say. Never a guess, and never in the way of the balance itself.
+    fn value(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        it: &BalancesAt,
+        as_of: Option<Time>,
+    ) -> Result<Result<ValuationOut, String>> {
+        if as_of.is_some() {
+            return Ok(Err("only what one has now is valued: there are no prices of the past".to_owned()));
+        }
+        if it.total() < 0 {
+            return Ok(Err("the total is below zero".to_owned()));
+        }
+        let default = self.currencies.default_of(tx, client)?;
+        let total = Amount::new(it.total(), it.currency)?;
+        match self.market.convert(client, total, default, Rounding::Down) {
+            Ok(Converted { amount, found }) => Ok(Ok(ValuationOut {
+                amount,
+                currency: default.code,
+                rate: found.rate.value,
+                prices_as_of: found.as_of,
+                prices: found.prices,
+            })),
+            Err(Error::Refused(refusal)) => Ok(Err(refusal.to_string())),
+            Err(fault) => Err(fault),
+        }
     }
 }

@@ -29,6 +29,7 @@ use crate::modules::{
     },
     client::contract::ClientContract,
     currency::contract::CurrencyContract,
+    market::contract::MarketContract,
     user::contract::UserContract,
 };
 
@@ -40,6 +41,7 @@ pub struct Ledger {
     pub currencies: Arc<dyn CurrencyContract>,
     pub users: Arc<dyn UserContract>,
     pub clients: Arc<dyn ClientContract>,
+    pub market: Arc<dyn MarketContract>,
 }
 
 impl BalanceContract for Ledger {

@@ -58,6 +58,7 @@ pub fn post(
     let number = journal.number + 1;
     let at = tx.now().max(journal.at.after(Duration::from_micros(1)));
     let id = entry_id(client, number, at);
+    tx.note_id(id);
     let mut postings = Vec::with_capacity(moves.len());
     for it in &moves {
         let row = wallets[it.wallet].1.row_or_open(&it.account, || tx.new_id());

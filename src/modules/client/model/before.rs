@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Before there were swaps, and when what an operation costs was a setting: now there are rules for it.
+/// Before there were swaps and refunds, and when what an operation costs was a setting: now there are rules for it.
 #[derive(Encode, Decode)]
 pub struct ClientRowV1 {
     client: ClientV1,
@@ -41,7 +41,7 @@ struct SettingsV1 {
     fees: [FeeV1; 2],
     funding: FundingSettings,
     withdrawal: WithdrawalSettings,
-    payment: PaymentSettings,
+    payment: PaymentSettingsV1,
     transfer: TransferSettings,
 }
 
@@ -54,10 +54,20 @@ struct FeeV1 {
     max: Option<Amount>,
 }
 
+#[derive(Encode, Decode)]
+struct PaymentSettingsV1 {
+    expires_after_s: u64,
+    second_person_above: Option<Amount>,
+}
+
 impl From<ClientRowV1> for ClientRow {
     fn from(row: ClientRowV1) -> ClientRow {
         let ClientRowV1 { client: it, external_id, metadata } = row;
         let SettingsV1 { branding, fees: _, funding, withdrawal, payment, transfer } = it.settings;
+        let PaymentSettingsV1 { expires_after_s, second_person_above } = payment;
+        let (refund_second_person_above, tolerances) = (None, vec![]);
+        let payment =
+            PaymentSettings { expires_after_s, second_person_above, refund_second_person_above, tolerances };
         let swap = SwapSettings::default();
         let settings = Settings { branding, funding, withdrawal, payment, transfer, swap };
         let client = Client {

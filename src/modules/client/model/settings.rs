@@ -4,9 +4,9 @@ use crate::{
     kernel::{
         api::input::{Change, Flaw, Flawed, Flaws, check_length, input},
         error::Result,
-        money::{Amount, AmountText, Currency},
+        money::{Amount, AmountText, Currency, CurrencyCode},
     },
-    modules::client::contract::{Branding, ClientMode, Settings},
+    modules::client::contract::{Branding, ClientMode, Settings, Tolerance},
 };
 
 /// A change of settings: what is omitted stays, and `null` switches an optional amount off.
@@ -56,8 +56,20 @@ pub struct PaymentSettingsIn {
     pub expires_after_s: Option<u64>,
     #[schema(value_type = Option<AmountText>)]
     pub second_person_above: Change<AmountText>,
+    #[schema(value_type = Option<AmountText>)]
+    pub refund_second_person_above: Change<AmountText>,
+    pub tolerances: Option<Vec<ToleranceIn>>,
 }
-input!(PaymentSettingsIn { expires_after_s, second_person_above });
+input!(PaymentSettingsIn { expires_after_s, second_person_above, refund_second_person_above, tolerances });
+
+input! {
+    /// How much less than asked is taken as the whole.
+    #[derive(Debug, Clone)]
+    pub struct ToleranceIn {
+        currency: CurrencyCode,
+        amount: AmountText,
+    }
+}
 
 #[derive(Debug, Clone, Default, utoipa::ToSchema)]
 pub struct TransferSettingsIn {
@@ -121,6 +133,12 @@ impl Settings {
                 reading.within("settings.payment.expires_after_s", seconds, to.expires_after_s, least, most);
             let limit = &it.second_person_above;
             reading.amount("settings.payment.second_person_above", limit, &mut to.second_person_above)?;
+            let (name, limit) =
+                ("settings.payment.refund_second_person_above", &it.refund_second_person_above);
+            reading.amount(name, limit, &mut to.refund_second_person_above)?;
+            if let Some(tolerances) = &it.tolerances {
+                to.tolerances = reading.tolerances(tolerances);
+            }
         }
         if let Some(it) = &change.transfer {
             self.transfer.between_users = it.between_users.unwrap_or(self.transfer.between_users);
@@ -145,6 +163,7 @@ impl Settings {
     /// | … anything else | zero: every withdrawal waits for a person |
     /// | `payment.second_person_above` | zero: every manual payment takes two |
     /// | `swap.maximum` | zero: nothing is swapped until it is set again |
+    /// | `payment.refund_second_person_above` | zero: every refund takes two |
     pub fn rebased(self, mode: ClientMode, old: Currency, new: Currency) -> Result<Settings> {
         let (before, after) = (Settings::for_new_client(mode, old)?, Settings::for_new_client(mode, new)?);
         let mut settings = self;
@@ -157,6 +176,7 @@ impl Settings {
         let payment = &mut settings.payment;
         payment.second_person_above = payment.second_person_above.map(|_| Amount::zero(new));
         settings.swap.maximum = settings.swap.maximum.map(|_| Amount::zero(new));
+        payment.refund_second_person_above = payment.refund_second_person_above.map(|_| Amount::zero(new));
         Ok(settings)
     }
 
@@ -168,6 +188,7 @@ impl Settings {
             self.withdrawal.automatic_up_to,
             self.payment.second_person_above,
             self.swap.maximum,
+            self.payment.refund_second_person_above,
         ];
         limits.into_iter().flatten()
     }
@@ -191,6 +212,18 @@ impl Reading {
             }
         }
         Ok(())
+    }
+
+    fn tolerances(&mut self, given: &[ToleranceIn]) -> Vec<Tolerance> {
+        let mut read: Vec<Tolerance> = vec![];
+        for (place, it) in given.iter().enumerate() {
+            if read.iter().any(|known| known.currency == it.currency) {
+                let param = format!("settings.payment.tolerances[{place}].currency");
+                self.flaws.push(Flaw::new(&param, "not_allowed", "is given twice"));
+            }
+            read.push(Tolerance { currency: it.currency, amount: it.amount.as_str().to_owned() });
+        }
+        read
     }
 
     /// The number given, or `kept`.
@@ -302,7 +335,10 @@ mod tests {
                 "minimum": "10.00", "automatic_up_to": "1000.00", "approvals": 1, "auto_process": false,
                 "beneficiary_cooling_hours": 24,
             },
-            "payment": { "expires_after_s": 86400, "second_person_above": null },
+            "payment": {
+                "expires_after_s": 86400, "second_person_above": null, "refund_second_person_above": null,
+                "tolerances": [],
+            },
             "transfer": { "between_users": false },
             "swap": { "quote_expires_after_s": 30, "maximum": null },
         });
@@ -317,7 +353,10 @@ mod tests {
         assert_eq!(change(settings.clone(), json!({})).unwrap(), serde_json::to_value(&settings).unwrap());
         let given = json!({
             "withdrawal": { "minimum": null, "automatic_up_to": "0", "approvals": 2 },
-            "payment": { "second_person_above": "500" },
+            "payment": {
+                "second_person_above": "500", "refund_second_person_above": "50",
+                "tolerances": [{ "currency": "BTC", "amount": "0.00000100" }],
+            },
         });
         let changed = change(settings, given).unwrap();
         assert_eq!(
@@ -327,7 +366,14 @@ mod tests {
                 "beneficiary_cooling_hours": 24,
             })
         );
-        assert_eq!(changed["payment"], json!({ "expires_after_s": 86400, "second_person_above": "500.00" }));
+        assert_eq!(
+            changed["payment"],
+            json!({
+                "expires_after_s": 86400, "second_person_above": "500.00",
+                "refund_second_person_above": "50.00",
+                "tolerances": [{ "currency": "BTC", "amount": "0.00000100" }],
+            })
+        );
         assert_eq!(changed["funding"]["maximum"], "1000000.00");
     }
 
@@ -402,12 +448,13 @@ mod tests {
         );
         let chosen = rebased(json!({
             "withdrawal": { "minimum": "20", "automatic_up_to": "50", "approvals": 3 },
-            "payment": { "second_person_above": "100" },
+            "payment": { "second_person_above": "100", "refund_second_person_above": "100" },
         }));
         assert_eq!(chosen["withdrawal"]["minimum"], "10");
         assert_eq!(chosen["withdrawal"]["automatic_up_to"], "0");
         assert_eq!(chosen["withdrawal"]["approvals"], 3);
         assert_eq!(chosen["payment"]["second_person_above"], "0");
+        assert_eq!(chosen["payment"]["refund_second_person_above"], "0");
         let off = rebased(json!({
             "funding": { "maximum": null }, "withdrawal": { "minimum": null, "automatic_up_to": null },
         }));

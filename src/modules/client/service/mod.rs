@@ -132,10 +132,6 @@ mod tests {
         ClientId::from_bytes([1; 16])
     }
 
-    fn usd() -> Currency {
-        Currency { code: "USD".parse().unwrap(), decimals: 2 }
-    }
-
     /// The contract over an empty store, as boot wires it.
     fn clients() -> (Store, Arc<dyn ClientContract>, Arc<Secrets>) {
         let (store, secrets) = (Store::in_memory(StoreOptions::default()), Arc::new(Secrets::new(&[7; 32])));

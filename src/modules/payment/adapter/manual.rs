@@ -1,6 +1,6 @@
 //! Bank or cash: the payer is told what to do, and a person says that it came.
 
-use super::{Adapter, Answering, AttemptOutcome, AttemptRequest, Notice, at_once};
+use super::{Access, Adapter, Answering, AttemptOutcome, AttemptRequest, Notice, at_once};
 use crate::modules::payment::{
     contract::{PayoutOutcome, PayoutRequest},
     model::Setup,
@@ -21,8 +21,8 @@ impl Adapter for Manual {
         ];
         let instructions =
             parts.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value));
-        let notices = vec![Notice::AwaitsPayer];
-        at_once(AttemptOutcome { instructions: Some(instructions), url: None, notices })
+        let notices = vec![Notice::AwaitsPayer { reference: None }];
+        at_once(AttemptOutcome { instructions: Some(instructions), ..AttemptOutcome::of(notices) })
     }
 
     fn retrieve(&self, request: AttemptRequest) -> Answering<AttemptOutcome> {
@@ -31,15 +31,15 @@ impl Adapter for Manual {
 
     /// Nothing is ever set aside.
     fn capture(&self, _: AttemptRequest) -> Answering<AttemptOutcome> {
-        at_once(AttemptOutcome::of(vec![Notice::AwaitsPayer]))
+        at_once(AttemptOutcome::of(vec![Notice::AwaitsPayer { reference: None }]))
     }
 
     /// A person sends it, and says so when it has arrived.
-    fn payout(&self, request: PayoutRequest) -> Answering<PayoutOutcome> {
+    fn payout(&self, request: PayoutRequest, _: Setup, _: Access) -> Answering<PayoutOutcome> {
         at_once(PayoutOutcome::Sent { reference: request.reference })
     }
 
-    fn check(&self, setup: Setup) -> Answering<Result<String, String>> {
+    fn check(&self, setup: Setup, _: Access) -> Answering<Result<String, String>> {
         at_once(match check_template(setup.instructions.as_deref().unwrap_or(DEFAULT_INSTRUCTIONS)) {
             Ok(()) => Ok("the instructions are complete".to_owned()),
             Err(problem) => Err(problem),

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use crate::{
     kernel::{
         api::{
             call::{Call, Reach, found},
             endpoint::{Endpoint, get, patch, post},
-            input::{Change, Metadata, input},
+            input::{Change, Field, Flaw, Flaws, Metadata, input},
             object::{ExternalId, Filters as _, filters, object},
             page::page,
             text::Text,
@@ -20,7 +21,7 @@ use crate::{
     },
     modules::payment::{
         contract::{GatewayId, GatewayKind},
-        model::{Gateway, Health},
+        model::{Band, Gateway, Health},
         repository::{GATEWAYS, HEALTH},
         service::{self, Payments},
     },
@@ -39,7 +40,10 @@ input! {
         max_amount: Option<AmountText>,
         /// Manual gateways: what the payer is told, with `{reference}`, `{amount}` and `{currency}`.
         instructions: Option<String>,
+        /// Which is tried first when none is named: the smallest number; 100 when omitted.
+        priority: Option<u32>,
         config: Option<ConfigIn>,
+        credentials: Option<CredentialsIn>,
         external_id: Option<ExternalId>,
         metadata: Metadata,
     }
@@ -48,8 +52,61 @@ input! {
 input! {
     /// What only some kinds of gateway have.
     pub struct ConfigIn {
-        /// Sandbox: money is set aside first, and taken with `capture`.
+        /// Sandbox and HTTP: money is set aside first, and taken with `capture`.
         manual_capture: Option<bool>,
+        /// HTTP: where it is. Crypto: an explorer of the Esplora kind to ask; without one a watcher tells.
+        base_url: Option<String>,
+        /// HTTP and crypto: how long it may take to answer; 1 to 60, 20 when omitted.
+        timeout_s: Option<u32>,
+        /// Crypto: what the payer is told the address is on, such as `bitcoin`.
+        network: Option<Text<40>>,
+        /// Crypto, BTC: the public key of an account (BIP 84) whose addresses are handed out. Never a private key.
+        xpub: Option<Text<120>>,
+        /// Crypto: how many confirmations an amount needs; 3 where nothing is said.
+        confirmations: Option<Vec<BandIn>>,
+    }
+}
+
+input! {
+    /// Up to `up_to`, or any amount of the currency, so many confirmations. The smallest band an amount fits into counts.
+    pub struct BandIn {
+        currency: CurrencyCode,
+        up_to: Option<AmountText>,
+        confirmations: u32,
+    }
+}
+
+input! {
+    /// They go in, are encrypted, and do not come out. What is omitted stays.
+    pub struct CredentialsIn {
+        /// HTTP: the key it is reached with.
+        #[schema(value_type = Option<String>)]
+        secret_key: Option<SecretText>,
+        /// What it signs its messages with. A sandbox that is given none makes one.
+        #[schema(value_type = Option<String>)]
+        webhook_secret: Option<SecretText>,
+    }
+}
+
+/// A text that is wiped when it goes. Without `Debug`, so that it stands in no log.
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl Field for SecretText {
+    fn parse(value: Value) -> Result<Self, Flaws> {
+        let Value::String(text) = value else {
+            return Err(vec![Flaw::new("", "invalid_type", "must be a string")]);
+        };
+        let text = Zeroizing::new(text);
+        if (8..=1024).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic()) {
+            return Ok(SecretText(text));
+        }
+        Err(vec![Flaw::new("", "invalid_format", "must be 8 to 1024 printable characters")])
     }
 }
 
@@ -65,7 +122,9 @@ input! {
         max_amount: Change<AmountText>,
         #[schema(value_type = Option<String>)]
         instructions: Change<String>,
+        priority: Option<u32>,
         config: Option<ConfigIn>,
+        credentials: Option<CredentialsIn>,
         metadata: Metadata,
     }
 }
@@ -91,18 +150,53 @@ object! {
         currencies: Vec<CurrencyCode> = row.currencies.iter().map(|it| it.code).collect(),
         min_amount: Option<String> = row.limits.min.clone(),
         max_amount: Option<String> = row.limits.max.clone(),
-        /// For staff and keys only, as is `config`.
+        /// For staff and keys only, as are `config` and `priority`.
         #[serde(skip_serializing_if = "Option::is_none")]
         instructions: Option<String> = row.setup.instructions.clone().filter(|_| reach == Reach::Any),
         #[serde(skip_serializing_if = "Option::is_none")]
         config: Option<ConfigOut> =
-            (reach == Reach::Any).then_some(ConfigOut { manual_capture: row.setup.manual_capture }),
+            (reach == Reach::Any).then(|| ConfigOut::of(row)),
+        #[serde(skip_serializing_if = "Option::is_none")]
+        priority: Option<u32> = (reach == Reach::Any).then_some(row.priority),
     }
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct ConfigOut {
     manual_capture: bool,
+    base_url: Option<String>,
+    timeout_s: Option<u32>,
+    network: Option<String>,
+    xpub: Option<String>,
+    confirmations: Vec<BandOut>,
+    /// Whether there is one; it is never shown.
+    has_secret_key: bool,
+    has_webhook_secret: bool,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct BandOut {
+    currency: CurrencyCode,
+    up_to: Option<String>,
+    confirmations: u32,
+}
+
+impl ConfigOut {
+    fn of(row: &Gateway) -> ConfigOut {
+        let setup = row.setup.clone();
+        let band =
+            |it: Band| BandOut { currency: it.currency, up_to: it.up_to, confirmations: it.confirmations };
+        ConfigOut {
+            manual_capture: setup.manual_capture,
+            base_url: setup.base_url,
+            timeout_s: setup.timeout_s,
+            network: setup.network,
+            xpub: setup.xpub,
+            confirmations: setup.confirmations.into_iter().map(band).collect(),
+            has_secret_key: row.has_secret_key,
+            has_webhook_secret: row.has_webhook_secret,
+        }
+    }
 }
 
 object! {
@@ -126,11 +220,15 @@ object! {
         success_percent: Option<u64> = (100 * health.rate().1).checked_div(health.rate().0),
         last_success_at: Option<Time> = health.last_success_at,
         last_failure_at: Option<Time> = health.last_failure_at,
+        /// How many calls in a row it did not answer.
+        failures_in_a_row: u32 = health.failures,
+        /// Until then nothing new goes through it; `null` while the breaker is closed.
+        breaker_open_until: Option<Time> = health.open_until,
     }
 }
 
 pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
-    let [claiming, testing] = [(); 2].map(|()| service.clone());
+    let [claiming, testing, noting] = [(); 3].map(|()| service.clone());
     vec![
         get("/payment-gateways").about("List the gateways").own("payment-gateways.view").lists(
             |tx, call: &Call<(), GatewayQuery>| {
@@ -167,7 +265,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
         post("/payment-gateways/{id}/activate")
             .about("Switch a gateway on, and the active one of the same slug off")
             .needs("payment-gateways.activate")
-            .refuses(&["sandbox_in_live"])
+            .refuses(&["sandbox_in_live", "gateway_incomplete"])
             .writes_with(service, Payments::activate_gateway),
         post("/payment-gateways/{id}/deactivate")
             .about("Switch a gateway off; what is under way ends through it")
@@ -179,7 +277,10 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
             .calls_out(
                 move |tx, call: &Call<GatewayId>| claiming.claim_test(tx, call),
                 move |needed| testing.test(needed),
-                |_, call, answer| Ok(GatewayTestOut::of(call.path, answer)),
+                move |tx, call, answer: Result<String, String>| {
+                    noting.note_test(tx, call, answer.is_ok())?;
+                    Ok(GatewayTestOut::of(call.path, answer))
+                },
                 |_, call| {
                     let stopped = "the server stopped before the gateway answered";
                     Ok(GatewayTestOut::of(call.path, Err(stopped.to_owned())))

@@ -2,7 +2,7 @@
 
 pub mod gateways;
 pub mod payments;
-mod suspense;
+pub mod suspense;
 
 use std::sync::Arc;
 
@@ -11,7 +11,10 @@ use crate::kernel::api::endpoint::Endpoint;
 
 pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
     let mut endpoints = payments::endpoints(service);
-    endpoints.extend(suspense::endpoints());
+    endpoints.extend(suspense::endpoints(service));
     endpoints.extend(gateways::endpoints(service));
+    endpoints.extend(super::crypto::endpoints(service));
+    endpoints.extend(super::refund::routes::endpoints(service));
+    endpoints.extend(super::inbound::endpoints(service));
     endpoints
 }

@@ -44,7 +44,8 @@ input! {
 
 input! {
     pub struct InitiateIn {
-        /// The one named before when omitted.
+        /// When omitted: the one named before, then the client's others in the order of their `priority`, the first that
+        /// takes the amount and answers.
         gateway_id: Option<GatewayId>,
         /// Where the payer goes afterwards, when the gateway sends it somewhere.
         return_url: Option<String>,
@@ -107,6 +108,10 @@ object! {
         amount: Amount = row.amount,
         /// What came: it is credited, or waits for the rest.
         received: Amount = row.received,
+        /// What went back, or is about to.
+        refunded: Amount = row.refunded,
+        /// What its payer's bank takes back.
+        disputed: Amount = row.disputed,
         currency: CurrencyCode = row.amount.currency().code,
         gateway_id: Option<GatewayId> = row.gateway,
         /// The last attempt.
@@ -154,6 +159,8 @@ object! {
         instructions: Option<String> = row.instructions.clone(),
         /// Where to send the payer.
         url: Option<String> = row.url.clone(),
+        /// The address to send to: this attempt's alone.
+        address: Option<String> = row.address.clone(),
         /// The gateway's.
         reference: Option<String> = row.reference.clone(),
         error: Option<String> = row.error.clone(),

@@ -1,24 +1,23 @@
-//! What happens by itself: payments expire, and gateways are asked about attempts of which nobody knows more.
-//!
-//! The question is put inside the timer's transaction, so only a gateway that answers at once is heard: those in
-//! process do. A gateway behind a network brings its own way of asking (claim · call · settle) when it comes.
+//! What happens by itself: payments expire, and gateways are asked about attempts and refunds of which nobody knows more.
+//! The timer only leaves the question: see `ask.rs`.
 
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
-
-use super::{Case, Payments, Try, initiate::request};
+use super::{Case, Payments, Try, ask::ask};
 use crate::{
     kernel::{
-        api::{call::Caller, principal::ClientId},
+        api::{call::Caller, object::save, principal::ClientId},
         error::Result,
         events::{due::Due, worker::Job},
         store::WriteTx,
     },
     modules::payment::{
-        adapter::{AttemptOutcome, Notice},
-        contract::{PaymentId, PaymentStatus, Review},
-        model::{AttemptStatus, Payment, patience},
+        contract::{PaymentId, PaymentStatus, RefundId, Review},
+        model::{AttemptStatus, Payment},
+        refund::{
+            model::Refund,
+            repository::{DUE as REFUNDS_DUE, REFUNDS},
+        },
         repository::{DUE, PAYMENTS},
     },
 };
@@ -33,19 +32,42 @@ pub fn job(payments: &Arc<Payments>) -> Job {
     })
 }
 
+pub fn refunds_job(payments: &Arc<Payments>) -> Job {
+    let due =
+        Due { name: "payment.refunds_due", table: &REFUNDS, index: REFUNDS_DUE, at: |it| &mut it.due_at };
+    due.job(payments, Payments::look_at_refund, |refund, error| {
+        refund.needs_review = true;
+        refund.error = Some(error.to_string());
+    })
+}
+
 impl Payments {
     fn look(&self, tx: &mut WriteTx, (client, id): (ClientId, PaymentId), _: Payment) -> Result<()> {
         let caller = Caller::system(Some(client));
         let mut case = Case::load(tx, client, id)?;
         let attempt = Try::last(tx, &case)?;
+        let now = tx.now();
         match attempt {
-            _ if case.payment.is_due_to_expire(tx.now()) => {
+            _ if case.payment.is_due_to_expire(now) => {
                 let mut attempt = attempt;
                 self.expire(tx, &caller, &mut case, attempt.as_mut())?;
                 case.finish(tx, &caller, attempt.as_mut())
             }
+            Some(attempt) if case.payment.is_polled(now) => {
+                // Set anew when it answers; until then it is asked no more than hourly.
+                case.payment.poll_at = Some(now.after(UNANSWERED));
+                case.save(tx)?;
+                ask(tx, client, attempt.row.gateway, &id.to_string())
+            }
             Some(attempt) if case.payment.status() == PaymentStatus::Processing => {
-                self.ask(tx, &caller, case, attempt)
+                case.payment.asked += 1;
+                case.payment.ask_later(now);
+                if attempt.row.status() == AttemptStatus::Calling {
+                    // Whoever told the gateway never came back with the answer.
+                    case.payment.review = Review::Needed;
+                }
+                case.save(tx)?;
+                ask(tx, client, attempt.row.gateway, &id.to_string())
             }
             // Nothing to do after all; `plan` says when there is.
             _ => {
@@ -55,20 +77,14 @@ impl Payments {
         }
     }
 
-    fn ask(&self, tx: &mut WriteTx, caller: &Caller, mut case: Case, mut attempt: Try) -> Result<()> {
-        let gateway = super::gateway(tx, case.client, attempt.row.gateway)?;
-        case.payment.asked += 1;
-        case.payment.ask_after(tx.now(), patience(case.payment.asked));
-        if attempt.row.status() == AttemptStatus::Calling {
-            // Whoever told the gateway never came back with the answer.
-            case.payment.review = Review::Needed;
-        }
-        let asked = request(&case, &attempt, &gateway, None);
-        let answer = self.adapters.of(gateway.kind).retrieve(asked).now_or_never();
-        let outcome = answer.unwrap_or_else(|| {
-            let reason = "the gateway did not answer at once".to_owned();
-            AttemptOutcome::of(vec![Notice::Unknown { reason }])
-        });
-        self.hear_all(tx, caller, &mut case, &mut attempt, outcome)
+    fn look_at_refund(&self, tx: &mut WriteTx, key: (ClientId, RefundId), mut refund: Refund) -> Result<()> {
+        refund.asked += 1;
+        refund.ask_later(tx.now());
+        let gateway = refund.gateway;
+        save(tx, &REFUNDS, &key, &mut refund)?;
+        ask(tx, key.0, gateway, &key.1.to_string())
     }
 }
+
+/// How long an explorer that does not answer is left alone.
+const UNANSWERED: std::time::Duration = std::time::Duration::from_secs(3600);

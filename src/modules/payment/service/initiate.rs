@@ -11,33 +11,35 @@ use crate::{
             object::Times,
             principal::ClientId,
         },
-        error::Result,
+        error::{Error, Result},
         machine::{History, Step},
-        store::{ReadTx, WriteTx},
+        money::Amount,
+        store::{ReadTx, Scan, WriteTx},
     },
     modules::payment::{
         adapter::{AttemptOutcome, AttemptRequest, Notice},
-        contract::{AttemptId, GatewayKind, PaymentId, PaymentRefusal},
+        contract::{AttemptId, GatewayId, GatewayKind, PaymentId, PaymentRefusal, PaymentStatus},
+        crypto::{hand_out, has_one},
         events::PaymentInitiated,
-        model::{Attempt, AttemptStatus, Gateway, PAYMENT, PaymentEvent, patience},
-        repository::{ATTEMPTS, HEALTH},
+        model::{Attempt, AttemptStatus, Gateway, PAYMENT, PaymentEvent, Verdict, patience},
+        repository::{ATTEMPTS, GATEWAYS, HEALTH},
         routes::payments::{CaptureIn, InitiateIn},
     },
 };
 
 /// What a gateway is to be told, with no transaction open.
 pub struct Told {
-    client: ClientId,
-    kind: GatewayKind,
-    request: AttemptRequest,
+    pub(super) client: ClientId,
+    pub(super) kind: GatewayKind,
+    pub(super) request: AttemptRequest,
 }
 
 /// What it answered.
 pub struct Word {
-    client: ClientId,
-    payment: PaymentId,
-    attempt: AttemptId,
-    outcome: AttemptOutcome,
+    pub(super) client: ClientId,
+    pub(super) payment: PaymentId,
+    pub(super) attempt: AttemptId,
+    pub(super) outcome: AttemptOutcome,
 }
 
 impl Payments {
@@ -57,24 +59,37 @@ impl Payments {
         }
         let mut case = Case::load(tx, caller.client()?, call.path)?;
         caller.may_reach(case.payment.user)?;
-        let gateway_id = call.input.gateway_id.or(case.payment.gateway);
-        let gateway_id = gateway_id.ok_or_else(|| Flaw::new("gateway_id", "required", "is required"))?;
-        let gateway = super::gateway(tx, case.client, gateway_id)?;
+        if let Some(named) = call.input.gateway_id {
+            super::gateway(tx, case.client, named)?;
+        }
         case.payment.check_not_expired(tx.now())?;
         match Try::last(tx, &case)?.filter(|it| it.row.is_open()) {
-            Some(open) if open.row.gateway == gateway_id => return Ok(Claim::Done(open)),
+            Some(open) if call.input.gateway_id.is_none_or(|it| it == open.row.gateway) => {
+                return Ok(Claim::Done(open));
+            }
             Some(open) => return Err(PaymentRefusal::AttemptOpen { attempt_id: open.id }.into()),
             None => PAYMENT.next(case.payment.status(), PaymentEvent::Initiate)?,
         };
-        gateway.check_takes(case.payment.amount)?;
+        let (gateway_id, gateway) = self.choose(tx, &case, call.input.gateway_id)?;
 
         let now = tx.now();
         let id: AttemptId = tx.new_id();
+        let address = match gateway.kind {
+            GatewayKind::Crypto => Some(hand_out(tx, (case.client, gateway_id), &gateway, (case.id, id))?),
+            GatewayKind::Manual | GatewayKind::Sandbox | GatewayKind::Http => None,
+        };
+        let key = (case.client, gateway_id);
+        let mut health = tx.get(&HEALTH, &key)?.unwrap_or_default();
+        if health.open_until.is_some() {
+            health.begin(now);
+            tx.put(&HEALTH, &key, &health)?;
+        }
         case.step(tx, caller, PaymentEvent::Initiate, None)?;
         case.payment.gateway = Some(gateway_id);
         case.payment.attempt = Some(id);
         case.payment.attempts += 1;
         case.payment.asked = 0;
+        case.payment.poll_at = None;
         case.payment.ask_after(now, patience(0));
         let row = Attempt {
             number: case.payment.attempts,
@@ -83,7 +98,9 @@ impl Payments {
             expected: case.payment.amount,
             instructions: None,
             url: None,
+            address,
             reference: None,
+            seen: vec![],
             error: None,
             is_capturing: false,
             expires_at: case.payment.expires_at,
@@ -93,7 +110,7 @@ impl Payments {
         tx.insert(&ATTEMPTS, &(case.client, case.id, id), &row)?;
         case.save(tx)?;
         tx.publish(caller, &PaymentInitiated::of(case.id, &case.payment, None))?;
-        let request = request(&case, &Try { id, row }, &gateway, return_url);
+        let request = self.request(tx, &case, &Try { id, row }, &gateway, return_url)?;
         Ok(Claim::Call(Told { client: case.client, kind: gateway.kind, request }))
     }
 
@@ -129,7 +146,7 @@ impl Payments {
         case.payment.ask_after(tx.now(), patience(0));
         case.save(tx)?;
         let gateway = super::gateway(tx, case.client, attempt.row.gateway)?;
-        let request = request(&case, &attempt, &gateway, None);
+        let request = self.request(tx, &case, &attempt, &gateway, None)?;
         Ok(Claim::Call(Told { client: case.client, kind: gateway.kind, request }))
     }
 
@@ -151,12 +168,16 @@ impl Payments {
     pub fn take_word(&self, tx: &mut WriteTx, caller: &Caller, word: Word) -> Result<(Case, Try)> {
         let mut case = Case::load(tx, word.client, word.payment)?;
         let mut attempt = Try::load(tx, &case, word.attempt)?;
-        let failed = |it: &Notice| matches!(it, Notice::Declined { .. } | Notice::Unknown { .. });
-        let succeeded = !word.outcome.notices.iter().any(failed);
-        let key = (case.client, attempt.row.gateway);
-        let mut health = tx.get(&HEALTH, &key)?.unwrap_or_default();
-        health.note(succeeded, tx.now());
-        tx.put(&HEALTH, &key, &health)?;
+        let notices = &word.outcome.notices;
+        let is_unknown = notices.iter().any(|it| matches!(it, Notice::Unknown { .. }));
+        let verdict = if is_unknown || word.outcome.is_failure {
+            Verdict::Failed
+        } else if notices.iter().any(|it| matches!(it, Notice::Declined { .. })) {
+            Verdict::Declined
+        } else {
+            Verdict::Succeeded
+        };
+        note_health(tx, (case.client, attempt.row.gateway), verdict)?;
         self.hear_all(tx, caller, &mut case, &mut attempt, word.outcome)?;
         Ok((case, attempt))
     }
@@ -175,7 +196,100 @@ impl Payments {
         for notice in outcome.notices {
             self.hear(tx, caller, case, attempt, notice)?;
         }
-        case.finish(tx, caller, Some(attempt))
+        let awaits = case.payment.status() == PaymentStatus::RequiresAction;
+        case.payment.poll_at = outcome.ask_after.filter(|_| awaits).map(|it| tx.now().after(it));
+        case.finish(tx, caller, Some(attempt))?;
+        if outcome.webhooks.is_empty() {
+            return Ok(());
+        }
+        let row = super::gateway(tx, case.client, attempt.row.gateway)?;
+        for signed in &outcome.webhooks {
+            self.take_signed(tx, caller, (case.client, attempt.row.gateway, &row), signed)?;
+        }
+        *case = Case::load(tx, case.client, case.id)?;
+        *attempt = Try::load(tx, case, attempt.id)?;
+        Ok(())
+    }
+
+    /// An attempt as its gateway is told.
+    pub fn request(
+        &self,
+        tx: &ReadTx,
+        case: &Case,
+        attempt: &Try,
+        gateway: &Gateway,
+        return_url: Option<String>,
+    ) -> Result<AttemptRequest> {
+        Ok(AttemptRequest {
+            payment: case.id,
+            attempt: attempt.id,
+            amount: attempt.row.expected,
+            is_capturing: attempt.row.is_capturing,
+            return_url,
+            reference: attempt.row.reference.clone(),
+            address: attempt.row.address.clone(),
+            seen: attempt.row.seen.clone(),
+            setup: gateway.setup.clone(),
+            access: self.access(tx, case.client, attempt.row.gateway)?,
+            at: tx.now(),
+        })
+    }
+
+    /// The gateway named; or the one the payment had before, then the others in their order, the first that takes it
+    /// and answers. Refuses `not_found`, `gateway_unavailable`.
+    fn choose(&self, tx: &ReadTx, case: &Case, named: Option<GatewayId>) -> Result<(GatewayId, Gateway)> {
+        let (client, amount) = (case.client, case.payment.amount);
+        let takes = |id: GatewayId, row: &Gateway| -> Result<()> {
+            row.check_takes(amount)?;
+            let unavailable = |reason: &str| PaymentRefusal::GatewayUnavailable { reason: reason.to_owned() };
+            let health = tx.get(&HEALTH, &(client, id))?.unwrap_or_default();
+            if !health.lets_through(tx.now()) {
+                return Err(unavailable("breaker_open").into());
+            }
+            if row.kind == GatewayKind::Crypto && !has_one(tx, client, id, row)? {
+                return Err(unavailable("addresses").into());
+            }
+            Ok(())
+        };
+        if let Some(id) = named.or(case.payment.gateway) {
+            let row = super::gateway(tx, client, id)?;
+            match takes(id, &row) {
+                Ok(()) => return Ok((id, row)),
+                Err(refused) if named.is_some() => return Err(refused),
+                Err(_) => {}
+            }
+        }
+        self.first_that_takes(tx, client, amount, takes)
+    }
+
+    /// The first active gateway in the client's order that `takes` it. Refuses `gateway_unavailable` as the last active
+    /// one does that has the currency.
+    pub(super) fn first_that_takes(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        amount: Amount,
+        takes: impl Fn(GatewayId, &Gateway) -> Result<()>,
+    ) -> Result<(GatewayId, Gateway)> {
+        let mut gateways = vec![];
+        for row in tx.scan(&GATEWAYS, Scan::prefix(&client)) {
+            let ((_, id), row) = row?;
+            if row.is_active {
+                gateways.push((row.priority, id, row));
+            }
+        }
+        gateways.sort_by_key(|it| (it.0, it.1));
+        let none = if gateways.is_empty() { "inactive" } else { "currency" };
+        let mut refused: Error = PaymentRefusal::GatewayUnavailable { reason: none.to_owned() }.into();
+        for (_, id, row) in gateways {
+            match takes(id, &row) {
+                Ok(()) => return Ok((id, row)),
+                // What one of this currency says tells more than that another one is of another.
+                Err(error) if row.currencies.contains(&amount.currency()) => refused = error,
+                Err(_) => {}
+            }
+        }
+        Err(refused)
     }
 
     /// The last attempt as it stands: what a repeat is answered when the first try was cut off by a crash.
@@ -187,19 +301,9 @@ impl Payments {
     }
 }
 
-/// An attempt as its gateway is told.
-pub(super) fn request(
-    case: &Case,
-    attempt: &Try,
-    gateway: &Gateway,
-    return_url: Option<String>,
-) -> AttemptRequest {
-    AttemptRequest {
-        payment: case.id,
-        attempt: attempt.id,
-        amount: attempt.row.expected,
-        is_capturing: attempt.row.is_capturing,
-        return_url,
-        setup: gateway.setup.clone(),
-    }
+/// Remembers what became of a call to a gateway.
+pub(super) fn note_health(tx: &mut WriteTx, key: (ClientId, GatewayId), verdict: Verdict) -> Result<()> {
+    let mut health = tx.get(&HEALTH, &key)?.unwrap_or_default();
+    health.note(verdict, tx.now());
+    tx.put(&HEALTH, &key, &health)
 }

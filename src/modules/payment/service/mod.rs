@@ -1,5 +1,7 @@
 //! What can be done with payments and gateways, by use case.
 
+mod access;
+mod ask;
 mod create;
 mod due;
 mod gateways;
@@ -7,6 +9,7 @@ mod initiate;
 mod mark;
 mod notice;
 mod resolve;
+mod suspense;
 mod verify;
 
 use std::{pin::Pin, sync::Arc};
@@ -14,8 +17,8 @@ use std::{pin::Pin, sync::Arc};
 use super::{
     adapter::Adapters,
     contract::{
-        AttemptId, GatewayId, GatewayInfo, NewPayment, PaymentContract, PaymentId, PaymentInfo,
-        PaymentRefusal, PayoutOutcome, PayoutRequest, Review, SettlementId,
+        AttemptId, GatewayAccess, GatewayId, GatewayInfo, NewPayment, PaymentContract, PaymentId,
+        PaymentInfo, PayoutOutcome, PayoutRequest, Review, SettlementId,
     },
     events::{PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate, PaymentSettled},
     model::{ATTEMPT, Attempt, AttemptEvent, Gateway, PAYMENT, Payment, PaymentEvent, Place, Settlement},
@@ -34,30 +37,36 @@ use crate::{
         error::Result,
         machine::Step,
         money::Amount,
+        net::Net,
+        secret::Secrets,
         store::{ReadTx, Scan, WriteTx},
     },
     modules::{
         balance::contract::BalanceContract, client::contract::ClientContract,
-        currency::contract::CurrencyContract, transaction::contract::TransactionContract,
-        user::contract::UserContract,
+        currency::contract::CurrencyContract, pricing::contract::PricingContract,
+        transaction::contract::TransactionContract, user::contract::UserContract,
     },
 };
 
-pub use due::job as due_job;
+pub use ask::{KIND as ASKING, Questions, plan as asking_plan};
+pub use due::{job as due_job, refunds_job};
 pub use initiate::{Told, Word};
 
 pub struct Payments {
     pub clients: Arc<dyn ClientContract>,
     pub users: Arc<dyn UserContract>,
+    pub pricing: Arc<dyn PricingContract>,
     pub currencies: Arc<dyn CurrencyContract>,
     pub balance: Arc<dyn BalanceContract>,
     pub transactions: Arc<dyn TransactionContract>,
     pub adapters: Adapters,
+    pub secrets: Arc<Secrets>,
+    pub net: Arc<Net>,
 }
 
 impl Payments {
     /// Refuses `self_approval`: whoever pays does not decide that the money came.
-    fn check_not_own(&self, tx: &ReadTx, caller: &Caller, case: &Case) -> Result<()> {
+    pub fn check_not_own(&self, tx: &ReadTx, caller: &Caller, case: &Case) -> Result<()> {
         match case.payment.user.map(Actor::User) {
             Some(payer) => self.check_other(tx, caller, case, payer),
             None => Ok(()),
@@ -107,7 +116,7 @@ impl Case {
     }
 
     /// Stores the payment and its attempt, then announces what became of it.
-    fn finish(&mut self, tx: &mut WriteTx, caller: &Caller, attempt: Option<&mut Try>) -> Result<()> {
+    pub fn finish(&mut self, tx: &mut WriteTx, caller: &Caller, attempt: Option<&mut Try>) -> Result<()> {
         if let Some(attempt) = attempt {
             attempt.save(tx, self)?;
         }
@@ -146,7 +155,7 @@ impl Case {
         Ok(())
     }
 
-    fn save(&mut self, tx: &mut WriteTx) -> Result<()> {
+    pub fn save(&mut self, tx: &mut WriteTx) -> Result<()> {
         self.payment.plan();
         save(tx, &PAYMENTS, &(self.client, self.id), &mut self.payment)
     }
@@ -249,6 +258,19 @@ fn waiting(tx: &ReadTx, case: &Case) -> Result<Vec<(SettlementId, Settlement)>> 
     rows.filter(|it| !matches!(it, Ok((_, row)) if row.place != Place::Waiting)).collect()
 }
 
+/// What came for a payment and was credited: of several, the largest.
+pub fn credited(tx: &ReadTx, case: &Case) -> Result<Option<(SettlementId, Settlement)>> {
+    let mut largest: Option<(SettlementId, Settlement)> = None;
+    for row in tx.scan(&SETTLEMENTS, Scan::prefix(&(case.client, case.id))) {
+        let ((_, _, id), row) = row?;
+        let is_larger = largest.as_ref().is_none_or(|it| row.amount > it.1.amount);
+        if row.place == Place::Credited && is_larger {
+            largest = Some((id, row));
+        }
+    }
+    Ok(largest)
+}
+
 impl PaymentContract for Payments {
     fn create(
         &self,
@@ -275,31 +297,26 @@ impl PaymentContract for Payments {
         named: Option<GatewayId>,
         amount: Amount,
     ) -> Result<GatewayInfo> {
-        let info = |id: GatewayId, row: Gateway| GatewayInfo { id, kind: row.kind, slug: row.slug };
-        if let Some(id) = named {
-            let row = gateway(tx, client, id)?;
-            row.check_takes(amount)?;
-            return Ok(info(id, row));
-        }
-        let mut refused = PaymentRefusal::GatewayUnavailable { reason: "inactive".to_owned() }.into();
-        for row in tx.scan(&GATEWAYS, Scan::prefix(&client)) {
-            let ((_, id), row) = row?;
-            match row.check_takes(amount) {
-                Ok(()) => return Ok(info(id, row)),
-                // What an active gateway says tells more than that another one is inactive.
-                Err(error) if row.is_active => refused = error,
-                Err(_) => {}
-            }
-        }
-        Err(refused)
+        let (id, row) = match named {
+            Some(id) => (id, gateway(tx, client, id)?),
+            None => self.first_that_takes(tx, client, amount, |_, row| row.check_takes(amount))?,
+        };
+        row.check_takes(amount)?;
+        Ok(GatewayInfo { id, kind: row.kind, slug: row.slug })
+    }
+
+    fn payout_access(&self, tx: &ReadTx, client: ClientId, info: &GatewayInfo) -> Result<GatewayAccess> {
+        let setup = gateway(tx, client, info.id)?.setup;
+        Ok(GatewayAccess { setup, access: self.access(tx, client, info.id)? })
     }
 
     fn payout(
         &self,
         gateway: GatewayInfo,
+        access: GatewayAccess,
         request: PayoutRequest,
     ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>> {
-        self.adapters.of(gateway.kind).payout(request)
+        self.adapters.of(gateway.kind).payout(request, access.setup, access.access)
     }
 }
 

@@ -10,6 +10,10 @@
 //! | declined | back to requires_method; failed after the last try | nothing |
 //! | unknown | processing, needs_review; the timer asks | nothing |
 //! | awaits payer, processing, authorized | moves when the move exists | nothing |
+//! | seen at an address, not confirmed | processing | nothing |
+//! | seen before, and gone | requires_action again: nothing was credited | nothing |
+
+use std::time::Duration;
 
 use super::{Case, News, Payments, Try, settlement_of, waiting};
 use crate::{
@@ -19,23 +23,25 @@ use crate::{
             object::{Times, save},
             principal::UserId,
         },
+        clock::Time,
         error::{Result, fault},
         id::Id as _,
-        money::Amount,
-        store::WriteTx,
+        money::{Amount, AmountText},
+        store::{ReadTx, WriteTx},
     },
     modules::{
         balance::contract::{Account, EntryId, HouseAccount, Line, NewEntry, UserAccount},
         category::contract::built_in,
         payment::{
             adapter::Notice,
-            contract::{GatewayKind, PaidState, PaymentStatus, Review, SettlementId},
+            contract::{PaidState, PaymentStatus, Review, SettlementId},
             model::{
                 AttemptEvent, AttemptStatus, MOST_ATTEMPTS, PAYMENT, PaymentEvent, Place, Said, Settlement,
-                compare, patience,
+                compare,
             },
             repository::SETTLEMENTS,
         },
+        pricing::contract::{FeeOperation, FeeQuestion},
         transaction::contract::{EntryType, Record},
     },
 };
@@ -51,7 +57,7 @@ pub(super) struct Money {
 }
 
 impl Payments {
-    pub(super) fn hear(
+    pub fn hear(
         &self,
         tx: &mut WriteTx,
         caller: &Caller,
@@ -68,7 +74,8 @@ impl Payments {
                 return self.receive(tx, caller, case, attempt, money);
             }
             _ if !counts || !attempt.row.is_open() => {}
-            Notice::AwaitsPayer => {
+            Notice::AwaitsPayer { reference } => {
+                attempt.row.reference = reference.or(attempt.row.reference.take());
                 attempt.step(tx, caller, AttemptEvent::Open, None);
                 if case.step_if_possible(tx, caller, PaymentEvent::AwaitPayer) {
                     case.payment.review = Review::None;
@@ -78,7 +85,24 @@ impl Payments {
                 attempt.step(tx, caller, AttemptEvent::Open, None);
                 attempt.row.reference = Some(reference);
                 case.step_if_possible(tx, caller, PaymentEvent::Detect);
-                case.payment.ask_after(now, ask_after.unwrap_or(patience(case.payment.asked)));
+                self.ask_next(case, now, ask_after);
+            }
+            Notice::Seen { reference, ask_after } => {
+                attempt.step(tx, caller, AttemptEvent::Open, None);
+                if !attempt.row.seen.contains(&reference) {
+                    attempt.row.seen.push(reference);
+                }
+                case.step_if_possible(tx, caller, PaymentEvent::Detect);
+                if ask_after.is_some() || case.payment.due_at.is_none() {
+                    self.ask_next(case, now, ask_after);
+                }
+            }
+            Notice::Dropped { reference } => {
+                attempt.row.seen.retain(|it| *it != reference);
+                if attempt.row.seen.is_empty() && case.step_if_possible(tx, caller, PaymentEvent::AwaitPayer)
+                {
+                    case.payment.review = Review::None;
+                }
             }
             Notice::Authorized { reference } => {
                 attempt.step(tx, caller, AttemptEvent::Open, None);
@@ -97,11 +121,22 @@ impl Payments {
                 attempt.row.error = Some(reason);
                 if case.payment.status() == PaymentStatus::Processing {
                     case.payment.review = Review::Needed;
-                    case.payment.ask_after(now, patience(case.payment.asked));
+                    case.payment.ask_later(now);
                 }
             }
         }
         Ok(())
+    }
+
+    /// When the gateway is asked next. One that says itself when is not asked less often each time.
+    fn ask_next(&self, case: &mut Case, now: Time, after: Option<Duration>) {
+        match after {
+            Some(after) => {
+                case.payment.asked = 0;
+                case.payment.ask_after(now, after);
+            }
+            None => case.payment.ask_later(now),
+        }
     }
 
     /// The attempt failed. The payment goes on with the next one, unless that was the last.
@@ -163,13 +198,16 @@ impl Payments {
             return self.conflict(tx, caller, case, attempt, money, &reason);
         }
         let told = attempt.row.expected;
-        if !payer_chooses_amount(attempt.row.kind) && money.amount != told {
+        let tolerance = self.tolerance(tx, case)?;
+        let is_told = money.amount <= told && money.amount.plus(tolerance)? >= told;
+        attempt.row.seen.retain(|it| *it != money.reference);
+        if !attempt.row.kind.payer_chooses_amount() && !is_told {
             let reason = format!("{} came, the gateway was told {told}", money.amount);
             return self.conflict(tx, caller, case, attempt, money, &reason);
         }
         self.keep(tx, case, attempt, &money)?;
         let is_all =
-            case.payment.received.minor() >= asked.minor() || !payer_chooses_amount(attempt.row.kind);
+            case.payment.received.plus(tolerance)? >= asked || !attempt.row.kind.payer_chooses_amount();
         if is_all {
             return self.credit(tx, caller, case, attempt);
         }
@@ -215,6 +253,8 @@ impl Payments {
             amount: money.amount,
             place,
             entry,
+            claimant: None,
+            moved_by: None,
             times: Times::at(tx.now()),
         };
         tx.insert(&SETTLEMENTS, &(case.client, case.id, id), &row)
@@ -259,7 +299,7 @@ impl Payments {
         Ok(())
     }
 
-    /// clearing → the user's available money.
+    /// clearing → the user's available money, and the fee → fee_income.
     fn book_charge(
         &self,
         tx: &mut WriteTx,
@@ -272,20 +312,39 @@ impl Payments {
         let currency = amount.currency();
         let clearing = Account::house(HouseAccount::Clearing(attempt.row.gateway.bytes()), currency);
         let available = Account::user(user, UserAccount::Available, currency);
+        let fee_income = Account::house(HouseAccount::FeeIncome, currency);
+        let tier = self.users.get(tx, case.client, user)?.tier;
+        let question = FeeQuestion {
+            operation: FeeOperation::Payment,
+            amount,
+            to: None,
+            gateway: Some(attempt.row.gateway),
+            tier: &tier,
+        };
+        let fee = self.pricing.fee(tx, case.client, &question)?.fee;
+        let fee = if fee > amount { amount } else { fee };
         let entry = NewEntry {
             cause: case.id.to_string(),
             description: "Payment",
-            lines: &[Line::lower(clearing, amount), Line::raise(available, amount)],
+            lines: &[
+                Line::lower(clearing, amount),
+                Line::raise(available, amount.minus(fee)?),
+                Line::raise(fee_income, fee),
+            ],
             reverses: None,
         };
-        let record = Record {
+        let side = |entry_type, amount, category, narration| Record {
             user,
-            entry_type: EntryType::Credit,
+            entry_type,
             amount,
-            category: built_in::PAYMENT,
-            narration: "Payment",
+            category,
+            narration,
         };
-        self.transactions.post(tx, caller, case.client, entry, &[record]).map(|it| it.0)
+        let sides = [
+            side(EntryType::Credit, amount, built_in::PAYMENT, "Payment"),
+            side(EntryType::Fee, fee, built_in::FEE, "Payment fee"),
+        ];
+        self.transactions.post(tx, caller, case.client, entry, &sides).map(|it| it.0)
     }
 
     /// Books money that its payment has no use for where nothing is lost.
@@ -409,13 +468,16 @@ impl Payments {
         case.news.push(News::Expired);
         Ok(())
     }
-}
 
-/// Whether the payer decides how much to send, so that it may be too little or too much. Elsewhere the gateway takes
-/// exactly what it was told, or something is wrong.
-fn payer_chooses_amount(kind: GatewayKind) -> bool {
-    match kind {
-        GatewayKind::Manual => true,
-        GatewayKind::Sandbox => false,
+    /// How much less than asked is taken as the whole, in the payment's currency. What the client wrote with more
+    /// decimals than the currency has counts as nothing.
+    fn tolerance(&self, tx: &ReadTx, case: &Case) -> Result<Amount> {
+        let currency = case.payment.amount.currency();
+        let settings = self.clients.get(tx, case.client)?.settings.payment;
+        let text = settings.tolerances.into_iter().find(|it| it.currency == currency.code);
+        let amount = text.and_then(|it| it.amount.parse::<AmountText>().ok());
+        Ok(amount
+            .and_then(|it| it.not_negative("tolerance", currency).ok())
+            .unwrap_or(Amount::zero(currency)))
     }
 }

@@ -29,7 +29,7 @@ impl Payments {
         let mut of_entry: BTreeMap<(ClientId, EntryId), Vec<Settlement>> = BTreeMap::new();
         for row in tx.scan(&SETTLEMENTS, Scan::all()) {
             let ((client, payment, id), row) = row?;
-            if row.place == Place::Suspense && row.entry.is_none() {
+            if matches!(row.place, Place::Suspense | Place::Refunding) && row.entry.is_none() {
                 wrong.push(format!("{id} is in suspense without an entry"));
             }
             if let Some(entry) = row.entry {
@@ -51,6 +51,9 @@ impl Payments {
             if is_settled != (credited > 0) || (waiting > 0 && payment.is_over()) {
                 let status = payment.status().name();
                 wrong.push(format!("{id} is {status} with {credited} credited and {waiting} waiting"));
+            }
+            if payment.refunded.minor() + payment.disputed.minor() > payment.received.minor() {
+                wrong.push(format!("{id} gave back more than the {} that came", payment.received));
             }
             let person_decides = matches!(payment.review, Review::Conflicted | Review::AwaitingSecond);
             if person_decides != payment.said.is_some() {

@@ -18,7 +18,9 @@ use crate::kernel::{
     store::WriteTx,
 };
 use crate::modules::{
-    payment::contract::{GatewayId, GatewayInfo, PaymentContract, PayoutOutcome, PayoutRequest},
+    payment::contract::{
+        GatewayAccess, GatewayId, GatewayInfo, PaymentContract, PayoutOutcome, PayoutRequest,
+    },
     withdrawal::{
         contract::{WithdrawalId, WithdrawalStatus},
         model::{Purpose, WITHDRAWAL, Withdrawal, WithdrawalEvent},
@@ -33,6 +35,7 @@ use crate::modules::{
 #[derive(Debug)]
 pub struct Payout {
     gateway: GatewayInfo,
+    access: GatewayAccess,
     request: PayoutRequest,
 }
 
@@ -71,6 +74,7 @@ impl Withdrawals {
         withdrawal.check_not_expired(WithdrawalEvent::Process, tx.now())?;
         self.users.check_may_pay(tx, client, withdrawal.user)?;
         let gateway = self.payments.payout_gateway(tx, client, gateway, withdrawal.payout)?;
+        let access = self.payments.payout_access(tx, client, &gateway)?;
         let Purpose::CashOut { method, .. } = &withdrawal.purpose else {
             return Err(fault!("{} is a charge and cannot be processed", withdrawal.id));
         };
@@ -82,14 +86,14 @@ impl Withdrawals {
 
         withdrawal.gateway = Some(gateway.clone());
         self.advance(tx, caller, withdrawal, WithdrawalEvent::Process, None)?;
-        Ok(Payout { gateway, request })
+        Ok(Payout { gateway, access, request })
     }
 
     /// Asks the gateway, and gives up waiting after a minute.
     pub fn call(&self, payout: Payout) -> impl Future<Output = PayoutOutcome> + Send + use<> {
         let payments: Arc<dyn PaymentContract> = self.payments.clone();
         async move {
-            let asked = payments.payout(payout.gateway, payout.request);
+            let asked = payments.payout(payout.gateway, payout.access, payout.request);
             tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| PayoutOutcome::Unknown {
                 reason: format!("the gateway did not answer within {} s", PATIENCE.as_secs()),
             })

@@ -406,9 +406,13 @@ impl PaymentContract for World {
         }
         Ok(GatewayInfo { id: id(3), kind: GatewayKind::Sandbox, slug: "sandbox".into() })
     }
+    fn payout_access(&self, _: &ReadTx, _: ClientId, _: &GatewayInfo) -> Result<GatewayAccess> {
+        Ok(GatewayAccess::default())
+    }
     fn payout(
         &self,
         _: GatewayInfo,
+        _: GatewayAccess,
         request: PayoutRequest,
     ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>> {
         let mut state = self.state();

@@ -1,0 +1,13 @@
+//! Addresses of crypto gateways: each is handed to one attempt, once, for ever. What arrives late, or twice, is known
+//! by its address.
+//!
+//! A gateway derives them from an account's extended public key (Bitcoin, BIP 84: native SegWit), or hands out those of
+//! a pool that was filled by hand, on whatever network. Nothing here can spend.
+
+mod derive;
+mod pool;
+mod routes;
+
+pub use derive::check_xpub;
+pub use pool::{ADDRESSES, attempt_at, hand_out, has_one};
+pub use routes::endpoints;

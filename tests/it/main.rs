@@ -2,6 +2,7 @@
 //!
 //! An `Instance` checks every invariant of its books when it is dropped.
 
+mod approval;
 mod auth;
 mod balance;
 mod beneficiary;
@@ -22,6 +23,7 @@ mod gateway_routes;
 mod golden;
 mod inbound;
 mod investment;
+mod limits;
 mod mail;
 mod market;
 mod module;

@@ -36,6 +36,7 @@ pub const MODULE: Module = Module {
 fn register(boot: &mut Boot) -> Result<(), BootError> {
     let service = Arc::new(Fundings {
         clients: boot.require()?,
+        limits: boot.require()?,
         pricing: boot.require()?,
         users: boot.require()?,
         currencies: boot.require()?,

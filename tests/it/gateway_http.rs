@@ -47,7 +47,9 @@ async fn an_intent_is_made_once_paid_by_its_payer_and_told_by_webhook() {
     let coffer = Instance::start().await;
     let user = user(&coffer, "ann").await;
     let gateway = provider(&coffer, "card", json!({})).await;
-    coffer.webhooks().reply("/card/v1/payment_intents", json_reply(200, &object("pi_1", "requires_action", 2500)));
+    coffer
+        .webhooks()
+        .reply("/card/v1/payment_intents", json_reply(200, &object("pi_1", "requires_action", 2500)));
     let payment = charge(&coffer, &user, "25.00").await;
     let body = json!({ "gateway_id": gateway, "return_url": "https://shop.example/thanks?a=1&b=2" });
     let attempt = coffer.key().post(&format!("/payments/{payment}/initiate"), body).await.expect(200);
@@ -91,15 +93,27 @@ async fn whatever_a_gateway_answers_ends_in_a_state_that_says_so() {
         (json_reply(500, &json!({})), "processing needs_review none 0.00", "answered 500"),
         (json_reply(429, &json!({})), "processing needs_review none 0.00", "answered 429"),
         (nonsense, "processing needs_review none 0.00", "answered 200 with what cannot be understood"),
-        (json_reply(200, &declined), "processing needs_review none 0.00", "answered 200 with what cannot be understood"),
-        (Reply::status(302).header("location", "http://127.0.0.1/"), "processing needs_review none 0.00", "answered 302"),
+        (
+            json_reply(200, &declined),
+            "processing needs_review none 0.00",
+            "answered 200 with what cannot be understood",
+        ),
+        (
+            Reply::status(302).header("location", "http://127.0.0.1/"),
+            "processing needs_review none 0.00",
+            "answered 302",
+        ),
         (Reply::Hang, "processing needs_review none 0.00", "no answer within 1 s"),
         (
             json_reply(200, &object("pi_c", "succeeded", 999)),
             "processing needs_review none 0.00",
             "10.00 USD was told, the gateway says 999 USD",
         ),
-        (json_reply(200, &json!({ "object": "charge" })), "processing needs_review none 0.00", "a charge came, a payment_intent was wanted"),
+        (
+            json_reply(200, &json!({ "object": "charge" })),
+            "processing needs_review none 0.00",
+            "a charge came, a payment_intent was wanted",
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -136,7 +150,9 @@ async fn an_unknown_outcome_is_asked_about_under_the_same_reference_until_it_is_
     assert_eq!(asked.len(), 4);
     assert!(asked.iter().all(|it| it.header("idempotency-key") == attempt), "never a second payment");
     // Now that its id is known it is asked about, not made.
-    coffer.webhooks().reply("/card/v1/payment_intents/pi_1", json_reply(200, &object("pi_1", "succeeded", 1000)));
+    coffer
+        .webhooks()
+        .reply("/card/v1/payment_intents/pi_1", json_reply(200, &object("pi_1", "succeeded", 1000)));
     coffer.advance(Duration::from_secs(6 * 3600)).await;
     assert_eq!(state(&show(&coffer, &payment).await), "settled none exact 10.00");
     assert_eq!(coffer.webhooks().at(path).len(), 4);
@@ -216,10 +232,28 @@ async fn a_withdrawal_is_paid_out_once_under_its_own_reference() {
     initiate(&coffer, &funding, &coffer.credentials().sandbox_gateway).await.expect(200);
     let method = json!({ "type": "bank", "bank": "Commerzbank", "holder": "Ann Lee", "iban": "DE89370400440532013000" });
     for (reply, wanted) in [
-        (json_reply(200, &json!({ "id": "po_1", "object": "payout", "amount": 2000, "currency": "usd", "status": "paid" })), "completed"),
-        (json_reply(200, &json!({ "id": "po_2", "object": "payout", "amount": 2000, "currency": "usd", "status": "in_transit" })), "sent"),
+        (
+            json_reply(
+                200,
+                &json!({ "id": "po_1", "object": "payout", "amount": 2000, "currency": "usd", "status": "paid" }),
+            ),
+            "completed",
+        ),
+        (
+            json_reply(
+                200,
+                &json!({ "id": "po_2", "object": "payout", "amount": 2000, "currency": "usd", "status": "in_transit" }),
+            ),
+            "sent",
+        ),
         (json_reply(400, &json!({ "error": { "message": "no such account" } })), "failed"),
-        (json_reply(200, &json!({ "id": "po_4", "object": "payout", "amount": 1, "currency": "usd", "status": "paid" })), "needs_reconciliation"),
+        (
+            json_reply(
+                200,
+                &json!({ "id": "po_4", "object": "payout", "amount": 1, "currency": "usd", "status": "paid" }),
+            ),
+            "needs_reconciliation",
+        ),
         (Reply::status(500), "needs_reconciliation"),
     ] {
         coffer.webhooks().reply("/card/v1/payouts", reply);
@@ -243,7 +277,8 @@ async fn a_gateway_that_does_not_answer_is_left_alone_and_the_next_one_takes_ove
     let health = format!("/payment-gateways/{first}/health");
     for number in 1..=5 {
         let payment = charge(&coffer, &user, "10.00").await;
-        let attempt = coffer.key().post(&format!("/payments/{payment}/initiate"), json!({})).await.expect(200);
+        let attempt =
+            coffer.key().post(&format!("/payments/{payment}/initiate"), json!({})).await.expect(200);
         assert_eq!(attempt.body["gateway_id"], first, "its priority is the smallest number");
         assert_eq!(coffer.key().get(&health).await.expect(200).body["failures_in_a_row"], number);
     }
@@ -280,18 +315,28 @@ async fn a_gateway_is_reached_only_where_it_may_be_and_switched_on_when_it_is_co
         (json!({}), json!({ "secret_key": "short" }), "credentials.secret_key"),
     ] {
         let answer = coffer.key().post("/payment-gateways", body(config.clone(), credentials)).await;
-        assert_eq!((answer.status, answer.body["param"].as_str()), (422, Some(param)), "{config}: {}", answer.body);
+        assert_eq!(
+            (answer.status, answer.body["param"].as_str()),
+            (422, Some(param)),
+            "{config}: {}",
+            answer.body
+        );
     }
     let made = coffer.key().post("/payment-gateways", body(json!({}), json!({}))).await.expect(201);
     let path = format!("/payment-gateways/{}", made.id());
-    let refused = coffer.key().post(&format!("{path}/activate"), json!({})).await.refused(422, "gateway_incomplete");
+    let refused =
+        coffer.key().post(&format!("{path}/activate"), json!({})).await.refused(422, "gateway_incomplete");
     assert_eq!(refused.body["missing"], "base_url");
     let test = coffer.key().post(&format!("{path}/test"), json!({})).await.expect(200);
-    assert_eq!((&test.body["ok"], &test.body["message"]), (&json!(false), &json!("the gateway has no base_url")));
+    assert_eq!(
+        (&test.body["ok"], &test.body["message"]),
+        (&json!(false), &json!("the gateway has no base_url"))
+    );
     let change = json!({ "config": { "base_url": "https://api.example.com/x" } });
     let changed = coffer.key().patch(&path, 1, change).await.expect(200);
     assert_eq!(changed.body["config"]["base_url"], "https://api.example.com/x");
-    let refused = coffer.key().post(&format!("{path}/activate"), json!({})).await.refused(422, "gateway_incomplete");
+    let refused =
+        coffer.key().post(&format!("{path}/activate"), json!({})).await.refused(422, "gateway_incomplete");
     assert_eq!(refused.body["missing"], "secret_key");
     let key = json!({ "credentials": { "secret_key": KEY } });
     let version = changed.body["version"].as_u64().unwrap();

@@ -11,7 +11,8 @@ pub const SECRET: &str = "whsec_of_a_test_gateway";
 
 /// Gives a gateway this secret to sign with.
 pub async fn with_secret(coffer: &Instance, gateway: &str) {
-    let version = coffer.key().get(&format!("/payment-gateways/{gateway}")).await.expect(200).body["version"].clone();
+    let version =
+        coffer.key().get(&format!("/payment-gateways/{gateway}")).await.expect(200).body["version"].clone();
     let body = json!({ "credentials": { "webhook_secret": SECRET } });
     let path = format!("/payment-gateways/{gateway}");
     let changed = coffer.key().patch(&path, version.as_u64().unwrap(), body).await.expect(200);
@@ -35,7 +36,8 @@ pub fn seconds(coffer: &Instance) -> i64 {
 }
 
 pub async fn send_raw(coffer: &Instance, gateway: &str, signature: &str, body: &str) -> Answer {
-    let http = coffer.nobody().header("gateway-signature", signature).header("content-type", "application/json");
+    let http =
+        coffer.nobody().header("gateway-signature", signature).header("content-type", "application/json");
     http.send(hyper::Method::POST, &format!("/gateways/{gateway}/webhook"), Some(body.to_owned())).await
 }
 
@@ -144,7 +146,9 @@ async fn what_is_not_signed_as_it_should_be_is_refused_in_one_way() {
     assert_eq!(coffer.new_events(), Vec::<String>::new());
     assert_eq!(available(&coffer, &user).await, "0.00");
     let huge = format!("\"{}\"", "a".repeat(70_000));
-    send_raw(&coffer, &gateway, &signature(SECRET, now, &huge), &huge).await.refused(413, "payload_too_large");
+    send_raw(&coffer, &gateway, &signature(SECRET, now, &huge), &huge)
+        .await
+        .refused(413, "payload_too_large");
     // At the edge of the five minutes it is heard.
     let edge = signature(SECRET, now - 300, &body);
     send_raw(&coffer, &gateway, &edge, &body).await.expect(200);
@@ -165,7 +169,10 @@ async fn another_amount_or_currency_is_a_conflict_and_another_mode_is_let_pass()
     euros["data"]["object"]["currency"] = "eur".into();
     tell(&coffer, &gateway, &euros).await.expect(200);
     let conflicted = show(&coffer, id).await;
-    assert_eq!((&conflicted["review"], &conflicted["said"]["currency"]), (&json!("conflicted"), &json!("EUR")));
+    assert_eq!(
+        (&conflicted["review"], &conflicted["said"]["currency"]),
+        (&json!("conflicted"), &json!("EUR"))
+    );
     let refused = json!({ "decision": "credit", "reason": "why not" });
     let path = format!("/payments/{id}/resolve");
     coffer.key().post(&path, refused).await.refused(422, "payment_currency_mismatch");
@@ -198,7 +205,14 @@ async fn a_little_less_is_enough_when_the_client_tolerates_it() {
         let other = charge(&coffer, &user, "30.03").await;
         initiate(&coffer, &other, &gateway).await.expect(200);
         let other = show(&coffer, &other).await;
-        let event = intent(&format!("evt_{received}"), &format!("pi_{received}"), "succeeded", &other, 3003, received);
+        let event = intent(
+            &format!("evt_{received}"),
+            &format!("pi_{received}"),
+            "succeeded",
+            &other,
+            3003,
+            received,
+        );
         tell(&coffer, &gateway, &event).await.expect(200);
         let found = state(&show(&coffer, other["id"].as_str().unwrap()).await);
         assert!(found.starts_with(wanted), "{received}: {found}");

@@ -66,7 +66,8 @@ async fn every_answer_of_a_gateway_ends_a_refund_where_it_says() {
     let states: Vec<_> =
         list.body["data"].as_array().unwrap().iter().map(|it| it["status"].as_str().unwrap()).collect();
     assert_eq!(states, ["completed", "completed", "failed", "completed"], "newest first");
-    let listed = coffer.key().get(&format!("/refunds?payment_id={payment}&status=succeeded")).await.expect(200);
+    let listed =
+        coffer.key().get(&format!("/refunds?payment_id={payment}&status=succeeded")).await.expect(200);
     assert_eq!(listed.body["data"].as_array().unwrap().len(), 3);
 }
 
@@ -111,7 +112,8 @@ async fn a_refund_is_refused_in_one_order() {
     coffer.key().post("/refunds", body(&settled, "1.00")).await.expect(201);
     let spend = json!({ "amount": "4.00", "currency": "USD", "from": user, "to": "house:fee_income", "reason": "spent" });
     coffer.key().post("/transfers", spend).await.expect(201);
-    let fresh = |payment: &str, amount: &str| json!({ "payment_id": payment, "amount": amount, "reason": "r" });
+    let fresh =
+        |payment: &str, amount: &str| json!({ "payment_id": payment, "amount": amount, "reason": "r" });
     for (body, status, code) in [
         (body("pay_01kc000000000000000000000z", "0"), 404, "not_found"),
         (body(&open, "1.001"), 422, "amount_scale"),
@@ -142,18 +144,19 @@ async fn a_person_pays_back_by_bank_and_says_so() {
     assert_eq!((&done.body["status"], &done.body["reference"]), (&json!("succeeded"), &json!("bank-back-1")));
     assert_eq!(verb(&coffer.key(), made.id(), "mark-paid", paid_back).await.expect(200).body, done.body);
     verb(&coffer.key(), made.id(), "cancel", json!({})).await.refused(409, "invalid_state_transition");
-    assert_eq!(
-        coffer.new_events(),
-        ["transaction.created", "refund.requested", "refund.succeeded"]
-    );
+    assert_eq!(coffer.new_events(), ["transaction.created", "refund.requested", "refund.succeeded"]);
 
     let given_up = refund(&coffer.key(), &payment, "30.00").await.expect(201);
-    let failed = verb(&coffer.key(), given_up.id(), "mark-failed", json!({ "reason": "account closed" })).await;
+    let failed =
+        verb(&coffer.key(), given_up.id(), "mark-failed", json!({ "reason": "account closed" })).await;
     assert_eq!(failed.expect(200).body["error"], "account closed");
     let withdrawn = refund(&coffer.key(), &payment, "30.00").await.expect(201);
     let canceled = verb(&coffer.key(), withdrawn.id(), "cancel", json!({})).await.expect(200);
     assert_eq!(canceled.body["status"], "canceled");
-    assert_eq!((available(&coffer, &user).await, refunded(&coffer, &payment).await), ("30.00".into(), "20.00".into()));
+    assert_eq!(
+        (available(&coffer, &user).await, refunded(&coffer, &payment).await),
+        ("30.00".into(), "20.00".into())
+    );
     // What the gateway says itself no person says.
     let sandbox = paid(&coffer, &user, "5.00").await;
     let pending = refund(&coffer.key(), &sandbox, "1.03").await.expect(201);
@@ -188,7 +191,8 @@ async fn above_the_limit_somebody_else_agrees_and_small_ones_do_not_slip_below()
 
     let rejected = refund(&coffer.key(), &payment, "50.00").await.expect(201);
     coffer.new_events();
-    let answer = verb(&second, rejected.id(), "reject", json!({ "reason": "it was delivered" })).await.expect(200);
+    let answer =
+        verb(&second, rejected.id(), "reject", json!({ "reason": "it was delivered" })).await.expect(200);
     assert_eq!(answer.body["status"], "canceled");
     assert_eq!(coffer.new_events(), ["refund.canceled"]);
     let frozen = refund(&coffer.key(), &payment, "50.00").await.expect(201);
@@ -244,7 +248,10 @@ async fn money_in_suspense_becomes_a_users_when_two_people_say_so() {
     coffer.key().post(&path("approve"), json!({})).await.refused(409, "invalid_state_transition");
     coffer.new_events();
     let asked = coffer.key().post(&path("assign"), bobs.clone()).await.expect(200);
-    assert_eq!((&asked.body["status"], &asked.body["assigned_user_id"]), (&json!("awaiting_second"), &json!(bob)));
+    assert_eq!(
+        (&asked.body["status"], &asked.body["assigned_user_id"]),
+        (&json!("awaiting_second"), &json!(bob))
+    );
     assert_eq!(coffer.key().post(&path("assign"), bobs.clone()).await.expect(200).body, asked.body);
     second.post(&path("refund"), json!({ "reason": "no" })).await.refused(409, "invalid_state_transition");
     coffer.key().post(&path("approve"), json!({})).await.refused(403, "self_approval");

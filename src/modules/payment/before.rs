@@ -198,7 +198,8 @@ mod tests {
         assert_eq!((payment.attempts, payment.refunded.minor(), payment.asked), (1, 0, 2));
         let attempt: Attempt = read(include_str!("../../../tests/golden/rows/payment.attempts.v1.hex"));
         assert_eq!((attempt.reference.as_deref(), attempt.address), (Some("sandbox-1"), None));
-        let settlement: Settlement = read(include_str!("../../../tests/golden/rows/payment.settlements.v1.hex"));
+        let settlement: Settlement =
+            read(include_str!("../../../tests/golden/rows/payment.settlements.v1.hex"));
         assert_eq!((settlement.place, settlement.claimant), (Place::Suspense, None));
         let gateway: Gateway = read(include_str!("../../../tests/golden/rows/payment.gateways.v1.hex"));
         assert_eq!((gateway.slug.as_str(), gateway.priority), ("bank", 100));

@@ -400,7 +400,11 @@ row!(Settlement, 2, { 1 => before::SettlementV1 });
 impl Settlement {
     /// As a person sees it: where it is, or that a second person has to agree.
     pub fn shown_status(&self) -> &'static str {
-        if self.place == Place::Suspense && self.claimant.is_some() { "awaiting_second" } else { self.place.name() }
+        if self.place == Place::Suspense && self.claimant.is_some() {
+            "awaiting_second"
+        } else {
+            self.place.name()
+        }
     }
 }
 timed!(Settlement);
@@ -784,11 +788,16 @@ mod tests {
 
     #[test]
     fn what_goes_back_is_never_more_than_what_came() {
-        for (refunded, disputed, reversed, wanted) in
-            [(0, 0, false, 1000), (400, 0, false, 600), (400, 600, false, 0), (0, 0, true, 0), (1000, 0, false, 0)]
-        {
+        for (refunded, disputed, reversed, wanted) in [
+            (0, 0, false, 1000),
+            (400, 0, false, 600),
+            (400, 600, false, 0),
+            (0, 0, true, 0),
+            (1000, 0, false, 0),
+        ] {
             let mut payment = paid(1000);
-            (payment.refunded, payment.disputed, payment.is_reversed) = (usd(refunded), usd(disputed), reversed);
+            (payment.refunded, payment.disputed, payment.is_reversed) =
+                (usd(refunded), usd(disputed), reversed);
             assert_eq!(payment.refundable().unwrap(), usd(wanted));
         }
         let mut payment = paid(1000);

@@ -32,8 +32,8 @@ pub const PAYMENTS: Table<(ClientId, PaymentId), Payment> = Table::new("payment.
 ]);
 
 /// (client, payment, attempt) → attempt
-pub const ATTEMPTS: Table<(ClientId, PaymentId, AttemptId), Attempt> =
-    Table::new("payment.attempts").with_indexes(&[
+pub const ATTEMPTS: Table<(ClientId, PaymentId, AttemptId), Attempt> = Table::new("payment.attempts")
+    .with_indexes(&[
         // (client, gateway, the gateway's reference) → the attempt it stands for
         Index::listing(BY_REFERENCE, |key, row| {
             row.reference.iter().map(|it| (key.0, row.gateway, it.clone()).to_key()).collect()

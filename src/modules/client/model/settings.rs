@@ -157,7 +157,8 @@ impl Settings {
                 reading.within("settings.payment.expires_after_s", seconds, to.expires_after_s, least, most);
             let limit = &it.second_person_above;
             reading.amount("settings.payment.second_person_above", limit, &mut to.second_person_above)?;
-            let (name, limit) = ("settings.payment.refund_second_person_above", &it.refund_second_person_above);
+            let (name, limit) =
+                ("settings.payment.refund_second_person_above", &it.refund_second_person_above);
             reading.amount(name, limit, &mut to.refund_second_person_above)?;
             if let Some(tolerances) = &it.tolerances {
                 to.tolerances = reading.tolerances(tolerances);

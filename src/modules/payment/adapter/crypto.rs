@@ -133,7 +133,10 @@ impl Adapter for Crypto {
         let height = self.get(&setup, "blocks/tip/height");
         Box::pin(async move {
             let height = height.await?;
-            height.as_u64().map(|it| format!("the explorer is at block {it}")).ok_or("its height is no number".into())
+            height
+                .as_u64()
+                .map(|it| format!("the explorer is at block {it}"))
+                .ok_or("its height is no number".into())
         })
     }
 }

@@ -22,11 +22,13 @@
 use std::{sync::Arc, time::Duration};
 
 use hyper::{HeaderMap, Method, StatusCode, header::HeaderValue};
+use percent_encoding::AsciiSet;
 use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{
-    Access, Adapter, Answering, AttemptOutcome, AttemptRequest, Notice, RefundOutcome, RefundRequest, at_once,
+    Access, Adapter, Answering, AttemptOutcome, AttemptRequest, Notice, RefundOutcome, RefundRequest,
+    at_once,
     stripe::{self, Intent, Money, Refund, RefundStatus},
 };
 use crate::{
@@ -93,7 +95,13 @@ impl Line {
         self.send(Method::POST, path, Some(key), body.into_bytes()).await
     }
 
-    async fn send(&self, method: Method, path: &str, key: Option<&str>, body: Vec<u8>) -> Result<Value, Failure> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        key: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<Value, Failure> {
         let refused = |why: &str| Failure::Refused(why.to_owned());
         let secret = self.access.secret_key.as_ref();
         let secret = secret.ok_or_else(|| refused("the gateway has no secret_key"))?;
@@ -104,7 +112,8 @@ impl Line {
         headers.insert("authorization", bearer);
         if let Some(key) = key {
             headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
-            let key = HeaderValue::from_str(key).map_err(|_| refused("our reference does not fit into a header"))?;
+            let key = HeaderValue::from_str(key)
+                .map_err(|_| refused("our reference does not fit into a header"))?;
             headers.insert("idempotency-key", key);
         }
         let url = format!("{}/{path}", self.base_url.trim_end_matches('/'));
@@ -123,13 +132,16 @@ fn judge(status: StatusCode, body: &[u8]) -> Result<Value, Failure> {
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let said = json.as_ref().and_then(stripe::error_of);
     let number = status.as_u16();
-    let words = |said: Option<String>| said.map_or(format!("answered {number}"), |it| format!("{it} ({number})"));
+    let words =
+        |said: Option<String>| said.map_or(format!("answered {number}"), |it| format!("{it} ({number})"));
     match json {
         Some(json) if status.is_success() && said.is_none() => Ok(json),
         _ if status.is_success() => {
             Err(Failure::Unknown(format!("answered {number} with what cannot be understood")))
         }
-        _ if status.is_client_error() && ![408, 409, 429].contains(&number) => Err(Failure::Refused(words(said))),
+        _ if status.is_client_error() && ![408, 409, 429].contains(&number) => {
+            Err(Failure::Refused(words(said)))
+        }
         _ => Err(Failure::Unknown(words(said))),
     }
 }
@@ -163,7 +175,11 @@ fn check_same(request: &AttemptRequest, intent: &Intent) -> Result<(), String> {
     }
     let is_same = intent.amount.is(request.amount) || request.is_capturing;
     let Money { minor, code } = &intent.amount;
-    if is_same { Ok(()) } else { Err(format!("{} was told, the gateway says {minor} {code}", request.amount)) }
+    if is_same {
+        Ok(())
+    } else {
+        Err(format!("{} was told, the gateway says {minor} {code}", request.amount))
+    }
 }
 
 impl Adapter for Http {
@@ -236,7 +252,11 @@ impl Adapter for Http {
                 ("destination", request.method.to_string()),
                 ("metadata[withdrawal_id]", request.reference.clone()),
             ];
-            match line.post("v1/payouts", &request.reference, &fields).await.and_then(|it| sent(&request, &it)) {
+            match line
+                .post("v1/payouts", &request.reference, &fields)
+                .await
+                .and_then(|it| sent(&request, &it))
+            {
                 Ok(outcome) => outcome,
                 Err(Failure::Refused(reason)) => PayoutOutcome::Failed { reason },
                 Err(Failure::Unknown(reason)) => PayoutOutcome::Unknown { reason },
@@ -286,7 +306,10 @@ fn sent(request: &PayoutRequest, object: &Value) -> Result<PayoutOutcome, Failur
         stripe::expect_object(object, "payout")?;
         let (reference, money) = (stripe::id(object)?, stripe::money(object, "amount")?);
         if !money.is(request.amount) {
-            return Err(format!("{} was to be sent, the gateway says {} {}", request.amount, money.minor, money.code));
+            return Err(format!(
+                "{} was to be sent, the gateway says {} {}",
+                request.amount, money.minor, money.code
+            ));
         }
         Ok(match stripe::text(object, "status")? {
             "paid" => PayoutOutcome::Completed { reference },
@@ -301,9 +324,13 @@ fn sent(request: &PayoutRequest, object: &Value) -> Result<PayoutOutcome, Failur
     read().map_err(Failure::Unknown)
 }
 
+/// What stands in a path as it is (RFC 3986 §2.3).
+const SEGMENT: &AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// A reference as part of a path.
 fn escaped(reference: &str) -> String {
-    percent_encoding::utf8_percent_encode(reference, percent_encoding::NON_ALPHANUMERIC).to_string()
+    percent_encoding::utf8_percent_encode(reference, SEGMENT).to_string()
 }
 
 #[cfg(test)]

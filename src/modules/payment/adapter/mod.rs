@@ -100,13 +100,21 @@ pub struct RefundRequest {
 /// What a gateway said to a refund.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefundOutcome {
-    Succeeded { reference: String },
+    Succeeded {
+        reference: String,
+    },
     /// It is under way.
-    Pending { reference: String },
+    Pending {
+        reference: String,
+    },
     /// Provably not paid back.
-    Failed { reason: String },
+    Failed {
+        reason: String,
+    },
     /// Nobody can say.
-    Unknown { reason: String },
+    Unknown {
+        reason: String,
+    },
 }
 
 /// What a gateway answered.

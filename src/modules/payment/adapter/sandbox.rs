@@ -51,7 +51,10 @@ impl Adapter for Sandbox {
                 return at_once(answer(&request, vec![Notice::Unknown { reason }]));
             }
             Some(3) => {
-                return at_once(answer(&request, vec![Notice::Processing { reference, ask_after: Some(PENDING) }]));
+                return at_once(answer(
+                    &request,
+                    vec![Notice::Processing { reference, ask_after: Some(PENDING) }],
+                ));
             }
             // At the limit of what an amount can be there is no more: then it is told right.
             Some(4) => {
@@ -99,7 +102,9 @@ impl Adapter for Sandbox {
 
     fn retrieve_refund(&self, request: RefundRequest) -> Answering<RefundOutcome> {
         match magic(request.amount) {
-            Some(2 | 3) => at_once(RefundOutcome::Succeeded { reference: format!("sandbox-{}", request.refund) }),
+            Some(2 | 3) => {
+                at_once(RefundOutcome::Succeeded { reference: format!("sandbox-{}", request.refund) })
+            }
             _ => self.refund(request),
         }
     }

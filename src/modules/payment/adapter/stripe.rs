@@ -100,7 +100,8 @@ impl Intent {
     /// What it says of an attempt that asked for `asked`.
     pub fn notices(&self, asked: Amount) -> Result<Vec<Notice>, String> {
         let reference = self.id.clone();
-        let declined = |reason: &str| vec![Notice::Declined { reason: self.error.clone().unwrap_or(reason.into()) }];
+        let declined =
+            |reason: &str| vec![Notice::Declined { reason: self.error.clone().unwrap_or(reason.into()) }];
         Ok(match self.status {
             IntentStatus::RequiresPaymentMethod if self.error.is_some() => declined(""),
             IntentStatus::RequiresPaymentMethod | IntentStatus::RequiresAction => {
@@ -151,7 +152,10 @@ pub fn expect_object(object: &Value, wanted: &str) -> Result<(), String> {
 /// Ids are references: short, and without anything that would not stand in a log.
 pub fn id(object: &Value) -> Result<String, String> {
     let id = text(object, "id")?;
-    let well_formed = (1..=200).contains(&id.len()) && id.bytes().all(|it| it.is_ascii_graphic());
+    // It may stand in a path: `..` would lead elsewhere.
+    let well_formed = id.len() <= 200
+        && id.starts_with(|it: char| it.is_ascii_alphanumeric())
+        && id.bytes().all(|it| it.is_ascii_graphic());
     if well_formed { Ok(id.to_owned()) } else { Err("its id is not one".to_owned()) }
 }
 
@@ -221,10 +225,14 @@ mod tests {
             (broken("status", json!("dreaming")), "the status dreaming is unknown"),
             (broken("amount", json!(10.5)), "its amount is not a whole number of minor units"),
             (broken("amount", json!(-5)), "its amount is not a whole number of minor units"),
-            (broken("amount_received", json!("ten")), "its amount_received is not a whole number of minor units"),
+            (
+                broken("amount_received", json!("ten")),
+                "its amount_received is not a whole number of minor units",
+            ),
             (broken("currency", json!("$")), "its currency is not one"),
             (broken("id", json!("a b")), "its id is not one"),
             (broken("id", json!("")), "its id is not one"),
+            (broken("id", json!("..")), "its id is not one"),
         ] {
             assert_eq!(Intent::read(&object), Err(wanted.to_owned()));
         }

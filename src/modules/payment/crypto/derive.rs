@@ -20,7 +20,10 @@ pub fn address(xpub: &str, index: u32) -> Result<String, String> {
     let no_key = |_| "is no extended public key".to_owned();
     let account = xpub.parse::<ExtendedKey>().and_then(XPub::try_from).map_err(no_key)?;
     if account.attrs().depth != 3 {
-        return Err(format!("must be the key of an account (depth 3), found depth {}", account.attrs().depth));
+        return Err(format!(
+            "must be the key of an account (depth 3), found depth {}",
+            account.attrs().depth
+        ));
     }
     let step = |key: XPub, number: u32| -> Result<XPub, String> {
         let number = ChildNumber::new(number, false).map_err(|_| format!("{number} is no index"))?;

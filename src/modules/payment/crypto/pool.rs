@@ -21,8 +21,8 @@ use crate::{
 };
 
 /// (client, gateway, number from 0) → address
-pub const ADDRESSES: Table<(ClientId, GatewayId, u64), Address> =
-    Table::new("payment.addresses").with_indexes(&[
+pub const ADDRESSES: Table<(ClientId, GatewayId, u64), Address> = Table::new("payment.addresses")
+    .with_indexes(&[
         // (client, gateway, address) → it: no address is there twice
         Index::lookup(BY_TEXT, |key, row| vec![(key.0, key.1, row.text.clone()).to_key()]),
         // (client, gateway) → those nobody has, oldest first

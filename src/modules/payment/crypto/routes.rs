@@ -62,7 +62,8 @@ pub fn endpoints(_: &Arc<Payments>) -> Vec<Endpoint> {
             .lists(|tx, call: &Call<GatewayId, AddressQuery>| {
                 let (client, query) = (call.caller.client()?, &call.input);
                 gateway(tx, client, call.path)?;
-                let rows = page(tx, &ADDRESSES, &(client, call.path), &query.paging(None), |it| query.keeps(it))?;
+                let rows =
+                    page(tx, &ADDRESSES, &(client, call.path), &query.paging(None), |it| query.keeps(it))?;
                 Ok(rows.map(|((_, id, _), row)| AddressOut::of(id, &row)))
             }),
         post("/payment-gateways/{id}/addresses")

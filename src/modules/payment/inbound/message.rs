@@ -142,7 +142,9 @@ mod tests {
     use super::*;
 
     fn event(kind: &str, object: Value) -> Vec<u8> {
-        json!({ "id": "evt_1", "type": kind, "livemode": true, "data": { "object": object } }).to_string().into_bytes()
+        json!({ "id": "evt_1", "type": kind, "livemode": true, "data": { "object": object } })
+            .to_string()
+            .into_bytes()
     }
 
     #[test]

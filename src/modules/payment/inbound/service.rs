@@ -65,7 +65,8 @@ pub struct Judged {
 impl Payments {
     /// What came, when this gateway signed it. Refuses `webhook_refused`, whatever is wrong with it.
     pub fn judge_webhook(&self, tx: &ReadTx, heard: &RawBytes<GatewayId>) -> Result<Judged> {
-        let signature = HEADERS.iter().find_map(|it| heard.headers.get(*it)?.to_str().ok()).unwrap_or_default();
+        let signature =
+            HEADERS.iter().find_map(|it| heard.headers.get(*it)?.to_str().ok()).unwrap_or_default();
         let found = tx.find(&GATEWAYS, GATEWAYS_BY_ID, &heard.path)?;
         let access = match &found {
             Some(((client, id), _)) => self.access(tx, *client, *id)?,
@@ -104,7 +105,8 @@ impl Payments {
         if !verify(secret.as_bytes(), &signed.signature, &signed.body, tx.now()) {
             return Err(fault!("{id} does not sign what it sends itself"));
         }
-        let message = Message::read(&signed.body).map_err(|it| fault!("{id} does not understand itself: {it}"))?;
+        let message =
+            Message::read(&signed.body).map_err(|it| fault!("{id} does not understand itself: {it}"))?;
         self.act(tx, caller, (client, id, row), message)
     }
 
@@ -185,7 +187,9 @@ impl Payments {
         refund: Refund,
     ) -> Result<()> {
         let Some(ours) = refund.refund_id.as_deref().and_then(|it| it.parse().ok()) else { return Ok(()) };
-        let Some(row) = tx.get(&REFUNDS, &(client, ours))?.filter(|it| it.gateway == id) else { return Ok(()) };
+        let Some(row) = tx.get(&REFUNDS, &(client, ours))?.filter(|it| it.gateway == id) else {
+            return Ok(());
+        };
         let reference = refund.id;
         let outcome = match refund.status {
             _ if !refund.amount.is(row.amount) => RefundOutcome::Unknown {
@@ -283,7 +287,10 @@ pub fn prune_job() -> Job {
     }
 }
 
-const _: () = assert!(KEPT.as_secs() > 2 * super::signature::TOLERANCE.as_secs(), "a repeat is known while it verifies");
+const _: () = assert!(
+    KEPT.as_secs() > 2 * super::signature::TOLERANCE.as_secs(),
+    "a repeat is known while it verifies"
+);
 
 #[cfg(test)]
 mod tests {

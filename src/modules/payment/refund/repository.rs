@@ -3,11 +3,7 @@
 use super::model::Refund;
 use crate::{
     kernel::{
-        api::{
-            call::found,
-            object::by_external_id,
-            principal::ClientId,
-        },
+        api::{call::found, object::by_external_id, principal::ClientId},
         error::Result,
         store::{Index, Key as _, ReadTx, Table},
     },

@@ -226,7 +226,10 @@ impl Payments {
     }
 
     /// Asks the gateway to pay back. No transaction is open.
-    pub fn pay_back(&self, reaching: Reaching) -> impl Future<Output = (Reaching, RefundOutcome)> + Send + use<> {
+    pub fn pay_back(
+        &self,
+        reaching: Reaching,
+    ) -> impl Future<Output = (Reaching, RefundOutcome)> + Send + use<> {
         let asked = self.adapters.of(reaching.kind).refund(reaching.request.clone());
         async move { (reaching, asked.await) }
     }
@@ -372,7 +375,13 @@ impl Payments {
             Source::Held(hold) => {
                 let (_, released) = self.balance.release(tx, client, hold, "Refund, given up")?;
                 if let Some(transaction) = refund.transaction {
-                    self.transactions.follow(tx, client, transaction, TransactionStatus::Failed, released.id)?;
+                    self.transactions.follow(
+                        tx,
+                        client,
+                        transaction,
+                        TransactionStatus::Failed,
+                        released.id,
+                    )?;
                 }
                 let mut case = Case::load(tx, client, refund.payment)?;
                 case.payment.refunded = case.payment.refunded.minus(refund.amount)?;
@@ -433,4 +442,3 @@ fn keep(tx: &mut WriteTx, client: ClientId, id: RefundId, refund: &mut Refund) -
     save(tx, &REFUNDS, &(client, id), refund)?;
     Ok(RefundOut::of(id, refund))
 }
-

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    model::Source,
-    repository::REFUNDS,
-};
+use super::{model::Source, repository::REFUNDS};
 use crate::{
     kernel::{
         api::principal::ClientId,

@@ -184,7 +184,8 @@ pub struct BandOut {
 impl ConfigOut {
     fn of(row: &Gateway) -> ConfigOut {
         let setup = row.setup.clone();
-        let band = |it: Band| BandOut { currency: it.currency, up_to: it.up_to, confirmations: it.confirmations };
+        let band =
+            |it: Band| BandOut { currency: it.currency, up_to: it.up_to, confirmations: it.confirmations };
         ConfigOut {
             manual_capture: setup.manual_capture,
             base_url: setup.base_url,

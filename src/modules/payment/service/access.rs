@@ -54,10 +54,12 @@ impl Payments {
         let made = |tx: &mut WriteTx| -> Vec<u8> {
             format!("whsec_{}", data_encoding::BASE32_NOPAD.encode(&tx.random_bytes::<32>())).into_bytes()
         };
-        let needs_one = gateway.kind == GatewayKind::Sandbox && row.webhook_secret.is_none() && secret.is_none();
+        let needs_one =
+            gateway.kind == GatewayKind::Sandbox && row.webhook_secret.is_none() && secret.is_none();
         if let Some(secret) = if needs_one { Some(made(tx)) } else { secret } {
             let (secret, nonce) = (Zeroizing::new(secret), tx.random_bytes());
-            row.webhook_secret = Some(self.secrets.seal(&place(client, id, "webhook_secret"), &secret, nonce)?);
+            row.webhook_secret =
+                Some(self.secrets.seal(&place(client, id, "webhook_secret"), &secret, nonce)?);
         }
         if row != before {
             (gateway.has_secret_key, gateway.has_webhook_secret) =

@@ -77,10 +77,11 @@ impl Questions {
 
 /// Leaves a question, unless it is on its way already.
 pub(super) fn ask(tx: &mut WriteTx, client: ClientId, gateway: GatewayId, about: &str) -> Result<()> {
-    let delivery = NewDelivery::to(KIND, about)
-        .of_client(Some(client))
-        .group(gateway.to_string())
-        .dedupe(KIND, about, DedupePolicy::WhilePending);
+    let delivery = NewDelivery::to(KIND, about).of_client(Some(client)).group(gateway.to_string()).dedupe(
+        KIND,
+        about,
+        DedupePolicy::WhilePending,
+    );
     tx.enqueue(delivery).map(drop)
 }
 
@@ -100,7 +101,8 @@ impl Courier for Questions {
         let id: PaymentId =
             job.target.parse().map_err(|_| fault!("question {} is about {}", job.id, job.target))?;
         let case = Case::load(tx, client, id)?;
-        let waits = matches!(case.payment.status(), PaymentStatus::Processing | PaymentStatus::RequiresAction);
+        let waits =
+            matches!(case.payment.status(), PaymentStatus::Processing | PaymentStatus::RequiresAction);
         let attempt = Try::last(tx, &case)?.filter(|it| waits && it.row.is_open());
         let Some(attempt) = attempt else {
             return Ok(Ready::Cancel(format!("it is {}", case.payment.status())));

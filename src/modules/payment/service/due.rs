@@ -33,7 +33,8 @@ pub fn job(payments: &Arc<Payments>) -> Job {
 }
 
 pub fn refunds_job(payments: &Arc<Payments>) -> Job {
-    let due = Due { name: "payment.refunds_due", table: &REFUNDS, index: REFUNDS_DUE, at: |it| &mut it.due_at };
+    let due =
+        Due { name: "payment.refunds_due", table: &REFUNDS, index: REFUNDS_DUE, at: |it| &mut it.due_at };
     due.job(payments, Payments::look_at_refund, |refund, error| {
         refund.needs_review = true;
         refund.error = Some(error.to_string());
@@ -76,12 +77,7 @@ impl Payments {
         }
     }
 
-    fn look_at_refund(
-        &self,
-        tx: &mut WriteTx,
-        key: (ClientId, RefundId),
-        mut refund: Refund,
-    ) -> Result<()> {
+    fn look_at_refund(&self, tx: &mut WriteTx, key: (ClientId, RefundId), mut refund: Refund) -> Result<()> {
         refund.asked += 1;
         refund.ask_later(tx.now());
         let gateway = refund.gateway;

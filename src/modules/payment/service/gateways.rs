@@ -94,7 +94,8 @@ impl Payments {
             Change::Clear => None,
             Change::Set(text) => Some(text.clone()),
         };
-        row.setup = self.set_up((row.kind, &row.currencies), row.setup, instructions, input.config.as_ref())?;
+        row.setup =
+            self.set_up((row.kind, &row.currencies), row.setup, instructions, input.config.as_ref())?;
         check_credentials(row.kind, input.credentials.as_ref())?;
         row.priority = input.priority.unwrap_or(row.priority);
         let other = active_with_slug(tx, client, &row.slug)?;
@@ -279,7 +280,8 @@ impl Payments {
             return not_allowed("instructions");
         }
         let Some(config) = config else { return Ok(setup) };
-        let (remote, crypto) = (matches!(kind, GatewayKind::Http | GatewayKind::Crypto), kind == GatewayKind::Crypto);
+        let (remote, crypto) =
+            (matches!(kind, GatewayKind::Http | GatewayKind::Crypto), kind == GatewayKind::Crypto);
         let captures = matches!(kind, GatewayKind::Sandbox | GatewayKind::Http);
         for (given, param, allowed) in [
             (config.manual_capture.is_some(), "config.manual_capture", captures),

@@ -158,7 +158,9 @@ impl Payments {
         };
         match attempt.row.kind {
             GatewayKind::Manual => Ok(attempt),
-            GatewayKind::Sandbox | GatewayKind::Http | GatewayKind::Crypto => Err(PaymentRefusal::NotManual.into()),
+            GatewayKind::Sandbox | GatewayKind::Http | GatewayKind::Crypto => {
+                Err(PaymentRefusal::NotManual.into())
+            }
         }
     }
 

@@ -17,8 +17,8 @@ use std::{pin::Pin, sync::Arc};
 use super::{
     adapter::Adapters,
     contract::{
-        AttemptId, GatewayAccess, GatewayId, GatewayInfo, NewPayment, PaymentContract, PaymentId, PaymentInfo,
-        PayoutOutcome, PayoutRequest, Review, SettlementId,
+        AttemptId, GatewayAccess, GatewayId, GatewayInfo, NewPayment, PaymentContract, PaymentId,
+        PaymentInfo, PayoutOutcome, PayoutRequest, Review, SettlementId,
     },
     events::{PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate, PaymentSettled},
     model::{ATTEMPT, Attempt, AttemptEvent, Gateway, PAYMENT, Payment, PaymentEvent, Place, Settlement},

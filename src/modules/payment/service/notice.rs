@@ -84,6 +84,7 @@ impl Payments {
                 attempt.step(tx, caller, AttemptEvent::Open, None);
                 attempt.row.reference = Some(reference);
                 case.step_if_possible(tx, caller, PaymentEvent::Detect);
+                case.payment.review = Review::None; // The gateway knows it again.
                 self.ask_next(case, now, ask_after);
             }
             Notice::Seen { reference, ask_after } => {
@@ -98,7 +99,8 @@ impl Payments {
             }
             Notice::Dropped { reference } => {
                 attempt.row.seen.retain(|it| *it != reference);
-                if attempt.row.seen.is_empty() && case.step_if_possible(tx, caller, PaymentEvent::AwaitPayer) {
+                if attempt.row.seen.is_empty() && case.step_if_possible(tx, caller, PaymentEvent::AwaitPayer)
+                {
                     case.payment.review = Review::None;
                 }
             }
@@ -455,6 +457,8 @@ impl Payments {
         let settings = self.clients.get(tx, case.client)?.settings.payment;
         let text = settings.tolerances.into_iter().find(|it| it.currency == currency.code);
         let amount = text.and_then(|it| it.amount.parse::<AmountText>().ok());
-        Ok(amount.and_then(|it| it.not_negative("tolerance", currency).ok()).unwrap_or(Amount::zero(currency)))
+        Ok(amount
+            .and_then(|it| it.not_negative("tolerance", currency).ok())
+            .unwrap_or(Amount::zero(currency)))
     }
 }

@@ -42,13 +42,16 @@ impl Payments {
         let whose = match (input.payment_id, input.user_id) {
             (Some(payment), None) => Whose::Payment(payment),
             (None, Some(user)) => Whose::User(user),
-            (None, None) => return Err(Flaw::new("payment_id", "required", "or `user_id` is required").into()),
+            (None, None) => {
+                return Err(Flaw::new("payment_id", "required", "or `user_id` is required").into());
+            }
             (Some(_), Some(_)) => {
                 return Err(Flaw::new("user_id", "not_allowed", "stands beside no `payment_id`").into());
             }
         };
         let (key, mut item) = find(tx, client, call.path)?;
-        let said_before = item.claimant.as_ref().is_some_and(|it| it.whose == whose && it.by == caller.actor());
+        let said_before =
+            item.claimant.as_ref().is_some_and(|it| it.whose == whose && it.by == caller.actor());
         if said_before {
             return Ok(SuspenseOut::of(call.path, &item));
         }
@@ -155,7 +158,10 @@ impl Payments {
                 if case.payment.amount.currency() != item.amount.currency() {
                     return not_assignable("currency");
                 }
-                if case.payment.is_over() || case.payment.said.is_some() || case.payment.is_due_to_expire(tx.now()) {
+                if case.payment.is_over()
+                    || case.payment.said.is_some()
+                    || case.payment.is_due_to_expire(tx.now())
+                {
                     return not_assignable(case.payment.status().to_string().as_str());
                 }
                 match Try::last(tx, &case)? {
@@ -191,8 +197,14 @@ impl Payments {
         let available = Account::user(user, UserAccount::Available, currency);
         let lines = [Line::lower(suspense, amount), Line::raise(available, amount)];
         let narration = "Payment, found to be yours";
-        let new = NewEntry { cause: key.2.to_string(), description: "From suspense", lines: &lines, reverses: None };
-        let side = Record { user, entry_type: EntryType::Credit, amount, category: built_in::PAYMENT, narration };
+        let new = NewEntry {
+            cause: key.2.to_string(),
+            description: "From suspense",
+            lines: &lines,
+            reverses: None,
+        };
+        let side =
+            Record { user, entry_type: EntryType::Credit, amount, category: built_in::PAYMENT, narration };
         let (entry, _) = self.transactions.post(tx, caller, key.0, new, &[side])?;
         (item.place, item.moved_by) = (Place::Assigned, Some(entry));
         save(tx, &SETTLEMENTS, &key, item)
@@ -211,7 +223,12 @@ impl Payments {
         let suspense = Account::house(HouseAccount::Suspense, currency);
         let clearing = Account::house(HouseAccount::Clearing(item.gateway.bytes()), currency);
         let lines = [Line::lower(suspense, amount), Line::raise(clearing, amount)];
-        let new = NewEntry { cause: key.2.to_string(), description: "From suspense", lines: &lines, reverses: item.entry };
+        let new = NewEntry {
+            cause: key.2.to_string(),
+            description: "From suspense",
+            lines: &lines,
+            reverses: item.entry,
+        };
         self.balance.post(tx, key.0, new)?;
         let mut case = Case::load(tx, key.0, payment)?;
         let missing = || fault!("{payment} has no attempt to count {} for", key.2);

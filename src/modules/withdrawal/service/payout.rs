@@ -18,7 +18,9 @@ use crate::kernel::{
     store::WriteTx,
 };
 use crate::modules::{
-    payment::contract::{GatewayAccess, GatewayId, GatewayInfo, PaymentContract, PayoutOutcome, PayoutRequest},
+    payment::contract::{
+        GatewayAccess, GatewayId, GatewayInfo, PaymentContract, PayoutOutcome, PayoutRequest,
+    },
     withdrawal::{
         contract::{WithdrawalId, WithdrawalStatus},
         model::{Purpose, WITHDRAWAL, Withdrawal, WithdrawalEvent},

@@ -145,7 +145,8 @@ async fn an_accepted_quote_answers_with_its_one_swap_for_ever() {
     }
     assert_eq!(swaps.len(), 1, "single use");
     assert_eq!(has(&coffer, &ann, "USD").await, "4000.00");
-    coffer.advance(Duration::from_secs(3600)).await;
+    // Longer than a quote lives, not as long as a session.
+    coffer.advance(Duration::from_secs(600)).await;
     let again = her.post("/swaps", json!({ "quote_id": id })).await.expect(201);
     assert!(swaps.contains(again.id()), "also after its time");
     bob.get(&format!("/swaps/{}", again.id())).await.refused(404, "not_found");

@@ -1,10 +1,10 @@
 //! Payment: money on its way in, and the gateways it comes and goes through.
 //!
 //! Owns payments, their attempts, what came for them (settlements), and gateways. Calls Client for settings, Pricing for
-//! what a plain charge costs, User for
-//! who may receive, Currency, Balance and Transaction to book plain charges and suspense. Announces `payment.created`,
-//! `initiated`, `settled`, `failed`, `canceled`, `expired`, `conflicted` and `late`; hears nobody. What is paid for
-//! (a funding) belongs to a module above, which hears `payment.settled` in the same transaction and books it.
+//! what a plain charge costs, User for who may receive, Currency, Balance and Transaction to book plain charges and
+//! suspense. Announces `payment.created`, `initiated`, `settled`, `failed`, `canceled`, `expired`, `conflicted` and
+//! `late`; hears nobody. What is paid for (a funding, an investment) belongs to a module above, which hears
+//! `payment.settled` in the same transaction and books it.
 //!
 //! Always true:
 //! - The same money is counted once: (client, gateway, the gateway's reference) is a key.

@@ -194,16 +194,16 @@ async fn the_market_lives_in_a_file_of_its_own() {
     let coffer = Instance::builder().configure(aside).start().await;
     let key = coffer.key();
 
-    let pair = json!({ "base": "BTC", "quote": "USD" });
+    let pair = json!({ "base": "ETH", "quote": "BTC" });
     let market = key.post("/markets", pair.clone()).await.expect(201);
     key.post("/markets", pair).await.refused(409, "market_taken");
-    let price = json!({ "price": "50000" });
+    let price = json!({ "price": "0.05" });
     key.post(&format!("/markets/{}/prices", market.id()), price).await.expect(201);
-    let rate = key.get("/markets/convert?from=BTC&to=USD&amount=2").await.expect(200);
-    assert_eq!(rate.body["to_amount"], "100000.00", "{}", rate.body);
+    let rate = key.get("/markets/convert?from=ETH&to=BTC&amount=2").await.expect(200);
+    assert_eq!(rate.body["to_amount"], "0.10000000", "{}", rate.body);
     // A price far off is refused, and that is announced in `default`.
     coffer.new_events();
-    let far = json!({ "price": "1" });
+    let far = json!({ "price": "50" });
     key.post(&format!("/markets/{}/prices", market.id()), far).await;
     coffer.settle().await;
     assert_eq!(coffer.new_events(), ["market.price_rejected"]);

@@ -1,16 +1,22 @@
 //! Payment: money on its way in, and the gateways it comes and goes through.
 //!
-//! Owns payments, their attempts, what came for them (settlements), and gateways. Calls Client for settings, Pricing for
-//! what a plain charge costs, User for who may receive, Currency, Balance and Transaction to book plain charges and
-//! suspense. Announces `payment.created`, `initiated`, `settled`, `failed`, `canceled`, `expired`, `conflicted` and
-//! `late`; hears nobody. What is paid for (a funding, an investment) belongs to a module above, which hears
-//! `payment.settled` in the same transaction and books it.
+//! Owns payments, their attempts, what came for them (settlements), refunds (see `refund/`), gateways, their webhooks
+//! (see `inbound/`), credentials, addresses (see `crypto/`) and health. Calls Client for settings, Pricing for what a
+//! plain charge costs, User for who may receive, Currency, Balance and Transaction to book plain charges and suspense.
+//! Announces `payment.created`, `initiated`, `settled`, `failed`, `canceled`, `expired`, `conflicted`, `late` and
+//! `disputed`, `suspense.assigned`, and `refund.*`. What is paid for (a funding, an investment) belongs to a module
+//! above, which hears `payment.settled` in the same transaction and books it; `funding.reversed` is heard in turn, so
+//! that nothing is taken back twice.
 //!
 //! Always true:
 //! - The same money is counted once: (client, gateway, the gateway's reference) is a key.
 //! - What came is credited with its payment, waits for the rest of it, or is in suspense: never nowhere.
 //! - Nothing is booked on a conflict: a person decides first. Whoever pays, or marked a large payment, is not that
 //!   person.
+//! - All that went back of a payment is never more than what came.
+//! - A gateway is asked under the reference it was told under, so that asking twice does nothing twice; credentials are
+//!   sealed where they are stored and open only in memory, for one call.
+//! - Money leaves suspense when two people say whose it is, or back to whoever sent it: it is never swept.
 //! - An open payment has an instant at which it expires, a processing one an instant at which its gateway is asked, or
 //!   a person who has to decide (`review`).
 

@@ -22,6 +22,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hyper::{HeaderMap, Method, StatusCode, header::HeaderValue};
+use percent_encoding::AsciiSet;
 use serde_json::Value;
 use url::form_urlencoded;
 
@@ -323,9 +324,13 @@ fn sent(request: &PayoutRequest, object: &Value) -> Result<PayoutOutcome, Failur
     read().map_err(Failure::Unknown)
 }
 
+/// What stands in a path as it is (RFC 3986 §2.3).
+const SEGMENT: &AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// A reference as part of a path.
 fn escaped(reference: &str) -> String {
-    percent_encoding::utf8_percent_encode(reference, percent_encoding::NON_ALPHANUMERIC).to_string()
+    percent_encoding::utf8_percent_encode(reference, SEGMENT).to_string()
 }
 
 #[cfg(test)]

@@ -152,7 +152,10 @@ pub fn expect_object(object: &Value, wanted: &str) -> Result<(), String> {
 /// Ids are references: short, and without anything that would not stand in a log.
 pub fn id(object: &Value) -> Result<String, String> {
     let id = text(object, "id")?;
-    let well_formed = (1..=200).contains(&id.len()) && id.bytes().all(|it| it.is_ascii_graphic());
+    // It may stand in a path: `..` would lead elsewhere.
+    let well_formed = id.len() <= 200
+        && id.starts_with(|it: char| it.is_ascii_alphanumeric())
+        && id.bytes().all(|it| it.is_ascii_graphic());
     if well_formed { Ok(id.to_owned()) } else { Err("its id is not one".to_owned()) }
 }
 
@@ -229,6 +232,7 @@ mod tests {
             (broken("currency", json!("$")), "its currency is not one"),
             (broken("id", json!("a b")), "its id is not one"),
             (broken("id", json!("")), "its id is not one"),
+            (broken("id", json!("..")), "its id is not one"),
         ] {
             assert_eq!(Intent::read(&object), Err(wanted.to_owned()));
         }

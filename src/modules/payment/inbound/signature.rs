@@ -76,9 +76,8 @@ mod tests {
     #[test]
     fn a_known_signature_comes_out() {
         // echo -n '1795341600.{"id": "evt_1"}' | openssl dgst -sha256 -hmac whsec_test
-        let header = sign(SECRET, now(), BODY);
-        assert_eq!(header.split_once(',').unwrap().0, "t=1795341600");
-        assert_eq!(header.split_once("v1=").unwrap().1.len(), 64);
+        let wanted = "t=1795341600,v1=1dc76be38d5db2f53d55c36d0da984d30782a84f420fdcad2169db26425ee83a";
+        assert_eq!(sign(SECRET, now(), BODY), wanted);
     }
 
     #[test]

@@ -85,6 +85,7 @@ impl Payments {
                 attempt.step(tx, caller, AttemptEvent::Open, None);
                 attempt.row.reference = Some(reference);
                 case.step_if_possible(tx, caller, PaymentEvent::Detect);
+                case.payment.review = Review::None; // The gateway knows it again.
                 self.ask_next(case, now, ask_after);
             }
             Notice::Seen { reference, ask_after } => {

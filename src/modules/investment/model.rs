@@ -271,7 +271,7 @@ mod tests {
             from: at("2026-01-31"),
             due: at("2026-02-28"),
             days: 28,
-            amount: usd(767),
+            amount: usd(7_67),
             invested: usd(100_767),
             entry: Some(EntryId::from_bytes([5; 16])),
             posted_at: at("2026-02-28"),
@@ -321,7 +321,7 @@ mod tests {
             if compounding {
                 row.invested = usd(102_000);
             }
-            let rolled = at_maturity(&row, instruction, usd(700)).unwrap();
+            let rolled = at_maturity(&row, instruction, usd(7_00)).unwrap();
             assert_eq!(rolled.map(|it| it.minor()), wanted, "{instruction}, compounding: {compounding}");
         }
     }

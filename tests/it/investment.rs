@@ -141,7 +141,7 @@ async fn a_machine_that_was_off_for_months_catches_up_to_the_last_unit() {
     let done = bench.show(&id).await;
     assert_eq!((&done["status"], minor(&done["profit"])), (&json!("closed"), profit));
     let (available, invested) = bench.money().await;
-    assert_eq!((minor(&json!(available)), invested.as_str()), (1500_00 + profit, "0.00"));
+    assert_eq!((minor(&json!(available)), invested.as_str()), (150_000 + profit, "0.00"));
     let posted = bench.schedule(&id).await;
     let amounts = |rows: &[Value]| rows.iter().map(|it| it["amount"].clone()).collect::<Vec<_>>();
     assert_eq!((posted.len(), amounts(&posted)), (366, amounts(&planned)));

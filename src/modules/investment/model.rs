@@ -227,8 +227,8 @@ mod tests {
             plan_number: 1,
             plan_name: "Loft".into(),
             terms,
-            principal: usd(1000_00),
-            invested: usd(1000_00),
+            principal: usd(100_000),
+            invested: usd(100_000),
             profit: usd(0),
             penalty: usd(0),
             instruction: MaturityInstruction::PayOut,
@@ -272,7 +272,7 @@ mod tests {
             due: at("2026-02-28"),
             days: 28,
             amount: usd(7_67),
-            invested: usd(1007_67),
+            invested: usd(100_767),
             entry: Some(EntryId::from_bytes([5; 16])),
             posted_at: at("2026-02-28"),
         };
@@ -311,15 +311,15 @@ mod tests {
         use MaturityInstruction::{PayOut, RollAll, RollPrincipal};
         for (compounding, instruction, wanted) in [
             (false, PayOut, None),
-            (false, RollPrincipal, Some(1000_00)),
-            (false, RollAll, Some(1007_00)),
+            (false, RollPrincipal, Some(100_000)),
+            (false, RollAll, Some(100_700)),
             (true, PayOut, None),
-            (true, RollPrincipal, Some(1000_00)),
-            (true, RollAll, Some(1020_00)),
+            (true, RollPrincipal, Some(100_000)),
+            (true, RollAll, Some(102_000)),
         ] {
             let mut row = running(Cadence::Monthly, compounding, 90);
             if compounding {
-                row.invested = usd(1020_00);
+                row.invested = usd(102_000);
             }
             let rolled = at_maturity(&row, instruction, usd(7_00)).unwrap();
             assert_eq!(rolled.map(|it| it.minor()), wanted, "{instruction}, compounding: {compounding}");

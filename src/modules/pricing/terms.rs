@@ -259,7 +259,7 @@ mod tests {
     fn months_end_on_the_day_they_began_or_on_their_last() {
         let ends = |start: &str, days: u32| -> Vec<String> {
             let terms = terms("10", ReturnBasis::Annual, Cadence::Monthly, false, days);
-            let rows = terms.schedule(usd(1000_00), at(start)).unwrap();
+            let rows = terms.schedule(usd(100_000), at(start)).unwrap();
             rows.iter().map(|it| it.due.to_string().split('T').next().unwrap().to_owned()).collect()
         };
         assert_eq!(ends("2026-01-31", 90), ["2026-02-28", "2026-03-31", "2026-04-30", "2026-05-01"]);
@@ -291,10 +291,10 @@ mod tests {
     fn the_last_period_takes_the_remainder() {
         // 10 % of 1000.00 over a year, day by day: 0.27397… a day, and all of it 100.00.
         let daily = terms("10", ReturnBasis::Annual, Cadence::Daily, false, 365);
-        let rows = amounts(&daily.schedule(usd(1000_00), at("2026-03-01")).unwrap());
-        assert_eq!((rows.len(), rows[0], rows[364]), (365, 27, 100_00 - 364 * 27));
+        let rows = amounts(&daily.schedule(usd(100_000), at("2026-03-01")).unwrap());
+        assert_eq!((rows.len(), rows[0], rows[364]), (365, 27, 10_000 - 364 * 27));
         // A fraction of a unit a day that rounds up: nothing is paid beyond the sum.
-        let rows = amounts(&daily.schedule(usd(20_00), at("2026-03-01")).unwrap());
+        let rows = amounts(&daily.schedule(usd(2_000), at("2026-03-01")).unwrap());
         assert_eq!((rows.iter().sum::<i128>(), rows[0], rows[364]), (2_00, 1, 0));
         assert!(rows.iter().all(|it| (0..=1).contains(it)));
     }
@@ -302,19 +302,19 @@ mod tests {
     #[test]
     fn a_term_earns_what_it_says_and_compounding_earns_on_profit() {
         let sum = |terms: Terms| {
-            amounts(&terms.schedule(usd(1000_00), at("2026-01-01")).unwrap()).iter().sum::<i128>()
+            amounts(&terms.schedule(usd(100_000), at("2026-01-01")).unwrap()).iter().sum::<i128>()
         };
         for compounding in [false, true] {
             for cadence in [Cadence::Maturity, Cadence::Monthly, Cadence::Daily] {
-                assert_eq!(sum(terms("7.5", ReturnBasis::Term, cadence, compounding, 100)), 75_00);
+                assert_eq!(sum(terms("7.5", ReturnBasis::Term, cadence, compounding, 100)), 7_500);
             }
         }
-        assert_eq!(sum(terms("12", ReturnBasis::Annual, Cadence::Maturity, true, 365)), 120_00);
+        assert_eq!(sum(terms("12", ReturnBasis::Annual, Cadence::Maturity, true, 365)), 12_000);
         // 1000.00 × 0.12 × 31/365 = 10.19; then 1010.19 × 0.12 × 28/365 = 9.30; …
         let monthly = terms("12", ReturnBasis::Annual, Cadence::Monthly, true, 59);
-        let rows = monthly.schedule(usd(1000_00), at("2026-01-01")).unwrap();
-        assert_eq!(amounts(&rows), [10_19, 9_30]);
-        assert_eq!(rows[1].invested, usd(1019_49));
+        let rows = monthly.schedule(usd(100_000), at("2026-01-01")).unwrap();
+        assert_eq!(amounts(&rows), [1_019, 9_30]);
+        assert_eq!(rows[1].invested, usd(101_949));
     }
 
     #[test]

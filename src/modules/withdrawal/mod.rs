@@ -25,7 +25,7 @@ mod repository;
 mod routes;
 mod service;
 #[cfg(test)]
-#[allow(clippy::inconsistent_digit_grouping, reason = "units, then cents: 200_00")]
+#[allow(clippy::inconsistent_digit_grouping, reason = "units, then cents: 20_000")]
 mod tests;
 
 use std::sync::Arc;

@@ -58,8 +58,8 @@ impl PricingContract for Pricing {
 
     fn published_version(&self, tx: &ReadTx, client: ClientId, plan: PlanId) -> Result<Option<PlanId>> {
         let family = found(tx.get(&PLANS, &(client, plan))?)?.family;
-        let on_offer = versions(tx, client, family)?.into_iter();
-        Ok(on_offer.filter(|it| it.1.status() == PlanStatus::Published).map(|it| it.0).last())
+        let mut versions = versions(tx, client, family)?.into_iter();
+        Ok(versions.find(|it| it.1.status() == PlanStatus::Published).map(|it| it.0))
     }
 }
 

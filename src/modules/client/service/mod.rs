@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use self::last_used::LastUsed;
 pub use self::{
     authenticate::KEY_PREFIXES,
     keys::{CreatedKey, NewKey},
@@ -24,10 +23,11 @@ use crate::{
     kernel::{
         api::{
             call::Caller,
-            principal::{Actor, ClientId, Principal},
+            principal::{Actor, ClientId, KeyId, Principal},
         },
         boot::Catalogue,
         error::Result,
+        last_used::LastUsed,
         money::{Amount, Currency},
         secret::Secrets,
         store::{ReadTx, WriteTx},
@@ -43,7 +43,7 @@ pub struct ClientService {
     currencies: Arc<dyn CurrencyContract>,
     roles: Arc<dyn RoleContract>,
     catalogue: Catalogue,
-    pub last_used: LastUsed,
+    pub last_used: LastUsed<(ClientId, KeyId)>,
 }
 
 impl ClientService {

@@ -48,6 +48,7 @@ pub struct Settings {
     pub payment: PaymentSettings,
     pub transfer: TransferSettings,
     pub swap: SwapSettings,
+    pub referral: ReferralSettings,
 }
 
 /// How the client shows itself to its users.
@@ -140,6 +141,21 @@ impl Default for SwapSettings {
     }
 }
 
+/// What whoever brought a user earns when that one has paid in for the first time.
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
+pub struct ReferralSettings {
+    /// Of what the first deposit credited; zero switches it off.
+    pub percent: Percent,
+    /// The most for one user. Where there is one, first deposits in other currencies earn nothing.
+    pub maximum: Option<Amount>,
+}
+
+impl Default for ReferralSettings {
+    fn default() -> ReferralSettings {
+        ReferralSettings { percent: Percent::ZERO, maximum: None }
+    }
+}
+
 /// What a fee is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeeOperation {
@@ -203,6 +219,7 @@ impl Settings {
             },
             transfer: TransferSettings { between_users: false },
             swap: SwapSettings::default(),
+            referral: ReferralSettings::default(),
         })
     }
 }

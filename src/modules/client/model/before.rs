@@ -9,12 +9,12 @@ use crate::{
         store::codec::{Decode, Encode},
     },
     modules::client::contract::{
-        Branding, Client, ClientMode, Fees, FundingSettings, PaymentSettings, Settings, SwapSettings,
-        TransferSettings, WithdrawalSettings,
+        Branding, Client, ClientMode, Fees, FundingSettings, PaymentSettings, ReferralSettings, Settings,
+        SwapSettings, TransferSettings, WithdrawalSettings,
     },
 };
 
-/// Before there were swaps and refunds.
+/// Before there were swaps and refunds, and before bringing somebody earned anything.
 #[derive(Encode, Decode)]
 pub struct ClientRowV1 {
     client: ClientV1,
@@ -60,7 +60,8 @@ impl From<ClientRowV1> for ClientRow {
         let payment =
             PaymentSettings { expires_after_s, second_person_above, refund_second_person_above, tolerances };
         let swap = SwapSettings::default();
-        let settings = Settings { branding, fees, funding, withdrawal, payment, transfer, swap };
+        let referral = ReferralSettings::default();
+        let settings = Settings { branding, fees, funding, withdrawal, payment, transfer, swap, referral };
         let client = Client {
             id: it.id,
             name: it.name,

@@ -6,6 +6,7 @@ pub mod category;
 pub mod client;
 pub mod currency;
 pub mod funding;
+pub mod investment;
 pub mod market;
 pub mod notification;
 pub mod payment;
@@ -39,6 +40,7 @@ pub const MODULES: &[Module] = &[
     funding::MODULE,
     withdrawal::MODULE,
     swap::MODULE,
+    investment::MODULE,
     // Who watches.
     notification::MODULE,
 ];

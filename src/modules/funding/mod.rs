@@ -1,9 +1,9 @@
 //! Funding: money that becomes a user's: deposits, and credits by staff.
 //!
-//! Owns fundings, and who was paid for bringing whom. Calls Payment (a deposit is paid through one), Client for fees and limits, User, Currency, Balance
-//! and Transaction. Announces `funding.requested`, `completed`, `failed`, `canceled`, `expired`, `conflicted` and
-//! `reversed`. Hears what becomes of its payments, in their own transactions, and, after the fact, its own completed
-//! deposits: whoever brought the user gets a commission, as the client's settings say.
+//! Owns fundings, and who was paid for bringing whom. Calls Payment (a deposit is paid through one), Pricing for fees,
+//! Client for limits, User, Currency, Balance and Transaction. Announces `funding.requested`, `completed`, `failed`,
+//! `canceled`, `expired`, `conflicted` and `reversed`. Hears what becomes of its payments, in their own transactions, and,
+//! after the fact, its own completed deposits: whoever brought the user gets a commission, as the settings say.
 //!
 //! ```text
 //! POST fundings ─▶ pending ── payment.initiated ─▶ processing ── payment.settled ─▶ completed ── reverse ─▶ reversed
@@ -41,6 +41,7 @@ pub const MODULE: Module = Module {
 fn register(boot: &mut Boot) -> Result<(), BootError> {
     let service = Arc::new(Fundings {
         clients: boot.require()?,
+        pricing: boot.require()?,
         users: boot.require()?,
         currencies: boot.require()?,
         balance: boot.require()?,

@@ -202,6 +202,7 @@ fn what_does_not_end_in_time_or_panics_is_a_failed_try_and_money_is_parked() {
 fn a_secret_is_wiped_when_it_is_sent_and_other_bytes_stay() {
     let server = Server::start(answering(&Notes::default(), vec![Outcome::Retry("no".into())]));
     let secret = enqueue(&server, to_box().secret(b"token"));
+    server.settle(); // Alone: the first to be sent is the one that fails.
     let kept = enqueue(&server, to_box().extra(b"body"));
     let extra = |id| server.kernel.store.read(|tx| tx.get(&EXTRAS, &id)).unwrap();
     server.settle();
@@ -212,7 +213,7 @@ fn a_secret_is_wiped_when_it_is_sent_and_other_bytes_stay() {
     assert!(server.kernel.store.write_blocking(move |tx| tx.redeliver(secret)).is_err());
     server.write(move |tx| tx.redeliver(kept).map(drop));
     server.settle();
-    assert_eq!(server.attempts(kept).len(), 2 + usize::from(server.attempts(secret).len() == 1));
+    assert_eq!((server.attempts(secret).len(), server.attempts(kept).len()), (2, 2));
 }
 
 #[test]

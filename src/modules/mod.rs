@@ -5,6 +5,7 @@ pub mod balance;
 pub mod category;
 pub mod client;
 pub mod currency;
+pub mod dashboard;
 pub mod funding;
 pub mod market;
 pub mod notification;
@@ -41,6 +42,7 @@ pub const MODULES: &[Module] = &[
     swap::MODULE,
     // Who watches.
     notification::MODULE,
+    dashboard::MODULE,
 ];
 
 /// Those an installation may switch off: nobody requires them, and they neither hold money nor move it.
@@ -57,6 +59,7 @@ pub fn why_pinned(module: &str) -> &'static str {
             "who is told, and by which channel, is decided in the transaction of the event, and what is sent waits in \
              the outbox beside it"
         }
+        "dashboard" => "it counts what happens in the transaction in which it happens",
         _ => "its rows are read and changed in one transaction with the books",
     }
 }

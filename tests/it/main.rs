@@ -5,6 +5,7 @@
 mod auth;
 mod balance;
 mod beneficiary;
+mod capabilities;
 mod category;
 mod channels;
 mod cli;
@@ -12,6 +13,7 @@ mod cli_events;
 mod client;
 mod crash;
 mod currency;
+mod dashboard;
 mod events;
 mod foureyes;
 mod funding;

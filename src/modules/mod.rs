@@ -5,8 +5,10 @@ pub mod balance;
 pub mod category;
 pub mod client;
 pub mod currency;
+pub mod dashboard;
 pub mod funding;
 pub mod investment;
+pub mod limit;
 pub mod market;
 pub mod notification;
 pub mod payment;
@@ -29,9 +31,10 @@ pub const MODULES: &[Module] = &[
     client::MODULE,
     user::MODULE,
     auth::MODULE,
-    // What things are worth, and cost.
+    // What things are worth, and cost; and how much of it may be.
     market::MODULE,
     pricing::MODULE,
+    limit::MODULE,
     // The books.
     balance::MODULE,
     transaction::MODULE,
@@ -43,6 +46,7 @@ pub const MODULES: &[Module] = &[
     investment::MODULE,
     // Who watches.
     notification::MODULE,
+    dashboard::MODULE,
 ];
 
 /// Those an installation may switch off: nobody requires them, and they neither hold money nor move it.
@@ -59,6 +63,7 @@ pub fn why_pinned(module: &str) -> &'static str {
             "who is told, and by which channel, is decided in the transaction of the event, and what is sent waits in \
              the outbox beside it"
         }
+        "dashboard" => "it counts what happens in the transaction in which it happens",
         _ => "its rows are read and changed in one transaction with the books",
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! An `Instance` checks every invariant of its books when it is dropped.
 
+mod approval;
 mod auth;
 mod balance;
 mod beneficiary;
+mod capabilities;
 mod category;
 mod channels;
 mod cli;
@@ -12,6 +14,7 @@ mod cli_events;
 mod client;
 mod crash;
 mod currency;
+mod dashboard;
 mod events;
 mod foureyes;
 mod funding;
@@ -23,6 +26,7 @@ mod golden;
 mod inbound;
 mod investment;
 mod invitation;
+mod limits;
 mod mail;
 mod market;
 mod module;

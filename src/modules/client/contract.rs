@@ -1,5 +1,7 @@
 //! What other modules may ask of clients.
 
+pub use super::approval::{ApprovalOperation, ApprovalPolicy, Automatic};
+
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -138,6 +140,16 @@ pub trait ClientContract: Send + Sync {
     /// The client; a fault when there is none: a `ClientId` comes from a credential.
     fn get(&self, tx: &ReadTx, client: ClientId) -> Result<Client>;
 
+    /// Who has to approve an operation.
+    fn approval_policy(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        operation: ApprovalOperation,
+    ) -> Result<ApprovalPolicy> {
+        Ok(ApprovalPolicy::of_settings(&self.get(tx, client)?.settings, operation))
+    }
+
     /// A stored secret of the client, such as a gateway's credentials. `None` when it was never set.
     #[cfg_attr(not(test), expect(dead_code, reason = "gateways over HTTP, and mail, come with later issues"))]
     fn secret(&self, tx: &ReadTx, client: ClientId, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>>;
@@ -203,5 +215,13 @@ refusals! {
         KeyScopes { reason: String }: Unprocessable "key_scopes" => "{reason}",
         /// Whoever asked for something may not decide over it.
         SelfApproval: Forbidden "self_approval" => "somebody else has to decide",
+        /// The client's rules say who decides over this much.
+        NotOnCommittee: Forbidden "not_on_committee" => "the committee decides",
+        /// Looser rules for approving take two people: propose them with `PUT approval-policies/{operation}`, and
+        /// somebody else agrees.
+        NeedsSecondPerson { operation: ApprovalOperation }: Forbidden "needs_second_person"
+            => "this loosens who approves a {operation}: it takes a second person",
+        /// There is nothing to agree to.
+        NothingProposed: Conflict "nothing_proposed" => "nothing is proposed",
     }
 }

@@ -41,6 +41,7 @@ pub const MODULE: Module = Module {
 fn register(boot: &mut Boot) -> Result<(), BootError> {
     let service = Arc::new(Fundings {
         clients: boot.require()?,
+        limits: boot.require()?,
         pricing: boot.require()?,
         users: boot.require()?,
         currencies: boot.require()?,

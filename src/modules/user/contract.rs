@@ -11,14 +11,15 @@ use crate::{
         api::{
             call::Caller,
             input::{Metadata, text_enum},
-            principal::{ClientId, UserId},
+            principal::{Actor, ClientId, UserId},
         },
         clock::Time,
         error::{Result, refusals},
         machine::ChangeOut,
+        money::Amount,
         store::{ReadTx, WriteTx},
     },
-    modules::role::contract::RoleId,
+    modules::{client::contract::ApprovalPolicy, role::contract::RoleId},
 };
 
 text_enum! {
@@ -124,6 +125,23 @@ pub trait UserContract: Send + Sync {
             UserStatus::Disabled => Err(UserRefusal::UserNotActive { user_status: user.status }.into()),
             _ => Ok(user),
         }
+    }
+
+    /// Refuses `not_on_committee` to whoever has no vote on this much under the policy.
+    fn check_voter(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        voter: Actor,
+        (policy, amount): (&ApprovalPolicy, Amount),
+    ) -> Result<()> {
+        let roles = match voter {
+            Actor::User(user) if policy.committee_for(amount).is_some() => {
+                self.find(tx, client, user)?.map(|it| it.roles).unwrap_or_default()
+            }
+            _ => vec![],
+        };
+        policy.check_voter(amount, voter, &roles)
     }
 
     /// The hash of the password; `None` when none was ever set.

@@ -1,5 +1,6 @@
 //! What can be done with clients, their keys and their secrets; here, what others ask for.
 
+mod approvals;
 mod authenticate;
 mod clients;
 pub mod expiry;
@@ -16,7 +17,7 @@ pub use self::{
     keys::{CreatedKey, NewKey},
 };
 use super::{
-    contract::{Client, ClientContract},
+    contract::{ApprovalOperation, ApprovalPolicy, Client, ClientContract},
     repository::{self, CLIENTS, SECRETS, all},
 };
 use crate::{
@@ -69,7 +70,8 @@ impl ClientService {
         client.settings = client.settings.clone().rebased(client.mode, old, new)?;
         client.updated_at = tx.now();
         client.version += 1;
-        tx.put(&CLIENTS, &event.client_id, &row)
+        tx.put(&CLIENTS, &event.client_id, &row)?;
+        self.rebase_policies(tx, event.client_id)
     }
 
     /// Clients with an amount in their settings that is not in their default currency.
@@ -88,6 +90,15 @@ impl ClientService {
 impl ClientContract for ClientService {
     fn get(&self, tx: &ReadTx, client: ClientId) -> Result<Client> {
         Ok(repository::get(tx, client)?.client)
+    }
+
+    fn approval_policy(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        operation: ApprovalOperation,
+    ) -> Result<ApprovalPolicy> {
+        self.policy(tx, client, &self.get(tx, client)?.settings, operation)
     }
 
     fn secret(&self, tx: &ReadTx, client: ClientId, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {

@@ -5,6 +5,7 @@ pub mod balance;
 pub mod category;
 pub mod client;
 pub mod currency;
+pub mod dashboard;
 pub mod funding;
 pub mod investment;
 pub mod limit;
@@ -45,6 +46,7 @@ pub const MODULES: &[Module] = &[
     investment::MODULE,
     // Who watches.
     notification::MODULE,
+    dashboard::MODULE,
 ];
 
 /// Those an installation may switch off: nobody requires them, and they neither hold money nor move it.
@@ -61,6 +63,7 @@ pub fn why_pinned(module: &str) -> &'static str {
             "who is told, and by which channel, is decided in the transaction of the event, and what is sent waits in \
              the outbox beside it"
         }
+        "dashboard" => "it counts what happens in the transaction in which it happens",
         _ => "its rows are read and changed in one transaction with the books",
     }
 }

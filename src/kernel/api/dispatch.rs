@@ -666,8 +666,11 @@ fn csv_response(
     read: Arc<Reading>,
     mut raw: RawCall,
 ) -> Result<Response> {
-    raw.query.retain(|it| it.0 != "limit");
-    raw.query.push(("limit".into(), "100".into()));
+    // What comes whole takes no limit.
+    if endpoint.query_names.contains(&"limit") {
+        raw.query.retain(|it| it.0 != "limit");
+        raw.query.push(("limit".into(), "100".into()));
+    }
     let home = kernel.store_of(endpoint.module).clone();
     let first = home.read(|tx| read(tx, raw.clone()))?;
     let columns = if endpoint.list { endpoint.output.fields() } else { None };

@@ -345,6 +345,17 @@ pub trait BalanceContract: Send + Sync {
     /// The account of this id. `None` for unknown ones and other clients'.
     fn account_by_id(&self, tx: &ReadTx, client: ClientId, id: AccountId) -> Result<Option<AccountState>>;
 
+    /// What every account of a user holds, or every one of the house. Of all accounts of a client together the balances
+    /// of a currency sum to zero: what the house lacks is what the users have. Doubles need not know.
+    fn accounts_of(
+        &self,
+        _tx: &ReadTx,
+        _client: ClientId,
+        _user: Option<UserId>,
+    ) -> Result<Vec<AccountState>> {
+        Err(fault!("this ledger does not list its accounts"))
+    }
+
     /// The lines of an entry: each account and what it was moved by. `None` when there is no such entry.
     fn lines_of(&self, tx: &ReadTx, client: ClientId, entry: EntryId) -> Result<Option<Vec<Line>>>;
 

@@ -13,7 +13,7 @@ use crate::kernel::{
     },
     clock::Time,
     error::{Result, refusals},
-    money::{Amount, AmountText, Currency, CurrencyCode},
+    money::{Amount, AmountText, Currency, CurrencyCode, Percent},
     store::{
         ReadTx,
         codec::{Decode, Encode},
@@ -49,6 +49,7 @@ pub struct Settings {
     pub payment: PaymentSettings,
     pub transfer: TransferSettings,
     pub swap: SwapSettings,
+    pub referral: ReferralSettings,
 }
 
 /// How the client shows itself to its users.
@@ -119,6 +120,21 @@ impl Default for SwapSettings {
     }
 }
 
+/// What whoever brought a user earns when that one has paid in for the first time.
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
+pub struct ReferralSettings {
+    /// Of what the first deposit credited; zero switches it off.
+    pub percent: Percent,
+    /// The most for one user. Where there is one, first deposits in other currencies earn nothing.
+    pub maximum: Option<Amount>,
+}
+
+impl Default for ReferralSettings {
+    fn default() -> ReferralSettings {
+        ReferralSettings { percent: Percent::ZERO, maximum: None }
+    }
+}
+
 /// Tenants.
 pub trait ClientContract: Send + Sync {
     /// The client; a fault when there is none: a `ClientId` comes from a credential.
@@ -181,6 +197,7 @@ impl Settings {
             },
             transfer: TransferSettings { between_users: false },
             swap: SwapSettings::default(),
+            referral: ReferralSettings::default(),
         })
     }
 }

@@ -12,6 +12,9 @@ use crate::kernel::{
     money::CurrencyCode,
 };
 
+/// Refunds are part of Payment: what they announce, others find here.
+pub use super::refund::events::{RefundCanceled, RefundFailed, RefundRequested, RefundSucceeded};
+
 events! {
     payment_id of (id: PaymentId, row: &Payment, because: Option<String>) {
         payment_id: PaymentId = id,

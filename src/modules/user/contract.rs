@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 pub use super::{
-    fields::{Email, PersonName, Phone, Tier},
+    fields::{Email, PersonName, Phone, Reason, Tier},
     passwords::{PasswordFor, check_password},
 };
 use crate::{
@@ -59,6 +59,23 @@ pub struct User {
     pub version: u64,
 }
 
+impl User {
+    /// Whether somebody with this address and telephone number may well be the same person: the address but for what
+    /// follows a `+`, or the digits of the number, are its own.
+    pub fn looks_like(&self, email: &str, phone: Option<&str>) -> bool {
+        let mailbox = |email: &str| match email.split_once('@') {
+            Some((name, host)) => {
+                let name = name.split('+').next().unwrap_or_default();
+                format!("{name}@{host}").to_lowercase()
+            }
+            None => email.to_lowercase(),
+        };
+        let digits = |phone: &str| phone.chars().filter(char::is_ascii_digit).collect::<String>();
+        let number = self.phone.as_deref().map(digits).filter(|it| !it.is_empty());
+        mailbox(&self.email) == mailbox(email) || number.is_some() && number == phone.map(digits)
+    }
+}
+
 /// A user to be made.
 #[derive(Debug, Clone)]
 pub struct NewUser {
@@ -88,7 +105,8 @@ pub trait UserContract: Send + Sync {
     /// Those who have a role, oldest first, at most `limit`; active or not.
     fn with_role(&self, tx: &ReadTx, client: ClientId, role: RoleId, limit: usize) -> Result<Vec<User>>;
 
-    /// Makes a user and announces `user.registered`. Refuses `email_taken`, `referral_unknown`, `external_id_taken`.
+    /// Makes a user and announces `user.registered`. Refuses `referral_unknown`, `self_referral`,
+    /// `email_taken`, `external_id_taken`.
     fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User>;
 
     /// The user, when money may leave its accounts. Refuses `not_found`, `user_not_active`.
@@ -173,6 +191,8 @@ refusals! {
         UserNotActive { user_status: UserStatus }: Unprocessable "user_not_active" => "the user is {user_status}",
         /// Nobody of this client has this referral code.
         ReferralUnknown: Unprocessable "referral_unknown" => "nobody has this referral code",
+        /// The code is that of somebody with the same mailbox or telephone number: nobody brings themselves.
+        SelfReferral: Unprocessable "self_referral" => "this referral code is your own",
         /// A client always keeps one active admin.
         LastAdmin: Conflict "last_admin" => "this is the last active admin",
     }

@@ -16,7 +16,7 @@ use crate::kernel::{
     api::principal::{ClientId, UserId},
     error::Result,
     money::{Amount, Currency},
-    store::{ReadTx, WriteTx},
+    store::{Key as _, ReadTx, Scan, WriteTx},
 };
 use crate::modules::{
     balance::{
@@ -25,7 +25,7 @@ use crate::modules::{
             NewEntry, Posted, UserAccount,
         },
         model::wallet::WalletKey,
-        repository::{ACCOUNT_IDS, HOLDS, wallet},
+        repository::{ACCOUNT_IDS, HOLDS, WALLETS, wallet},
     },
     client::contract::ClientContract,
     currency::contract::CurrencyContract,
@@ -101,6 +101,20 @@ impl BalanceContract for Ledger {
 
     fn account(&self, tx: &ReadTx, client: ClientId, account: Account) -> Result<Option<AccountState>> {
         Ok(wallet(tx, client, WalletKey::of(&account))?.state(&account))
+    }
+
+    fn accounts_of(&self, tx: &ReadTx, client: ClientId, user: Option<UserId>) -> Result<Vec<AccountState>> {
+        // Users have the tag 0 and stand first: see `WalletKey`.
+        let range = match user {
+            Some(user) => Scan::prefix(&(client, 0u8, user)),
+            None => Scan::prefix(&client).from((client, 1u8).to_key()),
+        };
+        let mut states = vec![];
+        for row in tx.scan(&WALLETS, range) {
+            let ((_, key), wallet) = row?;
+            states.extend(wallet.all(&key).filter_map(|(account, _)| wallet.state(&account)));
+        }
+        Ok(states)
     }
 
     fn account_by_id(&self, tx: &ReadTx, client: ClientId, id: AccountId) -> Result<Option<AccountState>> {

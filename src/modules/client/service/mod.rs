@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use self::last_used::LastUsed;
 pub use self::{
     authenticate::KEY_PREFIXES,
     keys::{CreatedKey, NewKey},
@@ -25,10 +24,11 @@ use crate::{
     kernel::{
         api::{
             call::Caller,
-            principal::{Actor, ClientId, Principal},
+            principal::{Actor, ClientId, KeyId, Principal},
         },
         boot::Catalogue,
         error::Result,
+        last_used::LastUsed,
         money::Currency,
         secret::Secrets,
         store::{ReadTx, WriteTx},
@@ -44,7 +44,7 @@ pub struct ClientService {
     currencies: Arc<dyn CurrencyContract>,
     roles: Arc<dyn RoleContract>,
     catalogue: Catalogue,
-    pub last_used: LastUsed,
+    pub last_used: LastUsed<(ClientId, KeyId)>,
 }
 
 impl ClientService {

@@ -2,6 +2,7 @@
 
 mod complete;
 mod follow;
+mod referral;
 mod request;
 mod reverse;
 mod verify;

@@ -1,0 +1,172 @@
+//! Which event says what. The table is all there is to change when something further is to be counted.
+
+use super::{
+    counters::count,
+    model::{Fact, Metric, Money, Queue},
+};
+use crate::{
+    kernel::{
+        api::principal::UserId,
+        boot::Boot,
+        error::Result,
+        events::event::{Envelope, Event, Mode},
+        money::CurrencyCode,
+    },
+    modules::{
+        balance::events::{BalanceAdjusted, Direction},
+        funding::events::{
+            FundingCanceled, FundingCompleted, FundingExpired, FundingFailed, FundingReversed,
+        },
+        payment::events::{
+            PaymentCanceled, PaymentConflicted, PaymentExpired, PaymentFailed, PaymentSettled,
+            RefundCanceled, RefundFailed, RefundRequested, RefundSucceeded,
+        },
+        swap::events::SwapExecuted,
+        user::events::UserRegistered,
+        withdrawal::events::{
+            WithdrawalApproved, WithdrawalCanceled, WithdrawalCompleted, WithdrawalExpired, WithdrawalFailed,
+            WithdrawalNeedsReconciliation, WithdrawalRejected, WithdrawalRequested, WithdrawalReturned,
+            WithdrawalSent,
+        },
+    },
+};
+
+/// `Event => |it| [what it says, …]`.
+macro_rules! facts {
+    ($( $event:ty => |$it:ident| [ $($fact:expr),* $(,)? ] ),* $(,)?) => {
+        /// Hears all of them, each in its own transaction.
+        pub fn register(boot: &mut Boot) {
+            $( boot.listen::<$event>("dashboard.count", Mode::Sync, |tx, envelope, $it| {
+                count(tx, envelope, vec![$($fact),*])
+            }); )*
+        }
+
+        /// What a stored event says; nothing, when it is none of them.
+        pub fn of(envelope: &Envelope) -> Result<Vec<Fact>> {
+            $( if envelope.name == <$event as Event>::NAME {
+                let $it = envelope.read::<$event>()?;
+                return Ok(vec![$($fact),*]);
+            } )*
+            Ok(vec![])
+        }
+    };
+}
+
+facts! {
+    UserRegistered => |it| [once(Metric::Users), referral(it.referred_by)],
+
+    FundingCompleted => |it| [
+        money(credited(&it.r#type), it.user_id, &it.credit_amount, it.currency)?,
+        money(Metric::Fees, it.user_id, &it.fee, it.currency)?,
+    ],
+    FundingFailed => |it| [money(Metric::DepositsFailed, it.user_id, &it.amount, it.currency)?],
+    FundingCanceled => |it| [money(Metric::DepositsFailed, it.user_id, &it.amount, it.currency)?],
+    FundingExpired => |it| [money(Metric::DepositsFailed, it.user_id, &it.amount, it.currency)?],
+    FundingReversed => |it| [
+        money(Metric::DepositsReversed, it.user_id, &it.credit_amount, it.currency)?,
+        back(Metric::Fees, it.user_id, &it.fee, it.currency)?,
+    ],
+
+    WithdrawalRequested => |it| [waits(Queue::WithdrawalApprovals, it.user_id)],
+    WithdrawalApproved => |_it| [Fact::Goes],
+    WithdrawalNeedsReconciliation => |it| [waits(Queue::WithdrawalsToReconcile, it.user_id)],
+    WithdrawalSent => |_it| [Fact::Goes],
+    WithdrawalCompleted => |it| [
+        Fact::Goes,
+        paid_out(&it)?,
+        money(Metric::Fees, it.user_id, &it.fee, it.currency)?,
+    ],
+    WithdrawalRejected => |it| [
+        Fact::Goes,
+        money(Metric::WithdrawalsFailed, it.user_id, &it.payout, it.currency)?,
+    ],
+    WithdrawalCanceled => |it| [
+        Fact::Goes,
+        money(Metric::WithdrawalsFailed, it.user_id, &it.payout, it.currency)?,
+    ],
+    WithdrawalExpired => |it| [
+        Fact::Goes,
+        money(Metric::WithdrawalsFailed, it.user_id, &it.payout, it.currency)?,
+    ],
+    WithdrawalFailed => |it| [
+        Fact::Goes,
+        money(Metric::WithdrawalsFailed, it.user_id, &it.payout, it.currency)?,
+    ],
+    WithdrawalReturned => |it| [returned(&it)?],
+
+    PaymentConflicted => |it| [waits(Queue::ConflictedPayments, it.user_id)],
+    PaymentSettled => |it| [Fact::Goes, money(Metric::Payments, it.user_id, &it.received, it.currency)?],
+    PaymentFailed => |it| [Fact::Goes, money(Metric::PaymentsFailed, it.user_id, &it.amount, it.currency)?],
+    PaymentCanceled => |it| [Fact::Goes, money(Metric::PaymentsFailed, it.user_id, &it.amount, it.currency)?],
+    PaymentExpired => |it| [Fact::Goes, money(Metric::PaymentsFailed, it.user_id, &it.amount, it.currency)?],
+
+    RefundRequested => |it| [waits(Queue::OpenRefunds, it.user_id)],
+    RefundSucceeded => |it| [Fact::Goes, money(Metric::Refunds, it.user_id, &it.amount, it.currency)?],
+    RefundFailed => |it| [Fact::Goes, money(Metric::RefundsFailed, it.user_id, &it.amount, it.currency)?],
+    RefundCanceled => |it| [Fact::Goes, money(Metric::RefundsFailed, it.user_id, &it.amount, it.currency)?],
+
+    SwapExecuted => |it| [
+        money(Metric::Swaps, it.user_id, &it.from_amount, it.from_currency)?,
+        money(Metric::Fees, it.user_id, &it.fee, it.from_currency)?,
+    ],
+    BalanceAdjusted => |it| [adjustment(&it)?],
+}
+
+fn once(metric: Metric) -> Fact {
+    Fact::Counts { metric, user: None, times: 1, money: None }
+}
+
+fn referral(by: Option<UserId>) -> Fact {
+    Fact::Counts { metric: Metric::Referrals, user: by, times: i64::from(by.is_some()), money: None }
+}
+
+/// Once, with so much money: an amount of zero is no occasion.
+fn money(metric: Metric, user: impl Into<Option<UserId>>, text: &str, code: CurrencyCode) -> Result<Fact> {
+    let money = Money::parse(text, code)?;
+    let times = i64::from(money.minor != 0);
+    Ok(Fact::Counts { metric, user: user.into(), times, money: Some(money) })
+}
+
+/// Money of an earlier occasion that is given back: that one stays counted.
+fn back(metric: Metric, user: UserId, text: &str, code: CurrencyCode) -> Result<Fact> {
+    let money = Some(Money::parse(text, code)?.negated());
+    Ok(Fact::Counts { metric, user: Some(user), times: 0, money })
+}
+
+/// What was credited counts as more, what was debited as less.
+fn adjustment(it: &BalanceAdjusted) -> Result<Fact> {
+    let money = Money::parse(&it.amount, it.currency)?;
+    let money = match it.direction {
+        Direction::Credit => money,
+        Direction::Debit => money.negated(),
+    };
+    Ok(Fact::Counts { metric: Metric::Adjustments, user: it.user_id, times: 1, money: Some(money) })
+}
+
+fn waits(queue: Queue, user: impl Into<Option<UserId>>) -> Fact {
+    Fact::Waits { queue, user: user.into() }
+}
+
+/// A deposit, or a credit by staff.
+fn credited(kind: &str) -> Metric {
+    if kind == "deposit" { Metric::Deposits } else { Metric::Credits }
+}
+
+/// What a completed withdrawal was: charges by staff are paid to the house, and reach nobody else.
+fn paid_out(it: &WithdrawalCompleted) -> Result<Fact> {
+    let (metric, amount) = match it.r#type.as_str() {
+        "fee" => (Metric::Fees, &it.amount),
+        "tax" => (Metric::Taxes, &it.amount),
+        _ => (Metric::Withdrawals, &it.payout),
+    };
+    money(metric, it.user_id, amount, it.currency)
+}
+
+/// What came back, or what of a charge was given back.
+fn returned(it: &WithdrawalReturned) -> Result<Fact> {
+    match it.r#type.as_str() {
+        "fee" => back(Metric::Fees, it.user_id, &it.amount, it.currency),
+        "tax" => back(Metric::Taxes, it.user_id, &it.amount, it.currency),
+        _ => money(Metric::WithdrawalsReturned, it.user_id, &it.payout, it.currency),
+    }
+}

@@ -172,8 +172,10 @@ impl House {
         let body = json!({ "name": cast.name, "slug": cast.slug, "mode": "test", "default_currency": cast.currency });
         let client = backend.post("/clients", body).send().await?;
         let id = text(&client, "id");
-        let fee = json!({ "settings": { "fees": { "withdrawal": { "fixed": "1.00" } } } });
-        backend.patch(format!("/clients/{id}"), fee).send().await?;
+        let fee = json!({
+            "name": "Withdrawals", "operation": "withdrawal", "currency": cast.currency, "fixed": "1.00",
+        });
+        backend.post("/fees", fee).client(Some(&id)).send().await?;
         for code in cast.others {
             let path = format!("/currencies/{code}/activate");
             backend.post(path, json!({})).header("if-match", "*").client(Some(&id)).send().await?;

@@ -95,11 +95,6 @@ impl Backend {
         Ask { body: Some(body), ..Ask::new(self, Method::POST, path.into()) }
     }
 
-    pub fn patch(&self, path: impl Into<String>, body: Value) -> Ask<'_> {
-        let ask = Ask { body: Some(body), ..Ask::new(self, Method::PATCH, path.into()) };
-        ask.header("if-match", "*")
-    }
-
     /// A list with its pages put together, `limit` rows at most.
     pub async fn list(&self, path: &str, client: Option<&str>, limit: usize) -> Result<Value, Failure> {
         let mut rows = vec![];

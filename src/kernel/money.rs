@@ -200,9 +200,9 @@ impl Amount {
     }
 
     fn percent_parts(self, percent: Percent) -> Result<(i128, i128)> {
-        let product =
-            self.minor.checked_mul(percent.mantissa).ok_or_else(|| too_large("amount", self.currency))?;
-        Ok((product, 100 * 10i128.pow(u32::from(percent.scale))))
+        let (part, whole) = percent.fraction();
+        let product = self.minor.checked_mul(part).ok_or_else(|| too_large("amount", self.currency))?;
+        Ok((product, whole))
     }
 
     fn same_currency(self, other: Amount) -> Result<()> {
@@ -336,6 +336,23 @@ pub struct Percent {
 
 impl Percent {
     pub const ZERO: Percent = Percent { mantissa: 0, scale: 0 };
+
+    /// Numerator and denominator of the part of one that it is: 1.5 % is 15 / 1000.
+    pub fn fraction(self) -> (i128, i128) {
+        (self.mantissa, 100 * 10i128.pow(u32::from(self.scale)))
+    }
+
+    /// Whether something is left when it is taken away.
+    pub fn is_below_all(self) -> bool {
+        let (part, whole) = self.fraction();
+        part < whole
+    }
+}
+
+impl Default for Percent {
+    fn default() -> Percent {
+        Percent::ZERO
+    }
 }
 
 impl FromStr for Percent {

@@ -7,6 +7,7 @@ pub mod client;
 pub mod currency;
 pub mod dashboard;
 pub mod funding;
+pub mod investment;
 pub mod market;
 pub mod notification;
 pub mod payment;
@@ -40,6 +41,7 @@ pub const MODULES: &[Module] = &[
     funding::MODULE,
     withdrawal::MODULE,
     swap::MODULE,
+    investment::MODULE,
     // Who watches.
     notification::MODULE,
     dashboard::MODULE,

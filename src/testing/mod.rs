@@ -94,6 +94,8 @@ pub struct Credentials {
     pub manual_gateway: String,
     /// Of the active sandbox gateway.
     pub sandbox_gateway: String,
+    /// Of the published investment plan.
+    pub plan: String,
 }
 
 /// How an instance starts.
@@ -202,6 +204,11 @@ impl Instance {
             .await
             .expect("the worker runs")
             .expect("it settles");
+    }
+
+    /// Moves the clock and nothing else: what is due waits for the timer's next look, or for a command.
+    pub fn move_clock(&self, by: Duration) {
+        self.app.kernel().store.clock().advance(by);
     }
 
     /// Waits until every delivery that is due has run.
@@ -493,7 +500,8 @@ impl Http {
 }
 
 /// Makes what `dev` and every instance start with: an operator token, one test client with USD (default), EUR, BTC,
-/// ETH and USDT, markets of BTC, ETH and EUR in USD, one manual and one sandbox gateway, both active. Through the API itself, as the command line does.
+/// ETH and USDT, markets of BTC, ETH and EUR in USD, one manual and one sandbox gateway, both active, and one published
+/// plan. Through the API itself, as the command line does.
 pub async fn seed_dev(kernel: &Arc<Kernel>) -> Result<Credentials, StartError> {
     let local = Local::new(kernel);
     kernel.claimed.store(true, Ordering::SeqCst); // Nobody has to claim what vanishes.
@@ -523,6 +531,15 @@ pub async fn seed_dev(kernel: &Arc<Kernel>) -> Result<Credentials, StartError> {
         gateways.push(id);
     }
     let [manual_gateway, sandbox_gateway]: [String; 2] = gateways.try_into().unwrap_or_default();
+    let plan = json!({
+        "name": "One year, monthly", "type": "savings", "currency": "USD", "min_amount": "100.00",
+        "max_amount": "100000.00", "return_percent": "6", "return_basis": "annual", "day_count": "ACT/365",
+        "cadence": "monthly", "compounding": false, "term_days": 365, "early_close_penalty_percent": "1",
+        "cooling_off_hours": 24, "benefits": ["Profit every month"],
+    });
+    let plan = text(&local.send("POST", "/api/v1/plans", Some(&client_id), plan).await?, "id");
+    let publish = format!("/api/v1/plans/{plan}/publish");
+    local.send("POST", &publish, Some(&client_id), json!({})).await?;
     Ok(Credentials {
         operator_token: text(&token, "token"),
         client_id,
@@ -530,6 +547,7 @@ pub async fn seed_dev(kernel: &Arc<Kernel>) -> Result<Credentials, StartError> {
         publishable_key: text(&client, "publishable_key"),
         manual_gateway,
         sandbox_gateway,
+        plan,
     })
 }
 

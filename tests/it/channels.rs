@@ -28,6 +28,8 @@ async fn ann(coffer: &Instance, preferences: Value) -> (Http, String) {
     });
     let tokens = coffer.publishable().post("/auth/register", ann).await.expect(201);
     let ann = coffer.with(tokens.body["access_token"].as_str().unwrap());
+    // The welcome goes out as she has it before she prefers anything.
+    coffer.settle().await;
     ann.put("/notification-preferences", 0, preferences).await.expect(200);
     coffer.settle().await;
     (ann, tokens.body["user"]["id"].as_str().unwrap().to_owned())

@@ -112,9 +112,7 @@ async fn another_default_currency_begins_the_settings_anew() {
     let coffer = Instance::start().await;
     let key = coffer.key();
     let client = key.get("/clients/current").await.expect(200);
-    let settings = json!({ "settings": {
-        "fees": { "withdrawal": { "percent": "1", "fixed": "0.50" } }, "withdrawal": { "approvals": 2 },
-    } });
+    let settings = json!({ "settings": { "withdrawal": { "approvals": 2 } } });
     let version = client.body["version"].as_u64().unwrap();
     key.patch("/clients/current", version, settings).await.expect(200);
 
@@ -127,10 +125,6 @@ async fn another_default_currency_begins_the_settings_anew() {
     assert_eq!(settings["withdrawal"]["minimum"], "10");
     assert_eq!(settings["withdrawal"]["automatic_up_to"], "1000");
     assert_eq!(settings["withdrawal"]["approvals"], 2);
-    assert_eq!(
-        settings["fees"]["withdrawal"],
-        json!({ "percent": "1", "fixed": null, "min": null, "max": null })
-    );
     key.post("/currencies/JPY/make-default", json!({})).await.expect(200);
     assert_eq!(coffer.new_events(), Vec::<String>::new(), "a repeat changes nothing");
     key.post("/currencies/USD/deactivate", json!({})).await.expect(200);

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use coffer::testing::Instance;
 use serde_json::{Value, json};
 
-use crate::payment::{available, initiate, mark_paid, set, user};
+use crate::{
+    payment::{available, initiate, mark_paid, user},
+    pricing::charge,
+};
 
 fn deposit(user: &str, amount: &str) -> Value {
     json!({ "amount": amount, "currency": "USD", "user_id": user })
@@ -54,7 +57,7 @@ async fn a_deposit_is_asked_for_paid_and_credited() {
 #[tokio::test]
 async fn the_fee_is_paid_on_top_or_taken_from_the_amount() {
     let coffer = Instance::start().await;
-    set(&coffer, json!({ "fees": { "funding": { "percent": "1.5", "fixed": "1.00" } } })).await;
+    charge(&coffer, "funding", json!({ "percent": "1.5", "fixed": "1.00" })).await;
     let user = user(&coffer, "ann").await;
     for (included, to_pay, credit) in [(false, "116.00", "113.30"), (true, "113.30", "110.60")] {
         let before = available(&coffer, &user).await;
@@ -146,7 +149,7 @@ async fn canceling_a_deposit_cancels_its_payment() {
 #[tokio::test]
 async fn a_reversal_takes_everything_back_while_it_is_there() {
     let coffer = Instance::start().await;
-    set(&coffer, json!({ "fees": { "funding": { "fixed": "1.00" } } })).await;
+    charge(&coffer, "funding", json!({ "fixed": "1.00" })).await;
     let user = user(&coffer, "ann").await;
     let (funding, payment) = asked(&coffer, &user, "50.00").await;
     let path = format!("/fundings/{funding}/reverse");
@@ -327,7 +330,7 @@ async fn a_deposit_marked_by_many_at_once_is_credited_once() {
 #[tokio::test]
 async fn who_paid_a_part_pays_a_part_of_the_fee_and_is_credited_the_rest() {
     let coffer = Instance::start().await;
-    set(&coffer, json!({ "fees": { "funding": { "percent": "0", "fixed": "15.00" } } })).await;
+    charge(&coffer, "funding", json!({ "fixed": "15.00" })).await;
     let user = user(&coffer, "ann").await;
     let funding = coffer.key().post("/fundings", deposit(&user, "100.00")).await.expect(201);
     assert_eq!(funding.body["fee"], "15.00");

@@ -1,6 +1,6 @@
 //! What is promised to clients, held to files: a change shows in review. `COFFER_BLESS=1` rewrites them.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use coffer::testing::Instance;
 
@@ -46,6 +46,17 @@ async fn routes_events_tables_refusals_and_machines_are_what_they_were() {
 async fn a_name_of_the_openapi_document_stands_for_one_thing() {
     let coffer = Instance::start().await;
     assert_eq!(coffer.catalogue().clashes, Vec::<String>::new());
+}
+
+/// Ids, amounts and states were once referred to and left out: no client could be generated.
+#[tokio::test]
+async fn every_reference_of_the_openapi_document_leads_somewhere() {
+    let document = Instance::start().await.openapi();
+    let text = document.to_string();
+    let names = text.split("\"#/components/schemas/").skip(1).filter_map(|it| it.split('"').next());
+    let lost: BTreeSet<&str> =
+        names.filter(|it| document["components"]["schemas"].get(it).is_none()).collect();
+    assert_eq!(lost, BTreeSet::new());
 }
 
 #[tokio::test]

@@ -111,6 +111,11 @@ async fn things(coffer: &Instance) -> BTreeMap<&'static str, String> {
         "api-keys",
         made(key.post("/api-keys", json!({ "name": "k", "kind": "secret", "scopes": ["users:read"] })).await),
     );
+    let plan = &coffer.credentials().plan;
+    let investment = json!({ "plan_id": plan, "amount": "100.00", "user_id": user });
+    ids.insert("investments", made(key.post("/investments", investment).await));
+    ids.insert("plans", plan.clone());
+    ids.insert("fees", made(key.post("/fees", json!({ "name": "F", "operation": "swap" })).await));
     ids.insert("payment-gateways", coffer.credentials().manual_gateway.clone());
     ids.insert("clients", coffer.credentials().client_id.clone());
     ids.insert("users", user);

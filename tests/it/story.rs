@@ -5,7 +5,10 @@ use std::sync::Arc;
 use coffer::testing::{Answer, Instance};
 use serde_json::{Value, json};
 
-use crate::withdrawal::{cash_out, credit, person, set};
+use crate::{
+    pricing::charge,
+    withdrawal::{cash_out, credit, person},
+};
 
 async fn balance(coffer: &Instance, user: &str) -> Value {
     let balance = coffer.key().get(&format!("/balances/USD?user_id={user}")).await.expect(200);
@@ -35,7 +38,7 @@ async fn deposit(coffer: &Instance, user: &str, amount: &str, reference: &str) {
 async fn money_comes_in_is_booked_and_goes_out() {
     let coffer = Instance::start().await;
     let key = coffer.key();
-    set(&coffer, json!({ "fees": { "withdrawal": { "fixed": "1.00" } } })).await;
+    charge(&coffer, "withdrawal", json!({ "fixed": "1.00" })).await;
     let ann = json!({ "email": "ann@example.com", "first_name": "Ann", "last_name": "Lee" });
     let ann = key.post("/users", ann).await.expect(201).id().to_owned();
     let (_, sue) = person(&coffer, "sue", &["moderator"]).await;

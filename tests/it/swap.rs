@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     payment::{set, user},
+    pricing::charge,
     withdrawal::person,
 };
 
@@ -145,7 +146,8 @@ async fn an_accepted_quote_answers_with_its_one_swap_for_ever() {
     }
     assert_eq!(swaps.len(), 1, "single use");
     assert_eq!(has(&coffer, &ann, "USD").await, "4000.00");
-    coffer.advance(Duration::from_secs(3600)).await;
+    // Longer than a quote lives, not as long as a session.
+    coffer.advance(Duration::from_secs(600)).await;
     let again = her.post("/swaps", json!({ "quote_id": id })).await.expect(201);
     assert!(swaps.contains(again.id()), "also after its time");
     bob.get(&format!("/swaps/{}", again.id())).await.refused(404, "not_found");
@@ -356,5 +358,23 @@ async fn there_and_back_at_the_same_prices_never_earns() {
             accept(&coffer, back.id()).await.expect(201);
         }
         assert!(minor(&has(&coffer, &ann, "USD").await) <= before, "{amount} by way of {by}");
+    }
+}
+
+#[tokio::test]
+async fn fee_and_spread_are_those_of_the_rules_for_the_users_tier() {
+    let coffer = Instance::start().await;
+    let ann = user(&coffer, "ann").await;
+    give(&coffer, &ann, "1000.00", "USD").await;
+    charge(&coffer, "swap", json!({ "percent": "1" })).await;
+    charge(&coffer, "spread", json!({ "percent": "2", "to_currency": "BTC", "user_tier": "gold" })).await;
+    // 990.00 at 109,500; then at 2 % less.
+    for (tier, spread, to) in [("standard", "0", "0.00904109"), ("gold", "2", "0.00886027")] {
+        let path = format!("/users/{ann}");
+        let version = coffer.key().get(&path).await.expect(200).body["version"].as_u64().unwrap();
+        coffer.key().patch(&path, version, json!({ "tier": tier })).await.expect(200);
+        let quoted = quote(&coffer, &ann, "USD", "BTC", ("from_amount", "1000.00")).await.expect(201).body;
+        let found = [&quoted["fee"], &quoted["spread"], &quoted["to_amount"]];
+        assert_eq!(found, [&json!("10.00"), &json!(spread), &json!(to)], "{tier}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use coffer::testing::{Answer, Credentials, Http, Instance};
 use serde_json::{Value, json};
 
-use crate::auth::PASSWORD;
+use crate::{auth::PASSWORD, pricing::charge};
 
 pub const IBAN: &str = "DE89370400440532013000";
 
@@ -202,7 +202,7 @@ async fn paid_by_hand_confirmed_and_returned() {
     let (user, _) = person(&coffer, "ann", &[]).await;
     let (_, staff) = person(&coffer, "sue", &["admin"]).await;
     credit(&coffer, &user, "100.00").await;
-    set(&coffer, json!({ "fees": { "withdrawal": { "percent": "1", "fixed": "0.50" } } })).await;
+    charge(&coffer, "withdrawal", json!({ "percent": "1", "fixed": "0.50" })).await;
     let made = coffer.key().post("/withdrawals", cash_out(&user, "50.00")).await.expect(201);
     assert_eq!((&made.body["fee"], &made.body["payout"]), (&json!("1.00"), &json!("50.00")));
     let path = format!("/withdrawals/{}", made.id());

@@ -299,7 +299,7 @@ fn with_mod(text: &str, begins: &str, name: &str) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
     let is_mod = |it: &&str| it.starts_with(begins) && it.ends_with(';');
     let behind = lines.iter().rposition(|it| is_mod(it) && *it < line.as_str()).map(|it| it + 1);
-    let at = behind.or_else(|| lines.iter().position(|it| is_mod(it))).unwrap_or(0);
+    let at = behind.or_else(|| lines.iter().position(is_mod)).unwrap_or(0);
     lines.insert(at, &line);
     lines.join("\n") + "\n"
 }

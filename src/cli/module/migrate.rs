@@ -430,8 +430,8 @@ fn linked(page: &str) -> Result<String, String> {
     let is_public = |it: &&str| it.starts_with("pub mod ") && it.ends_with(';');
     let mut lines: Vec<&str> = page.lines().collect();
     let before = lines.iter().rposition(|it| is_private(it) && *it < line);
-    let at = before.or_else(|| lines.iter().rposition(|it| is_public(it))).map(|it| it + 1);
-    let at = at.or_else(|| lines.iter().position(|it| is_private(it)));
+    let at = before.or_else(|| lines.iter().rposition(is_public)).map(|it| it + 1);
+    let at = at.or_else(|| lines.iter().position(is_private));
     lines.insert(at.ok_or("has no line `mod …;`; add `mod migrations;`")?, line);
     Ok(lines.join("\n") + "\n")
 }

@@ -24,11 +24,7 @@ pub fn document(kernel: &Kernel) -> Value {
     let mut inputs = BTreeSet::new();
     for endpoint in &kernel.endpoints {
         for shape in [&endpoint.input, &endpoint.output] {
-            for (name, schema) in shape.referred.iter().chain(&shape.schema) {
-                if is_named(schema) {
-                    schemas.insert(name.clone(), plain(schema));
-                }
-            }
+            schemas.extend(named(shape).map(|(name, schema)| (name.clone(), plain(schema))));
         }
         for (name, _) in endpoint.input.referred.iter().chain(&endpoint.input.schema) {
             inputs.insert(name.clone());
@@ -71,7 +67,7 @@ pub fn clashes(endpoints: &[Endpoint]) -> Vec<String> {
     let mut known: BTreeMap<&str, Value> = BTreeMap::new();
     let mut clashes = BTreeSet::new();
     for shape in endpoints.iter().flat_map(|it| [&it.input, &it.output]) {
-        for (name, schema) in shape.referred.iter().chain(&shape.schema).filter(|it| is_named(&it.1)) {
+        for (name, schema) in named(shape) {
             let schema = plain(schema);
             if *known.entry(name).or_insert_with(|| schema.clone()) != schema {
                 clashes.insert(name.clone());
@@ -275,6 +271,11 @@ fn responses(endpoint: &Endpoint, codes: &BTreeSet<&str>, refusals: &BTreeMap<&s
         responses.insert(status.to_string(), response);
     }
     responses.into()
+}
+
+/// The schemas that stand in the document under their names: what others refer to, and structures.
+fn named(shape: &Shape) -> impl Iterator<Item = &(String, RefOr<Schema>)> {
+    shape.referred.iter().chain(shape.schema.as_ref().filter(|it| is_named(&it.1)))
 }
 
 fn is_named(schema: &RefOr<Schema>) -> bool {

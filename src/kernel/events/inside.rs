@@ -167,14 +167,14 @@ enum Heard {
 /// What there is to run for a delivery.
 enum What {
     Slot(Arc<Task>, Time),
-    Listener(Listener, Envelope),
+    Listener(Box<(Listener, Envelope)>),
 }
 
 impl What {
     fn run(&self, tx: &mut WriteTx) -> Result<()> {
         match self {
             What::Slot(run, slot) => run(tx, *slot),
-            What::Listener(listener, envelope) => hear(tx, listener, envelope),
+            What::Listener(heard) => hear(tx, &heard.0, &heard.1),
         }
     }
 
@@ -182,7 +182,7 @@ impl What {
     fn subject(&self) -> String {
         match self {
             What::Slot(_, slot) => slot.to_string(),
-            What::Listener(_, envelope) => envelope.id.to_string(),
+            What::Listener(heard) => heard.1.id.to_string(),
         }
     }
 }
@@ -202,7 +202,7 @@ fn find(tx: &ReadTx, bus: &Bus, key: &Key, row: &Delivery) -> std::result::Resul
     };
     let envelope = row.event.map_or(Ok(None), |event| tx.get(&EVENTS, &(key.0, event)));
     match envelope {
-        Ok(Some(envelope)) => Ok(What::Listener(plan.listener.clone(), envelope)),
+        Ok(Some(envelope)) => Ok(What::Listener(Box::new((plan.listener.clone(), envelope)))),
         Ok(None) => Err(Heard::Gone("its event no longer exists".to_owned())),
         Err(error) => Err(Heard::Unreadable(error)),
     }

@@ -11,7 +11,7 @@ use crate::kernel::{
     },
     clock::Time,
     error::{Result, refusals},
-    money::{Amount, AmountText, Currency, CurrencyCode, Percent},
+    money::{Amount, AmountText, Currency, CurrencyCode},
     store::{
         ReadTx,
         codec::{Decode, Encode},
@@ -42,7 +42,6 @@ pub struct Client {
 #[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct Settings {
     pub branding: Branding,
-    pub fees: Fees,
     pub funding: FundingSettings,
     pub withdrawal: WithdrawalSettings,
     pub payment: PaymentSettings,
@@ -56,28 +55,6 @@ pub struct Branding {
     pub display_name: Option<String>,
     pub support_email: Option<String>,
     pub website: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
-pub struct Fees {
-    pub funding: FeeRule,
-    pub withdrawal: FeeRule,
-}
-
-/// `percent` of the amount plus `fixed`, at least `min`, at most `max`. The amounts hold for the default currency; in
-/// other currencies only the percentage does.
-#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
-pub struct FeeRule {
-    pub percent: Percent,
-    pub fixed: Option<Amount>,
-    pub min: Option<Amount>,
-    pub max: Option<Amount>,
-}
-
-impl Default for FeeRule {
-    fn default() -> FeeRule {
-        FeeRule { percent: Percent::ZERO, fixed: None, min: None, max: None }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
@@ -140,20 +117,10 @@ impl Default for SwapSettings {
     }
 }
 
-/// What a fee is taken for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FeeOperation {
-    Funding,
-    Withdrawal,
-}
-
 /// Tenants.
 pub trait ClientContract: Send + Sync {
     /// The client; a fault when there is none: a `ClientId` comes from a credential.
     fn get(&self, tx: &ReadTx, client: ClientId) -> Result<Client>;
-
-    /// The fee for an amount, rounded up: the one function that says so.
-    fn fee(&self, tx: &ReadTx, client: ClientId, operation: FeeOperation, amount: Amount) -> Result<Amount>;
 
     /// A stored secret of the client, such as a gateway's credentials. `None` when it was never set.
     #[cfg_attr(not(test), expect(dead_code, reason = "gateways over HTTP, and mail, come with later issues"))]
@@ -186,7 +153,6 @@ impl Settings {
         };
         Ok(Settings {
             branding: Branding::default(),
-            fees: Fees::default(),
             funding: FundingSettings { maximum: of("1000000")? },
             withdrawal: WithdrawalSettings {
                 minimum: of("10")?,

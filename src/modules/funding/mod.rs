@@ -1,7 +1,7 @@
 //! Funding: money that becomes a user's: deposits, and credits by staff.
 //!
-//! Owns fundings. Calls Payment (a deposit is paid through one), Client for fees and limits, User, Currency, Balance
-//! and Transaction. Announces `funding.requested`, `completed`, `failed`, `canceled`, `expired`, `conflicted` and
+//! Owns fundings. Calls Payment (a deposit is paid through one), Pricing for fees, Client for limits, User,
+//! Currency, Balance and Transaction. Announces `funding.requested`, `completed`, `failed`, `canceled`, `expired`, `conflicted` and
 //! `reversed`. Hears what becomes of its payments, in their own transactions.
 //!
 //! ```text
@@ -36,6 +36,7 @@ pub const MODULE: Module = Module {
 fn register(boot: &mut Boot) -> Result<(), BootError> {
     let service = Arc::new(Fundings {
         clients: boot.require()?,
+        pricing: boot.require()?,
         users: boot.require()?,
         currencies: boot.require()?,
         balance: boot.require()?,

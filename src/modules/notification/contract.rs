@@ -33,6 +33,7 @@ text_enum! {
         Balances = "balances",
         Swaps = "swaps",
         Markets = "markets",
+        Investments = "investments",
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What says the same as another event to the same person is left out: a payment that was for something has no
 //! notice of its own, a movement on an account has that of what caused it, and what staff credits or charges is told
-//! when it is done.
+//! when it is done. Profit of an investment that comes every day or month is read in its schedule.
 
 use std::sync::Arc;
 
@@ -25,6 +25,11 @@ use crate::{
         funding::events::{
             FundingCanceled, FundingCompleted, FundingConflicted, FundingExpired, FundingFailed,
             FundingRequested, FundingReversed,
+        },
+        investment::events::{
+            InvestmentActivated, InvestmentCanceled, InvestmentClosed, InvestmentCreated,
+            InvestmentDefaultRequested, InvestmentDefaulted, InvestmentEarlyClosed, InvestmentResumed,
+            InvestmentSuspended,
         },
         market::events::ProviderFailed,
         payment::events::{PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate},
@@ -83,6 +88,7 @@ const FUNDING: Option<(&str, &str)> = Some(("/fundings/{entity}", "Show the depo
 const WITHDRAWAL: Option<(&str, &str)> = Some(("/withdrawals/{entity}", "Show the withdrawal"));
 const BENEFICIARIES: Option<(&str, &str)> = Some(("/beneficiaries", "Show where money may go"));
 const PAYMENT: Option<(&str, &str)> = Some(("/payments/{entity}", "Show the payment"));
+const INVESTMENT: Option<(&str, &str)> = Some(("/investments/{entity}", "Show the investment"));
 const KEYS: Option<(&str, &str)> = Some(("/api-keys", "Show the keys"));
 const SESSIONS: Option<(&str, &str)> = Some(("/sessions", "Show where you are signed in"));
 
@@ -124,6 +130,15 @@ notices! {
     PaymentConflicted: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
     PaymentLate: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
 
+    InvestmentCreated: Investments, BOTH, INVESTMENT, |it| it.user_id;
+    InvestmentActivated: Investments, INBOX, INVESTMENT, |it| it.user_id;
+    InvestmentClosed: Investments, BOTH, INVESTMENT, |it| it.user_id;
+    InvestmentEarlyClosed: Investments, BOTH, INVESTMENT, |it| it.user_id;
+    InvestmentCanceled: Investments, INBOX, INVESTMENT, |it| it.user_id;
+    InvestmentSuspended: Investments, BOTH, INVESTMENT, |it| it.user_id;
+    InvestmentResumed: Investments, BOTH, INVESTMENT, |it| it.user_id;
+    InvestmentDefaultRequested: Investments, BOTH, INVESTMENT, |_it| Notifiable::Admins;
+    InvestmentDefaulted: Investments, BOTH, INVESTMENT, |it| it.user_id;
     SwapExecuted: Swaps, BOTH, Some(("/swaps/{entity}", "Show the swap")), |it| it.user_id;
 
     BalanceAdjusted: Balances, BOTH, Some(("/balances", "Show your balances")), |it| it.user_id;

@@ -1,11 +1,12 @@
 //! Payment: money on its way in, and the gateways it comes and goes through.
 //!
 //! Owns payments, their attempts, what came for them (settlements), refunds (see `refund/`), gateways, their webhooks
-//! (see `inbound/`), credentials, addresses (see `crypto/`) and health. Calls Client for settings, User for who may
-//! receive, Currency, Balance and Transaction to book plain charges and suspense. Announces `payment.created`,
-//! `initiated`, `settled`, `failed`, `canceled`, `expired`, `conflicted`, `late` and `disputed`, `suspense.assigned`, and
-//! `refund.*`. What is paid for (a funding) belongs to a module above, which hears `payment.settled` in the same
-//! transaction and books it; `funding.reversed` is heard in turn, so that nothing is taken back twice.
+//! (see `inbound/`), credentials, addresses (see `crypto/`) and health. Calls Client for settings, Pricing for what a
+//! plain charge costs, User for who may receive, Currency, Balance and Transaction to book plain charges and suspense.
+//! Announces `payment.created`, `initiated`, `settled`, `failed`, `canceled`, `expired`, `conflicted`, `late` and
+//! `disputed`, `suspense.assigned`, and `refund.*`. What is paid for (a funding, an investment) belongs to a module
+//! above, which hears `payment.settled` in the same transaction and books it; `funding.reversed` is heard in turn, so
+//! that nothing is taken back twice.
 //!
 //! Always true:
 //! - The same money is counted once: (client, gateway, the gateway's reference) is a key.
@@ -56,6 +57,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     let service = Arc::new(Payments {
         clients: boot.require()?,
         users: boot.require()?,
+        pricing: boot.require()?,
         currencies: boot.require()?,
         balance: boot.require()?,
         transactions: boot.require()?,

@@ -115,6 +115,7 @@ impl Desk {
         let service = Payments {
             clients: kernel.service("client").unwrap(),
             users: users.clone(),
+            pricing: kernel.service("pricing").unwrap(),
             currencies: kernel.service("currency").unwrap(),
             balance: kernel.service("user_balance").unwrap(),
             transactions: kernel.service("transactions").unwrap(),

@@ -1,5 +1,6 @@
-//! What other modules may ask of prices: what an operation costs, and the mark-up on a swap's rate.
+//! What other modules may ask of prices: what an operation costs, the mark-up on a swap's rate, and what plans offer.
 
+pub use super::terms::{Accrual, Cadence, DayCount, ReturnBasis, Terms};
 use crate::kernel::{
     api::{input::text_enum, principal::ClientId},
     error::{Result, refusals},
@@ -9,6 +10,7 @@ use crate::kernel::{
 };
 
 id!(/** A rule that says what an operation costs. */ FeeId, "fee");
+id!(/** A version of an investment plan. */ PlanId, "pln");
 // Payment owns gateways. Their id is declared here because fee rules name gateways, and Pricing stands above Payment.
 id!(/** A way in or out for money. */ GatewayId, "gtw");
 
@@ -23,7 +25,6 @@ text_enum! {
         Swap = "swap",
         /// Not a fee of its own: the mark-up on the mid rate of a swap. A percentage and nothing else.
         Spread = "spread",
-        Investment = "investment",
     }
 }
 
@@ -50,13 +51,35 @@ pub struct FeeFound {
     pub rule: Option<FeeId>,
 }
 
-/// What things cost. The order of precedence of the rules is in `model/rule.rs`.
+text_enum! {
+    pub enum PlanStatus {
+        /// Being written: can be changed, cannot be bought.
+        Draft = "draft",
+        Published = "published",
+        /// Cannot be bought for now.
+        Paused = "paused",
+        /// Cannot be bought any more. What was bought goes on.
+        Closed = "closed",
+    }
+}
+
+/// A plan, as other modules need it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanInfo {
+    pub id: PlanId,
+    pub name: String,
+    /// 1, 2, 3… among the versions of the plan.
+    pub number: u32,
+    pub terms: Terms,
+}
+
+/// What things cost, and what they earn.
 pub trait PricingContract: Send + Sync {
-    /// The one function that says what an operation costs; previews ask it too.
+    /// The one function that says what an operation costs; previews ask it too. Which rule counts is in `model/rule.rs`.
     fn fee(&self, tx: &ReadTx, client: ClientId, question: &FeeQuestion<'_>) -> Result<FeeFound>;
 
     /// The mark-up on the mid rate when a user of this tier gives `from` and receives `to`: the rate given is
-    /// mid × (1 − spread). From zero up to below 100; zero when no rule applies.
+    /// mid × (1 − spread). Zero when no rule applies, and always below 100 %.
     fn spread(
         &self,
         tx: &ReadTx,
@@ -65,6 +88,15 @@ pub trait PricingContract: Send + Sync {
         to: CurrencyCode,
         tier: &str,
     ) -> Result<Percent>;
+
+    /// The plan. Refuses `not_found`.
+    fn plan(&self, tx: &ReadTx, client: ClientId, plan: PlanId) -> Result<PlanInfo>;
+
+    /// Refuses, in this order, `not_found`, `plan_not_published`, `outside_plan` unless `amount` may be put into the plan.
+    fn check_plan_takes(&self, tx: &ReadTx, client: ClientId, plan: PlanId, amount: Amount) -> Result<()>;
+
+    /// The published version of the plan that this is a version of; `None` when none is published.
+    fn published_version(&self, tx: &ReadTx, client: ClientId, plan: PlanId) -> Result<Option<PlanId>>;
 }
 
 refusals! {
@@ -73,5 +105,16 @@ refusals! {
         /// An active rule applies to exactly the same: which of the two counts could not be said. Change that one, or
         /// deactivate it first.
         FeeTaken { existing_id: FeeId }: Conflict "fee_taken" => "{existing_id} applies to the same",
+        /// A rule that is not in force any more stays as it was. Make a new one.
+        FeeInactive: Conflict "fee_inactive" => "the rule is inactive",
+        /// Only a draft can be changed: whoever invests relies on the terms. Make a new version.
+        PlanNotDraft { status: PlanStatus }: Conflict "plan_not_draft" => "the plan is {status}",
+        /// The plan has a draft already: change that one, and publish it.
+        PlanDraftExists { existing_id: PlanId }: Conflict "plan_draft_exists" => "{existing_id} is the next version",
+        /// Money is taken for published plans only.
+        PlanNotPublished { plan_status: PlanStatus }: Unprocessable "plan_not_published" => "the plan is {plan_status}",
+        /// The plan takes no amount as small, or as large, as this.
+        OutsidePlan { min_amount: Amount, max_amount: Option<Amount>, currency: CurrencyCode }: Unprocessable "outside_plan"
+            => "the amount is outside of what the plan takes",
     }
 }

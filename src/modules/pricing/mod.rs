@@ -1,15 +1,50 @@
-//! Pricing: what operations cost.
+//! Pricing: what operations cost, and what investments earn.
+//!
+//! Owns fee rules (spreads among them) and investment plans. Calls Currency and User. Announces `plan.published`,
+//! `plan.paused` and `plan.closed`; hears nobody. Whoever charges a fee asks [`contract::PricingContract::fee`], as the
+//! preview does; whoever credits profit asks [`contract::Terms::schedule`], as the preview does.
+//!
+//! Always true:
+//! - No two active rules apply to exactly the same, and the most specific one that applies decides alone
+//!   (`model/rule.rs`).
+//! - The terms of a plan never change once it was published, and of the versions of one plan at most one is on offer.
 
 pub mod contract;
+pub mod events;
+mod model;
+mod repository;
+mod routes;
+mod service;
+mod terms;
 
-use self::contract::PricingRefusal;
+use std::sync::Arc;
+
+use self::{
+    contract::{PricingContract, PricingRefusal},
+    model::{plan::PLAN, rule::FEE},
+    repository::{FEES, PLANS},
+    service::Pricing,
+};
 use crate::kernel::boot::{Boot, BootError, Module};
 
-pub const MODULE: Module =
-    Module { name: "pricing", about: "Fee rules, spreads, investment plans", register, migrations: &[] };
+pub const MODULE: Module = Module {
+    name: "pricing",
+    about: "Fee rules and spreads; investment plans and their versions",
+    register,
+    migrations: &[],
+};
 
 fn register(boot: &mut Boot) -> Result<(), BootError> {
+    let service = Arc::new(Pricing { currencies: boot.require()?, users: boot.require()? });
+    boot.tables(vec![FEES.info(), PLANS.info()]);
     boot.refusals(PricingRefusal::CATALOGUE.iter().copied());
     boot.alias("fee", "fee");
-    Ok(())
+    boot.alias("pln", "plan");
+    boot.machine(FEE.table());
+    boot.machine(PLAN.table());
+    events::announced(boot);
+    boot.endpoints(routes::endpoints(&service));
+    boot.check("one rule and one version of a plan counts", service::verify);
+    boot.service::<dyn PricingContract>("pricing", service.clone());
+    boot.provide::<dyn PricingContract>(service)
 }

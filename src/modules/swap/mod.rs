@@ -46,7 +46,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         users: boot.require()?,
         currencies: boot.require()?,
         market: boot.require()?,
-        pricing: boot.require().ok(),
+        pricing: boot.require()?,
         balance: boot.require()?,
         transactions: boot.require()?,
     });

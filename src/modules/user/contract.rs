@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 pub use super::{
-    fields::{Email, PersonName, Phone},
+    fields::{Email, PersonName, Phone, Tier},
     passwords::{PasswordFor, check_password},
 };
 use crate::{
@@ -32,6 +32,9 @@ text_enum! {
     }
 }
 
+/// The tier of a user who was given none.
+pub const STANDARD_TIER: &str = "standard";
+
 /// A customer or a member of staff of a client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct User {
@@ -43,6 +46,8 @@ pub struct User {
     pub phone: Option<String>,
     pub status: UserStatus,
     pub roles: Vec<RoleId>,
+    /// What fees and limits it has: [`STANDARD_TIER`] until staff say otherwise.
+    pub tier: String,
     /// What others give when they register; unique in the client.
     pub referral_code: String,
     pub referred_by: Option<UserId>,
@@ -126,6 +131,8 @@ pub struct UserOut {
     pub phone: Option<String>,
     /// The names of its roles.
     pub roles: Vec<String>,
+    /// What fees and limits it has.
+    pub tier: String,
     /// What others give when they register.
     pub referral_code: String,
     pub referred_by: Option<UserId>,

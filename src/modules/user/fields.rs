@@ -48,6 +48,10 @@ text_field!(
     /// Why something was done to somebody: not empty, at most 500 characters.
     Reason, 500, |text: &str| read_between(text, 1, 500)
 );
+text_field!(
+    /// What fees and limits a user has, such as `gold`: 1 to 40 of a-z, 0-9, `-` and `_`.
+    Tier, 40, read_tier
+);
 impl Phone {
     pub fn to_option(&self) -> Option<String> {
         Some(self.as_str().to_owned()).filter(|it| !it.is_empty())
@@ -101,6 +105,16 @@ fn read_phone(text: &str) -> Read {
     }
 }
 
+fn read_tier(text: &str) -> Read {
+    let well_formed = (1..=40).contains(&text.len())
+        && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || b"_-".contains(&it));
+    if well_formed {
+        Ok(text.to_owned())
+    } else {
+        Err(("invalid_format", "must be 1 to 40 of a-z, 0-9, - and _"))
+    }
+}
+
 fn read_between(text: &str, min: usize, max: usize) -> Read {
     let text = text.trim();
     match text.chars().count() {
@@ -147,6 +161,16 @@ mod tests {
         }
         assert_eq!(read::<Email>(&format!("{}@example.com", "a".repeat(65))), Err("invalid_format"));
         assert_eq!(read::<Email>(&format!("a@{}.com", "b".repeat(250))), Err("out_of_range"));
+    }
+
+    #[test]
+    fn a_tier_is_a_plain_word() {
+        for (text, is_right) in
+            [("gold", true), ("vip_2-a", true), ("", false), ("Gold", false), ("a b", false)]
+        {
+            assert_eq!(read::<Tier>(text).is_ok(), is_right, "{text:?}");
+        }
+        assert!(read::<Tier>(&"a".repeat(41)).is_err());
     }
 
     #[test]

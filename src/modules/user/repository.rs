@@ -1,6 +1,6 @@
 //! What User stores.
 
-use super::contract::{User, UserStatus};
+use super::contract::{STANDARD_TIER, User, UserStatus};
 use crate::{
     kernel::{
         api::{
@@ -48,6 +48,7 @@ pub struct UserRow {
     pub phone: Option<String>,
     pub history: History<UserStatus>,
     pub roles: Vec<RoleId>,
+    pub tier: String,
     pub referral_code: String,
     pub referred_by: Option<UserId>,
     pub external_id: Option<String>,
@@ -56,7 +57,46 @@ pub struct UserRow {
     pub updated_at: Time,
     pub version: u64,
 }
-row!(UserRow);
+row!(UserRow, 2, { 1 => UserRowV1 });
+
+/// Before users had tiers.
+#[derive(Encode, Decode)]
+struct UserRowV1 {
+    email: String,
+    first_name: String,
+    last_name: String,
+    phone: Option<String>,
+    history: History<UserStatus>,
+    roles: Vec<RoleId>,
+    referral_code: String,
+    referred_by: Option<UserId>,
+    external_id: Option<String>,
+    metadata: Metadata,
+    created_at: Time,
+    updated_at: Time,
+    version: u64,
+}
+
+impl From<UserRowV1> for UserRow {
+    fn from(it: UserRowV1) -> UserRow {
+        UserRow {
+            email: it.email,
+            first_name: it.first_name,
+            last_name: it.last_name,
+            phone: it.phone,
+            history: it.history,
+            roles: it.roles,
+            tier: STANDARD_TIER.to_owned(),
+            referral_code: it.referral_code,
+            referred_by: it.referred_by,
+            external_id: it.external_id,
+            metadata: it.metadata,
+            created_at: it.created_at,
+            updated_at: it.updated_at,
+            version: it.version,
+        }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Credentials {
@@ -93,6 +133,7 @@ impl UserRow {
             last_name: self.last_name,
             phone: self.phone,
             roles: self.roles,
+            tier: self.tier,
             referral_code: self.referral_code,
             referred_by: self.referred_by,
             external_id: self.external_id,
@@ -208,7 +249,10 @@ mod tests {
     use crate::kernel::{
         api::call::Caller,
         id::Id as _,
-        store::{Store, StoreOptions, codec::golden},
+        store::{
+            Store, StoreOptions,
+            codec::{Row as _, golden},
+        },
     };
 
     fn ann(at: Time) -> UserRow {
@@ -219,6 +263,7 @@ mod tests {
             phone: Some("+43 660 1234567".into()),
             history: History::begin(UserStatus::Active, &Caller::system(None), at),
             roles: vec![RoleId::from_bytes([1; 16])],
+            tier: "gold".into(),
             referral_code: "11J23FTT".into(),
             referred_by: Some(UserId::from_bytes([2; 16])),
             external_id: None,
@@ -258,6 +303,10 @@ mod tests {
     fn the_stored_forms_stay_what_they_are() {
         let at = Time::from_micros(1_795_342_000_000_000);
         golden("user.users", &ann(at));
+        let first = include_str!("../../../tests/golden/rows/user.users.v1.hex");
+        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
+        let standard = UserRow { tier: "standard".into(), ..ann(at) };
+        assert_eq!(UserRow::decode_row(&first).unwrap(), standard, "what the first release stored");
         golden("user.credentials", &Credentials { password_hash: "$argon2id$".into(), changed_at: at });
         golden("user.counts", &Counts { active: 3, frozen: 2, disabled: 1, active_admins: 1 });
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     contract::{PasswordFor, UserOut, UserStatus, check_password},
-    fields::{Email, PersonName, Phone, Reason, normalise_email},
+    fields::{Email, PersonName, Phone, Reason, Tier, normalise_email},
     model::UserEvent,
     repository::{BY_EMAIL, EmailBeginsWith, USERS, UserRow},
     service::Users,
@@ -63,9 +63,11 @@ pub struct UpdateUserIn {
     pub last_name: Option<PersonName>,
     /// Empty removes it.
     pub phone: Option<Phone>,
+    /// Decides over fees and limits.
+    pub tier: Option<Tier>,
     pub metadata: Metadata,
 }
-input!(UpdateUserIn { email, first_name, last_name, phone, metadata });
+input!(UpdateUserIn { email, first_name, last_name, phone, tier, metadata });
 
 #[derive(utoipa::ToSchema)]
 pub struct UserReasonIn {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    contract::{NewUser, User, UserContract, UserOut, UserRefusal, UserStatus},
+    contract::{NewUser, STANDARD_TIER, User, UserContract, UserOut, UserRefusal, UserStatus},
     events::{UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen},
     fields::{Phone, normalise_email},
     model::{USER, UserEvent, read_referral_code, referral_code},
@@ -75,6 +75,9 @@ impl Users {
         }
         if let Some(phone) = &input.phone {
             after.phone = phone.to_option();
+        }
+        if let Some(tier) = &input.tier {
+            after.tier = tier.as_str().to_owned();
         }
         after.metadata.merge(input.metadata.clone());
         if caller.reach == Reach::Own(id) {
@@ -191,6 +194,9 @@ impl Users {
     fn check_own_change(&self, input: &UpdateUserIn) -> Result<()> {
         if input.email.is_some() {
             return Err(Flaw::new("email", "not_allowed", "is changed by staff").into());
+        }
+        if input.tier.is_some() {
+            return Err(Flaw::new("tier", "not_allowed", "is changed by staff").into());
         }
         if !input.metadata.0.is_empty() {
             return Err(Flaw::new("metadata", "not_allowed", "is changed by staff").into());
@@ -323,6 +329,7 @@ impl UserContract for Users {
             phone: new.phone,
             history: History::begin(UserStatus::Active, caller, now),
             roles,
+            tier: STANDARD_TIER.to_owned(),
             referral_code: self.new_referral_code(tx, client)?,
             referred_by,
             external_id: new.external_id,
@@ -364,6 +371,7 @@ impl UserContract for Users {
             last_name: user.last_name,
             phone: user.phone,
             roles: self.roles.names(tx, client, &user.roles)?,
+            tier: user.tier,
             referral_code: user.referral_code,
             referred_by: user.referred_by,
             external_id: user.external_id,

@@ -4,7 +4,7 @@
 //! is asked for; people, or the client's rules, approve it; a gateway is asked, once; the held money is then paid out
 //! of the books, or given back. Fees and taxes that staff charge are withdrawals too, completed at once.
 //!
-//! **Calls** Currency, Client (settings, fees), User (may this user pay?), Balance (holds), Transaction (records),
+//! **Calls** Currency, Pricing (fees), Client (settings), User (may this user pay?), Balance (holds), Transaction (records),
 //! Payment (gateways). **Announces** `withdrawal.*` for every state it enters, `beneficiary.created|deleted`.
 //! **Hears** nothing: what was waited for too long is found by a timer, and a courier of its own processes what was
 //! approved in clients with `auto_process`.
@@ -24,7 +24,7 @@ mod repository;
 mod routes;
 mod service;
 #[cfg(test)]
-#[allow(clippy::inconsistent_digit_grouping, reason = "units, then cents: 200_00")]
+#[allow(clippy::inconsistent_digit_grouping, reason = "units, then cents: 20_000")]
 mod tests;
 
 use std::sync::Arc;
@@ -53,6 +53,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     let service = Arc::new(Withdrawals {
         currencies: boot.require()?,
         clients: boot.require()?,
+        pricing: boot.require()?,
         users: boot.require()?,
         balances: boot.require()?,
         transactions: boot.require()?,

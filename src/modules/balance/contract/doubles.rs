@@ -22,7 +22,7 @@ use crate::{
     },
     modules::{
         balance::service::Ledger,
-        client::contract::{Client, ClientContract, FeeOperation},
+        client::contract::{Client, ClientContract},
         currency::contract::{CurrencyContract, CurrencyRefusal},
         market::contract::{MarketContract, MarketRefusal, RateFound},
         user::contract::{NewUser, User, UserContract, UserStatus},
@@ -70,9 +70,6 @@ struct Clients;
 
 impl ClientContract for Clients {
     fn get(&self, _: &ReadTx, _: ClientId) -> Result<Client> {
-        unreachable!()
-    }
-    fn fee(&self, _: &ReadTx, _: ClientId, _: FeeOperation, _: Amount) -> Result<Amount> {
         unreachable!()
     }
     fn secret(&self, _: &ReadTx, _: ClientId, _: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
@@ -133,6 +130,7 @@ impl UserContract for Users {
             phone: None,
             status,
             roles: vec![],
+            tier: "standard".into(),
             referral_code: "R".into(),
             referred_by: None,
             external_id: None,

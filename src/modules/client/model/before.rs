@@ -5,16 +5,16 @@ use crate::{
     kernel::{
         api::{input::Metadata, principal::ClientId},
         clock::Time,
-        money::Amount,
+        money::{Amount, Percent},
         store::codec::{Decode, Encode},
     },
     modules::client::contract::{
-        Branding, Client, ClientMode, Fees, FundingSettings, PaymentSettings, Settings, SwapSettings,
+        Branding, Client, ClientMode, FundingSettings, PaymentSettings, Settings, SwapSettings,
         TransferSettings, WithdrawalSettings,
     },
 };
 
-/// Before there were swaps and refunds.
+/// Before there were swaps and refunds, and when what an operation costs was a setting: now there are rules for it.
 #[derive(Encode, Decode)]
 pub struct ClientRowV1 {
     client: ClientV1,
@@ -38,11 +38,20 @@ struct ClientV1 {
 #[derive(Encode, Decode)]
 struct SettingsV1 {
     branding: Branding,
-    fees: Fees,
+    fees: [FeeV1; 2],
     funding: FundingSettings,
     withdrawal: WithdrawalSettings,
     payment: PaymentSettingsV1,
     transfer: TransferSettings,
+}
+
+#[allow(dead_code, reason = "read, to get at what stands behind it")]
+#[derive(Encode, Decode)]
+struct FeeV1 {
+    percent: Percent,
+    fixed: Option<Amount>,
+    min: Option<Amount>,
+    max: Option<Amount>,
 }
 
 #[derive(Encode, Decode)]
@@ -54,13 +63,13 @@ struct PaymentSettingsV1 {
 impl From<ClientRowV1> for ClientRow {
     fn from(row: ClientRowV1) -> ClientRow {
         let ClientRowV1 { client: it, external_id, metadata } = row;
-        let SettingsV1 { branding, fees, funding, withdrawal, payment, transfer } = it.settings;
+        let SettingsV1 { branding, fees: _, funding, withdrawal, payment, transfer } = it.settings;
         let PaymentSettingsV1 { expires_after_s, second_person_above } = payment;
         let (refund_second_person_above, tolerances) = (None, vec![]);
         let payment =
             PaymentSettings { expires_after_s, second_person_above, refund_second_person_above, tolerances };
         let swap = SwapSettings::default();
-        let settings = Settings { branding, fees, funding, withdrawal, payment, transfer, swap };
+        let settings = Settings { branding, funding, withdrawal, payment, transfer, swap };
         let client = Client {
             id: it.id,
             name: it.name,

@@ -1,7 +1,6 @@
 //! What a client, its keys and its secrets are: rules without tables.
 
 mod before;
-pub mod fee;
 pub mod key;
 pub mod settings;
 

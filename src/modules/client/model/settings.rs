@@ -4,23 +4,22 @@ use crate::{
     kernel::{
         api::input::{Change, Flaw, Flawed, Flaws, check_length, input},
         error::Result,
-        money::{Amount, AmountText, Currency, CurrencyCode, Percent},
+        money::{Amount, AmountText, Currency, CurrencyCode},
     },
-    modules::client::contract::{Branding, ClientMode, FeeRule, Settings, Tolerance},
+    modules::client::contract::{Branding, ClientMode, Settings, Tolerance},
 };
 
 /// A change of settings: what is omitted stays, and `null` switches an optional amount off.
 #[derive(Debug, Clone, Default, utoipa::ToSchema)]
 pub struct SettingsIn {
     pub branding: Option<BrandingIn>,
-    pub fees: Option<FeesIn>,
     pub funding: Option<FundingSettingsIn>,
     pub withdrawal: Option<WithdrawalSettingsIn>,
     pub payment: Option<PaymentSettingsIn>,
     pub transfer: Option<TransferSettingsIn>,
     pub swap: Option<SwapSettingsIn>,
 }
-input!(SettingsIn { branding, fees, funding, withdrawal, payment, transfer, swap });
+input!(SettingsIn { branding, funding, withdrawal, payment, transfer, swap });
 
 #[derive(Debug, Clone, Default, utoipa::ToSchema)]
 pub struct BrandingIn {
@@ -32,25 +31,6 @@ pub struct BrandingIn {
     pub website: Change<String>,
 }
 input!(BrandingIn { display_name, support_email, website });
-
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct FeesIn {
-    pub funding: Option<FeeRuleIn>,
-    pub withdrawal: Option<FeeRuleIn>,
-}
-input!(FeesIn { funding, withdrawal });
-
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct FeeRuleIn {
-    pub percent: Option<Percent>,
-    #[schema(value_type = Option<AmountText>)]
-    pub fixed: Change<AmountText>,
-    #[schema(value_type = Option<AmountText>)]
-    pub min: Change<AmountText>,
-    #[schema(value_type = Option<AmountText>)]
-    pub max: Change<AmountText>,
-}
-input!(FeeRuleIn { percent, fixed, min, max });
 
 #[derive(Debug, Clone, Default, utoipa::ToSchema)]
 pub struct FundingSettingsIn {
@@ -122,10 +102,6 @@ impl Settings {
             )?;
             reading.text("settings.branding.website", &it.website, website, &is_website, 200)?;
         }
-        if let Some(fees) = &change.fees {
-            reading.fee("settings.fees.funding", &fees.funding, &mut self.fees.funding)?;
-            reading.fee("settings.fees.withdrawal", &fees.withdrawal, &mut self.fees.withdrawal)?;
-        }
         if let Some(it) = &change.funding {
             reading.amount("settings.funding.maximum", &it.maximum, &mut self.funding.maximum)?;
         }
@@ -188,13 +164,9 @@ impl Settings {
     /// | `payment.second_person_above` | zero: every manual payment takes two |
     /// | `swap.maximum` | zero: nothing is swapped until it is set again |
     /// | `payment.refund_second_person_above` | zero: every refund takes two |
-    /// | a fee's `fixed`, `min`, `max` | off; the percentage stays |
     pub fn rebased(self, mode: ClientMode, old: Currency, new: Currency) -> Result<Settings> {
         let (before, after) = (Settings::for_new_client(mode, old)?, Settings::for_new_client(mode, new)?);
         let mut settings = self;
-        for rule in [&mut settings.fees.funding, &mut settings.fees.withdrawal] {
-            *rule = FeeRule { percent: rule.percent, ..FeeRule::default() };
-        }
         settings.funding.maximum = settings.funding.maximum.and(after.funding.maximum);
         let withdrawal = &mut settings.withdrawal;
         withdrawal.minimum = withdrawal.minimum.and(after.withdrawal.minimum);
@@ -210,8 +182,6 @@ impl Settings {
 
     /// Every amount in them.
     pub fn amounts(&self) -> impl Iterator<Item = Amount> {
-        let rule = |it: &FeeRule| [it.fixed, it.min, it.max];
-        let fees = [rule(&self.fees.funding), rule(&self.fees.withdrawal)].into_iter().flatten();
         let limits = [
             self.funding.maximum,
             self.withdrawal.minimum,
@@ -220,7 +190,7 @@ impl Settings {
             self.swap.maximum,
             self.payment.refund_second_person_above,
         ];
-        fees.chain(limits).flatten()
+        limits.into_iter().flatten()
     }
 }
 
@@ -254,21 +224,6 @@ impl Reading {
             read.push(Tolerance { currency: it.currency, amount: it.amount.as_str().to_owned() });
         }
         read
-    }
-
-    fn fee(&mut self, param: &str, change: &Option<FeeRuleIn>, to: &mut FeeRule) -> Result<()> {
-        let Some(it) = change else { return Ok(()) };
-        to.percent = it.percent.unwrap_or(to.percent);
-        self.amount(&format!("{param}.fixed"), &it.fixed, &mut to.fixed)?;
-        self.amount(&format!("{param}.min"), &it.min, &mut to.min)?;
-        self.amount(&format!("{param}.max"), &it.max, &mut to.max)?;
-        if let (Some(min), Some(max)) = (to.min, to.max)
-            && min > max
-        {
-            let message = format!("must not be above the maximum, {max}");
-            self.flaws.push(Flaw::new(&format!("{param}.min"), "out_of_range", message));
-        }
-        Ok(())
     }
 
     /// The number given, or `kept`.
@@ -375,10 +330,6 @@ mod tests {
     fn a_new_client_has_the_documented_defaults() {
         let wanted = json!({
             "branding": { "display_name": null, "support_email": null, "website": null },
-            "fees": {
-                "funding": { "percent": "0", "fixed": null, "min": null, "max": null },
-                "withdrawal": { "percent": "0", "fixed": null, "min": null, "max": null },
-            },
             "funding": { "maximum": "1000000.00" },
             "withdrawal": {
                 "minimum": "10.00", "automatic_up_to": "1000.00", "approvals": 1, "auto_process": false,
@@ -402,7 +353,6 @@ mod tests {
         assert_eq!(change(settings.clone(), json!({})).unwrap(), serde_json::to_value(&settings).unwrap());
         let given = json!({
             "withdrawal": { "minimum": null, "automatic_up_to": "0", "approvals": 2 },
-            "fees": { "withdrawal": { "percent": "1.5", "fixed": "1.00" }, "funding": null },
             "payment": {
                 "second_person_above": "500", "refund_second_person_above": "50",
                 "tolerances": [{ "currency": "BTC", "amount": "0.00000100" }],
@@ -416,9 +366,6 @@ mod tests {
                 "beneficiary_cooling_hours": 24,
             })
         );
-        let fee = json!({ "percent": "1.5", "fixed": "1.00", "min": null, "max": null });
-        assert_eq!(changed["fees"]["withdrawal"], fee);
-        assert_eq!(changed["fees"]["funding"]["percent"], "0");
         assert_eq!(
             changed["payment"],
             json!({
@@ -435,7 +382,7 @@ mod tests {
         let huge = format!("1{}", "0".repeat(40));
         for (body, wanted) in [
             (json!({ "colour": {} }), vec![("colour", "unknown_field")]),
-            (json!({ "fees": { "swap": {} } }), vec![("fees.swap", "unknown_field")]),
+            (json!({ "transfer": { "free": true } }), vec![("transfer.free", "unknown_field")]),
             (json!({ "withdrawal": { "minimum": 10 } }), vec![("withdrawal.minimum", "amount_format")]),
             (json!({ "withdrawal": { "minimum": "" } }), vec![("withdrawal.minimum", "amount_format")]),
             (json!({ "withdrawal": { "minimum": "-1" } }), vec![("withdrawal.minimum", "amount_format")]),
@@ -471,14 +418,6 @@ mod tests {
                 vec![("settings.payment.expires_after_s", "out_of_range")],
             ),
             (
-                json!({ "fees": { "funding": { "percent": "100.1" } } }),
-                vec![("fees.funding.percent", "invalid_format")],
-            ),
-            (
-                json!({ "fees": { "funding": { "min": "2", "max": "1" } } }),
-                vec![("settings.fees.funding.min", "out_of_range")],
-            ),
-            (
                 json!({ "branding": { "display_name": " ", "support_email": "nobody", "website": "ftp://a" } }),
                 vec![
                     ("settings.branding.display_name", "out_of_range"),
@@ -508,12 +447,9 @@ mod tests {
             serde_json::to_value(Settings::for_new_client(ClientMode::Live, jpy).unwrap()).unwrap()
         );
         let chosen = rebased(json!({
-            "fees": { "withdrawal": { "percent": "2", "fixed": "1.00", "min": "1", "max": "9" } },
             "withdrawal": { "minimum": "20", "automatic_up_to": "50", "approvals": 3 },
             "payment": { "second_person_above": "100", "refund_second_person_above": "100" },
         }));
-        let fee = json!({ "percent": "2", "fixed": null, "min": null, "max": null });
-        assert_eq!(chosen["fees"]["withdrawal"], fee);
         assert_eq!(chosen["withdrawal"]["minimum"], "10");
         assert_eq!(chosen["withdrawal"]["automatic_up_to"], "0");
         assert_eq!(chosen["withdrawal"]["approvals"], 3);

@@ -121,7 +121,6 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
             .versioned()
             .example(json!({
                 "settings": {
-                    "fees": { "withdrawal": { "percent": "0", "fixed": "1.00" } },
                     "withdrawal": { "automatic_up_to": "500.00" },
                     "payment": { "second_person_above": null },
                 },

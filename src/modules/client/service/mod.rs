@@ -17,7 +17,7 @@ pub use self::{
     keys::{CreatedKey, NewKey},
 };
 use super::{
-    contract::{Client, ClientContract, FeeOperation},
+    contract::{Client, ClientContract},
     repository::{self, CLIENTS, SECRETS, all},
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
         },
         boot::Catalogue,
         error::Result,
-        money::{Amount, Currency},
+        money::Currency,
         secret::Secrets,
         store::{ReadTx, WriteTx},
     },
@@ -90,14 +90,6 @@ impl ClientContract for ClientService {
         Ok(repository::get(tx, client)?.client)
     }
 
-    fn fee(&self, tx: &ReadTx, client: ClientId, operation: FeeOperation, amount: Amount) -> Result<Amount> {
-        let fees = repository::get(tx, client)?.client.settings.fees;
-        match operation {
-            FeeOperation::Funding => fees.funding.fee(amount),
-            FeeOperation::Withdrawal => fees.withdrawal.fee(amount),
-        }
-    }
-
     fn secret(&self, tx: &ReadTx, client: ClientId, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let row = tx.get(&SECRETS, &(client, name.to_owned()))?;
         row.map(|it| self.secrets.open_sealed(&secrets::place(client, name), &it.sealed)).transpose()
@@ -128,28 +120,16 @@ mod tests {
     use crate::{
         config::Config,
         kernel::{
-            api::input::Metadata,
             boot::Boot,
             clock::Time,
             id::Id as _,
-            money::{AmountText, Currency},
             store::{Store, StoreOptions},
         },
-        modules::{
-            client::{
-                contract::{ClientMode, FeeRule, Settings},
-                model::{ClientRow, SecretRow},
-            },
-            currency, role,
-        },
+        modules::{client::model::SecretRow, currency, role},
     };
 
     fn us() -> ClientId {
         ClientId::from_bytes([1; 16])
-    }
-
-    fn usd() -> Currency {
-        Currency { code: "USD".parse().unwrap(), decimals: 2 }
     }
 
     /// The contract over an empty store, as boot wires it.
@@ -184,35 +164,6 @@ mod tests {
             assert_eq!(clients.secret(tx, us(), "never_set")?, None);
             assert!(clients.secret(tx, us(), "copied").is_err());
             assert!(clients.secret(tx, them, "smtp").is_err());
-            Ok(())
-        };
-        store.write_blocking(test).unwrap();
-    }
-
-    #[test]
-    fn each_operation_has_the_fee_of_its_own_rule() {
-        let (store, clients, _) = clients();
-        let amount = |text: &str| text.parse::<AmountText>().unwrap().not_negative("amount", usd()).unwrap();
-        let test = move |tx: &mut WriteTx| {
-            let mut settings = Settings::for_new_client(ClientMode::Test, usd())?;
-            settings.fees.funding.percent = "2".parse().unwrap();
-            settings.fees.withdrawal = FeeRule { fixed: Some(amount("1.00")), ..FeeRule::default() };
-            let client = Client {
-                id: us(),
-                name: "N".into(),
-                slug: "n".into(),
-                mode: ClientMode::Test,
-                is_active: true,
-                settings,
-                created_at: Time::ZERO,
-                updated_at: Time::ZERO,
-                version: 1,
-            };
-            tx.put(&CLIENTS, &us(), &ClientRow { client, external_id: None, metadata: Metadata::default() })?;
-            let fee = |operation| clients.fee(tx, us(), operation, amount("200.00"));
-            assert_eq!(fee(FeeOperation::Funding)?, amount("4.00"));
-            assert_eq!(fee(FeeOperation::Withdrawal)?, amount("1.00"));
-            assert_eq!(clients.all(tx)?, [us()]);
             Ok(())
         };
         store.write_blocking(test).unwrap();

@@ -28,7 +28,8 @@ use crate::{
     modules::{
         balance::contract::BalanceContract, client::contract::ClientContract,
         currency::contract::CurrencyContract, payment::contract::PaymentContract,
-        transaction::contract::TransactionContract, user::contract::UserContract,
+        pricing::contract::PricingContract, transaction::contract::TransactionContract,
+        user::contract::UserContract,
     },
 };
 
@@ -36,6 +37,7 @@ pub use request::CREDIT;
 
 pub struct Fundings {
     pub clients: Arc<dyn ClientContract>,
+    pub pricing: Arc<dyn PricingContract>,
     pub users: Arc<dyn UserContract>,
     pub currencies: Arc<dyn CurrencyContract>,
     pub balance: Arc<dyn BalanceContract>,

@@ -15,7 +15,6 @@ use crate::{
         store::{ReadTx, WriteTx},
     },
     modules::{
-        client::contract::FeeOperation,
         funding::{
             contract::{FundingId, FundingRefusal, FundingStatus, FundingType},
             events::FundingRequested,
@@ -24,6 +23,7 @@ use crate::{
             routes::{FundingIn, FundingOut},
         },
         payment::contract::NewPayment,
+        pricing::contract::{FeeOperation, FeeQuestion},
         transaction::contract::TransactionRefusal,
     },
 };
@@ -48,14 +48,14 @@ impl Fundings {
         if kind != FundingType::Deposit {
             caller.check_may(CREDIT)?;
         }
-        self.users.check_may_receive(tx, client, user)?;
+        let tier = self.users.check_may_receive(tx, client, user)?.tier;
         if kind != FundingType::Deposit {
             self.check_staff_credit(tx, call, client, user)?;
         }
         check_external_id(tx, &FUNDINGS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
         let fee_included = input.fee_included.unwrap_or(false);
         let terms = match kind {
-            FundingType::Deposit => self.deposit_terms(tx, client, amount, fee_included)?,
+            FundingType::Deposit => self.deposit_terms(tx, call, amount, &tier)?,
             _ => Terms { to_pay: amount, credit: amount, fee: Amount::zero(currency) },
         };
 
@@ -101,18 +101,22 @@ impl Fundings {
     fn deposit_terms(
         &self,
         tx: &ReadTx,
-        client: ClientId,
+        call: &Call<(), FundingIn>,
         amount: Amount,
-        fee_included: bool,
+        tier: &str,
     ) -> Result<Terms> {
+        let (client, gateway) = (call.caller.client()?, call.input.gateway_id);
         // The limit is in the default currency and holds for it only: other currencies do not compare.
         if let Some(maximum) = self.clients.get(tx, client)?.settings.funding.maximum
             && amount > maximum
         {
             return Err(FundingRefusal::AboveMaximum { maximum }.into());
         }
-        let fee = self.clients.fee(tx, client, FeeOperation::Funding, amount)?;
-        terms(amount, fee, fee_included)?.ok_or_else(|| FundingRefusal::FeeAboveAmount { fee }.into())
+        let operation = FeeOperation::Funding;
+        let question = FeeQuestion { operation, amount, to: None, gateway, tier };
+        let fee = self.pricing.fee(tx, client, &question)?.fee;
+        terms(amount, fee, call.input.fee_included.unwrap_or(false))?
+            .ok_or_else(|| FundingRefusal::FeeAboveAmount { fee }.into())
     }
 
     /// Nobody credits themselves; a credit says why; a transfer's sender may pay.

@@ -5,7 +5,7 @@
 //! prices it gets. What is refused is announced afterwards, in the books.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     time::Duration,
 };
 
@@ -160,11 +160,10 @@ impl Counter {
     /// A refusal is the inner result; the outer one is a fault.
     pub fn take(&mut self, tx: &mut WriteTx, new: &NewPrice) -> Result<Taken> {
         let key = (self.client, new.market);
-        if !self.trays.contains_key(&new.market) {
+        if let Entry::Vacant(place) = self.trays.entry(new.market) {
             let market = tx.get(&MARKETS, &key)?;
             let latest = if market.is_some() { tx.get(&LATEST, &key)? } else { None };
-            let tray = market.map(|market| Tray { market, latest, candles: BTreeMap::new(), taken: 0 });
-            self.trays.insert(new.market, tray);
+            place.insert(market.map(|market| Tray { market, latest, candles: BTreeMap::new(), taken: 0 }));
         }
         let Some(Some(tray)) = self.trays.get_mut(&new.market) else {
             return Ok(Err(ApiRefusal::NotFound.into()));

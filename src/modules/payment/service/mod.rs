@@ -43,8 +43,8 @@ use crate::{
     },
     modules::{
         balance::contract::BalanceContract, client::contract::ClientContract,
-        currency::contract::CurrencyContract, transaction::contract::TransactionContract,
-        user::contract::UserContract,
+        currency::contract::CurrencyContract, pricing::contract::PricingContract,
+        transaction::contract::TransactionContract, user::contract::UserContract,
     },
 };
 
@@ -55,6 +55,7 @@ pub use initiate::{Told, Word};
 pub struct Payments {
     pub clients: Arc<dyn ClientContract>,
     pub users: Arc<dyn UserContract>,
+    pub pricing: Arc<dyn PricingContract>,
     pub currencies: Arc<dyn CurrencyContract>,
     pub balance: Arc<dyn BalanceContract>,
     pub transactions: Arc<dyn TransactionContract>,

@@ -41,6 +41,7 @@ use crate::{
             },
             repository::SETTLEMENTS,
         },
+        pricing::contract::{FeeOperation, FeeQuestion},
         transaction::contract::{EntryType, Record},
     },
 };
@@ -299,7 +300,7 @@ impl Payments {
         Ok(())
     }
 
-    /// clearing → the user's available money.
+    /// clearing → the user's available money, and the fee → fee_income.
     fn book_charge(
         &self,
         tx: &mut WriteTx,
@@ -312,20 +313,39 @@ impl Payments {
         let currency = amount.currency();
         let clearing = Account::house(HouseAccount::Clearing(attempt.row.gateway.bytes()), currency);
         let available = Account::user(user, UserAccount::Available, currency);
+        let fee_income = Account::house(HouseAccount::FeeIncome, currency);
+        let tier = self.users.get(tx, case.client, user)?.tier;
+        let question = FeeQuestion {
+            operation: FeeOperation::Payment,
+            amount,
+            to: None,
+            gateway: Some(attempt.row.gateway),
+            tier: &tier,
+        };
+        let fee = self.pricing.fee(tx, case.client, &question)?.fee;
+        let fee = if fee > amount { amount } else { fee };
         let entry = NewEntry {
             cause: case.id.to_string(),
             description: "Payment",
-            lines: &[Line::lower(clearing, amount), Line::raise(available, amount)],
+            lines: &[
+                Line::lower(clearing, amount),
+                Line::raise(available, amount.minus(fee)?),
+                Line::raise(fee_income, fee),
+            ],
             reverses: None,
         };
-        let record = Record {
+        let side = |entry_type, amount, category, narration| Record {
             user,
-            entry_type: EntryType::Credit,
+            entry_type,
             amount,
-            category: built_in::PAYMENT,
-            narration: "Payment",
+            category,
+            narration,
         };
-        self.transactions.post(tx, caller, case.client, entry, &[record]).map(|it| it.0)
+        let sides = [
+            side(EntryType::Credit, amount, built_in::PAYMENT, "Payment"),
+            side(EntryType::Fee, fee, built_in::FEE, "Payment fee"),
+        ];
+        self.transactions.post(tx, caller, case.client, entry, &sides).map(|it| it.0)
     }
 
     /// Books money that its payment has no use for where nothing is lost.

@@ -31,7 +31,7 @@ pub struct Swaps {
     pub users: Arc<dyn UserContract>,
     pub currencies: Arc<dyn CurrencyContract>,
     pub market: Arc<dyn MarketContract>,
-    pub pricing: Option<Arc<dyn PricingContract>>,
+    pub pricing: Arc<dyn PricingContract>,
     pub balance: Arc<dyn BalanceContract>,
     pub transactions: Arc<dyn TransactionContract>,
 }

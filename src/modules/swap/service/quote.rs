@@ -13,7 +13,7 @@ use crate::{
         },
         error::Result,
         machine::{History, Step},
-        money::{Amount, Currency, Percent, Rate, Rounding},
+        money::{Amount, Currency, Rate, Rounding},
         store::{ReadTx, WriteTx},
     },
     modules::{
@@ -45,9 +45,9 @@ impl Swaps {
             (None, Some(receive)) => Wanted::Receive(receive.positive("to_amount", to)?),
             _ => return Err(Flaw::new("from_amount", "required", "give from_amount or to_amount").into()),
         };
-        self.users.check_may_pay(tx, client, user)?;
+        let tier = self.users.check_may_pay(tx, client, user)?.tier;
         check_external_id(tx, &QUOTES, QUOTES_BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
-        let terms = self.terms(tx, client, wanted, from, to)?;
+        let terms = self.terms(tx, client, &tier, wanted, from, to)?;
         let settings = self.clients.get(tx, client)?.settings.swap;
         self.check_maximum(client, terms.from, settings.maximum)?;
 
@@ -84,15 +84,13 @@ impl Swaps {
         &self,
         tx: &ReadTx,
         client: ClientId,
+        tier: &str,
         wanted: Wanted,
         from: Currency,
         to: Currency,
     ) -> Result<Terms> {
         let found = self.market.rate(client, from.code, to.code)?;
-        let spread = match &self.pricing {
-            Some(pricing) => pricing.spread(tx, client, from.code, to.code, TIER)?,
-            None => Percent::ZERO,
-        };
+        let spread = self.pricing.spread(tx, client, from.code, to.code, tier)?;
         let value = found.rate.value.less(spread, Rounding::Down).ok_or_else(|| {
             let (pair, reason) =
                 (format!("{}/{}", from.code, to.code), "the spread leaves nothing".to_owned());
@@ -101,11 +99,8 @@ impl Swaps {
         let rate = Rate::new(value, from.code, to.code);
         let fee_of = |amount: Amount| {
             let (operation, to) = (FeeOperation::Swap, Some(to.code));
-            let question = FeeQuestion { operation, amount, to, gateway: None, tier: TIER };
-            match &self.pricing {
-                Some(pricing) => pricing.fee(tx, client, &question).map(|it| (it.fee, it.rule)),
-                None => Ok((Amount::zero(from), None)),
-            }
+            let question = FeeQuestion { operation, amount, to, gateway: None, tier };
+            self.pricing.fee(tx, client, &question).map(|it| (it.fee, it.rule))
         };
         let sides = sides(wanted, rate, from, to, fee_of)?.ok_or(SwapRefusal::SwapTooSmall)?;
         Ok(Terms {
@@ -131,6 +126,3 @@ impl Swaps {
         Ok(())
     }
 }
-
-/// The tier every user is in.
-const TIER: &str = "standard";

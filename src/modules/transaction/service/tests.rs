@@ -26,7 +26,6 @@ use crate::{
         error::Result,
         events::outbox::{Bell, Bus, EVENTS},
         id::Id as _,
-        money::Amount,
         store::{ReadTx, Scan, Store, StoreOptions, WriteTx},
     },
     modules::{
@@ -35,7 +34,7 @@ use crate::{
             doubles::{Currencies, Users, amount, client, ledger_with, usd, user},
         },
         category::contract::{CategoryContract, CategoryRefusal, built_in},
-        client::contract::{Client, ClientContract, ClientMode, FeeOperation, Settings},
+        client::contract::{Client, ClientContract, ClientMode, Settings},
         transaction::{
             contract::{EntryType, Transaction, TransactionStatus},
             model::{DEFAULT_HOLD, TransferStatus},
@@ -64,9 +63,6 @@ impl ClientContract for Clients {
             updated_at: Time::ZERO,
             version: 1,
         })
-    }
-    fn fee(&self, _: &ReadTx, _: ClientId, _: FeeOperation, _: Amount) -> Result<Amount> {
-        unreachable!()
     }
     fn same_person(&self, _: &ReadTx, _: ClientId, a: Actor, b: Actor) -> Result<bool> {
         Ok(a == b)

@@ -30,7 +30,7 @@ use crate::kernel::{
 use crate::modules::{
     balance::contract::{Account, EntryId, Line, NewEntry, UserAccount},
     category::contract::built_in,
-    client::contract::FeeOperation,
+    pricing::contract::{FeeOperation, FeeQuestion},
     transaction::contract::{EntryType, NewTransaction, TransactionStatus},
     withdrawal::{
         contract::{BeneficiaryId, WithdrawalId, WithdrawalRefusal, WithdrawalStatus, WithdrawalType},
@@ -46,6 +46,7 @@ struct Asked<'a> {
     caller: &'a Caller,
     client: ClientId,
     user: UserId,
+    tier: String,
     amount: Amount,
     input: &'a WithdrawalIn,
 }
@@ -58,9 +59,9 @@ impl Withdrawals {
         let user = caller.acting_for(input.user_id)?;
         let currency = self.currencies.active(tx, client, input.currency)?;
         let amount = input.amount.positive("amount", currency)?;
-        self.users.check_may_pay(tx, client, user)?;
+        let tier = self.users.check_may_pay(tx, client, user)?.tier;
         check_external_id(tx, &WITHDRAWALS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
-        let asked = Asked { caller, client, user, amount, input };
+        let asked = Asked { caller, client, user, tier, amount, input };
         let withdrawal = match input.kind() {
             WithdrawalType::CashOut => self.cash_out(tx, asked)?,
             WithdrawalType::Fee => self.charge(tx, asked, ChargeKind::Fee)?,
@@ -71,7 +72,7 @@ impl Withdrawals {
 
     /// Holds amount and fee at once; approved on the spot when the client's rules say so.
     fn cash_out(&self, tx: &mut WriteTx, asked: Asked<'_>) -> Result<Withdrawal> {
-        let Asked { caller, client, user, amount, input } = asked;
+        let Asked { caller, client, user, amount, input, .. } = asked;
         let settings = self.clients.get(tx, client)?.settings.withdrawal;
         // The minimum is in the default currency; amounts in others have no order with it.
         if let Some(minimum) = settings.minimum
@@ -81,7 +82,10 @@ impl Withdrawals {
             return Err(WithdrawalRefusal::BelowMinimum { minimum, currency }.into());
         }
         let (method, beneficiary) = self.destination(tx, &asked)?;
-        let fee = self.clients.fee(tx, client, FeeOperation::Withdrawal, amount)?;
+        // Which gateway pays it out is decided when it is processed.
+        let operation = FeeOperation::Withdrawal;
+        let question = FeeQuestion { operation, amount, to: None, gateway: None, tier: &asked.tier };
+        let fee = self.pricing.fee(tx, client, &question)?.fee;
         let fee_included = input.fee_included.unwrap_or(false);
         if fee_included && fee >= amount {
             return Err(WithdrawalRefusal::NothingLeft { fee, currency: amount.currency().code }.into());

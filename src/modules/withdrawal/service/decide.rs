@@ -55,7 +55,7 @@ impl Withdrawals {
         tx: &mut WriteTx,
         call: &Call<WithdrawalId, WithdrawalCancelIn>,
     ) -> Result<WithdrawalOut> {
-        let reason = call.input.reason.as_ref().map(|it| &**it);
+        let reason = call.input.reason.as_deref();
         self.decide(tx, call, WithdrawalEvent::Cancel, reason)
     }
 

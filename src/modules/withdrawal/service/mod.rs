@@ -31,6 +31,7 @@ use crate::modules::{
     client::contract::ClientContract,
     currency::contract::CurrencyContract,
     payment::contract::PaymentContract,
+    pricing::contract::PricingContract,
     transaction::contract::{EntryType, Record, TransactionContract, TransactionStatus},
     user::contract::UserContract,
 };
@@ -39,6 +40,7 @@ use crate::modules::{
 pub struct Withdrawals {
     pub currencies: Arc<dyn CurrencyContract>,
     pub clients: Arc<dyn ClientContract>,
+    pub pricing: Arc<dyn PricingContract>,
     pub users: Arc<dyn UserContract>,
     pub balances: Arc<dyn BalanceContract>,
     pub transactions: Arc<dyn TransactionContract>,

@@ -14,7 +14,7 @@ fn of_several_broken_rules_the_first_of_the_table_answers() {
     let desk = Desk::open();
     desk.withdrawal_with("7");
     desk.set(|it| {
-        it.fee = 20_00;
+        it.fee = 2_000;
         it.status = UserStatus::Frozen;
         it.accounts.clear();
     });
@@ -53,7 +53,7 @@ fn of_several_broken_rules_the_first_of_the_table_answers() {
     assert_eq!(refused(&body), "nothing_left");
     body["fee_included"] = json!(false);
     assert_eq!(refused(&body), "insufficient_funds");
-    desk.set(|it| it.accounts = [(AVAILABLE.to_owned(), 35_00)].into());
+    desk.set(|it| it.accounts = [(AVAILABLE.to_owned(), 3_500)].into());
     assert_eq!(desk.create(key(1), body).unwrap()["status"], "approved");
 }
 
@@ -82,9 +82,9 @@ fn what_goes_together_and_what_does_not_is_said_at_once() {
 
 #[test]
 fn amount_and_fee_are_held_at_once_on_top_or_included() {
-    for (included, payout, held) in [(false, "200.00", 201_00), (true, "199.00", 200_00)] {
+    for (included, payout, held) in [(false, "200.00", 20_100), (true, "199.00", 20_000)] {
         let desk = Desk::open();
-        desk.set(|it| it.fee = 1_00);
+        desk.set(|it| it.fee = 100);
         let created = desk
             .create(
                 key(1),
@@ -98,7 +98,7 @@ fn amount_and_fee_are_held_at_once_on_top_or_included() {
         let state = desk.world.state();
         assert_eq!((state.held(), state.of(AVAILABLE)), (held, 2_000_00 - held));
         let pending = TransactionStatus::Pending;
-        let wanted = [(EntryType::Debit, held - 1_00, pending), (EntryType::Fee, 1_00, pending)];
+        let wanted = [(EntryType::Debit, held - 100, pending), (EntryType::Fee, 100, pending)];
         assert_eq!(state.records(), wanted);
     }
 }
@@ -140,10 +140,10 @@ fn staff_charge_fees_and_taxes_at_once_and_may_give_them_back() {
         });
         let created = desk.create(staff(7), body).unwrap();
         assert_eq!((&created["status"], &created["hold_id"]), (&json!("completed"), &Value::Null));
-        assert_eq!(desk.world.state().of(account), 5_00);
+        assert_eq!(desk.world.state().of(account), 500);
         assert_eq!(desk.world.state().of(AVAILABLE), 1_995_00);
         let completed = TransactionStatus::Completed;
-        assert_eq!(desk.world.state().records(), [(entry_type, 5_00, completed)]);
+        assert_eq!(desk.world.state().records(), [(entry_type, 500, completed)]);
         let id = created["id"].as_str().unwrap();
         assert_eq!(desk.take_in(staff(8), id).unwrap()["status"], "returned");
         assert_eq!(desk.world.state().of(account), 0);

@@ -17,12 +17,12 @@ use crate::kernel::{
     clock::Time,
     error::{Result, fault},
     id::Id,
-    money::{Amount, Currency, CurrencyCode},
+    money::{Amount, Currency, CurrencyCode, Percent},
     store::{ReadTx, WriteTx},
 };
 use crate::modules::{
     balance::contract::*, client::contract::*, currency::contract::*, payment::contract::*,
-    transaction::contract::*, user::contract::*,
+    pricing::contract::*, transaction::contract::*, user::contract::*,
 };
 
 /// The id of this type that ends in `last`.
@@ -254,10 +254,6 @@ impl ClientContract for World {
             version: 1,
         })
     }
-    fn fee(&self, _: &ReadTx, _: ClientId, operation: FeeOperation, amount: Amount) -> Result<Amount> {
-        assert_eq!(operation, FeeOperation::Withdrawal);
-        Amount::new(self.state().fee, amount.currency())
-    }
     fn secret(&self, _: &ReadTx, _: ClientId, _: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
         unreachable!("{UNASKED}")
     }
@@ -266,6 +262,26 @@ impl ClientContract for World {
     }
     fn all(&self, _: &ReadTx) -> Result<Vec<ClientId>> {
         Ok(vec![id(1)])
+    }
+}
+
+impl PricingContract for World {
+    fn fee(&self, _: &ReadTx, _: ClientId, question: &FeeQuestion<'_>) -> Result<FeeFound> {
+        assert_eq!(question.operation, FeeOperation::Withdrawal);
+        let fee = Amount::new(self.state().fee, question.amount.currency())?;
+        Ok(FeeFound { fee, rule: None })
+    }
+    fn spread(&self, _: &ReadTx, _: ClientId, _: CurrencyCode, _: CurrencyCode, _: &str) -> Result<Percent> {
+        unreachable!("{UNASKED}")
+    }
+    fn plan(&self, _: &ReadTx, _: ClientId, _: PlanId) -> Result<PlanInfo> {
+        unreachable!("{UNASKED}")
+    }
+    fn check_plan_takes(&self, _: &ReadTx, _: ClientId, _: PlanId, _: Amount) -> Result<()> {
+        unreachable!("{UNASKED}")
+    }
+    fn published_version(&self, _: &ReadTx, _: ClientId, _: PlanId) -> Result<Option<PlanId>> {
+        unreachable!("{UNASKED}")
     }
 }
 
@@ -279,6 +295,7 @@ impl UserContract for World {
             phone: None,
             status: self.state().status,
             roles: vec![],
+            tier: "standard".into(),
             referral_code: "ANN".into(),
             referred_by: None,
             external_id: None,

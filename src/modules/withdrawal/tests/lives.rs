@@ -129,7 +129,7 @@ proptest! {
         deeds in proptest::collection::vec(deed(), 1..25),
     ) {
         let desk = Desk::open();
-        desk.set(|it| it.fee = 1_00);
+        desk.set(|it| it.fee = 100);
         let withdrawal = desk.withdrawal(amount);
         for deed in deeds {
             commit(&desk, &withdrawal, deed);

@@ -27,14 +27,14 @@ fn what_the_gateway_says_is_what_becomes_of_the_money() {
     use TransactionStatus::*;
     // (the gateway says; status, available, still held, paid out, fees, records)
     let table = [
-        (completed(), "completed", 1_799_00, 0, 200_00, 1_00, Completed),
-        (sent(), "sent", 1_799_00, 201_00, 0, 0, Pending),
+        (completed(), "completed", 1_799_00, 0, 20_000, 100, Completed),
+        (sent(), "sent", 1_799_00, 20_100, 0, 0, Pending),
         (failed(), "failed", 2_000_00, 0, 0, 0, Failed),
-        (unknown(), "needs_reconciliation", 1_799_00, 201_00, 0, 0, Pending),
+        (unknown(), "needs_reconciliation", 1_799_00, 20_100, 0, 0, Pending),
     ];
     for (says, status, available, held, payout, fees, records) in table {
         let desk = Desk::open();
-        desk.set(|it| (it.fee, it.gateway_says) = (1_00, says));
+        desk.set(|it| (it.fee, it.gateway_says) = (100, says));
         let withdrawal = desk.withdrawal("200.00");
         let out = desk.process(key(1), &withdrawal).unwrap();
         assert_eq!(out["status"], status);
@@ -44,9 +44,9 @@ fn what_the_gateway_says_is_what_becomes_of_the_money() {
             (available, held, payout, fees),
             "{status}"
         );
-        assert_eq!(state.records(), [(EntryType::Debit, 200_00, records), (EntryType::Fee, 1_00, records)]);
+        assert_eq!(state.records(), [(EntryType::Debit, 20_000, records), (EntryType::Fee, 100, records)]);
         let asked = &state.payouts[..];
-        assert_eq!((asked.len(), &asked[0].reference, asked[0].amount), (1, &withdrawal, usd(200_00)));
+        assert_eq!((asked.len(), &asked[0].reference, asked[0].amount), (1, &withdrawal, usd(20_000)));
         drop(state);
         let last = format!("withdrawal.{status}");
         let wanted = ["withdrawal.requested", "withdrawal.approved", "withdrawal.processing", &last];
@@ -186,7 +186,7 @@ fn people_find_out_what_became_of_it() {
     ];
     for (row, (says, steps, wanted, available)) in table.into_iter().enumerate() {
         let desk = Desk::open();
-        desk.set(|it| (it.fee, it.gateway_says) = (1_00, says));
+        desk.set(|it| (it.fee, it.gateway_says) = (100, says));
         let withdrawal = desk.withdrawal("200.00");
         desk.process(key(1), &withdrawal).unwrap();
         let mut got = Ok(Value::Null);
@@ -202,13 +202,13 @@ fn people_find_out_what_became_of_it() {
 #[test]
 fn what_comes_back_is_recorded_as_a_refund_and_the_fee_is_kept() {
     let desk = Desk::open();
-    desk.set(|it| it.fee = 1_00);
+    desk.set(|it| it.fee = 100);
     let withdrawal = desk.withdrawal("200.00");
     desk.process(key(1), &withdrawal).unwrap();
     desk.take_in(staff(7), &withdrawal).unwrap();
     let state = desk.world.state();
-    assert_eq!((state.of("payout"), state.of("fee_income")), (0, 1_00));
-    assert_eq!(state.records().last(), Some(&(EntryType::Credit, 200_00, TransactionStatus::Completed)));
+    assert_eq!((state.of("payout"), state.of("fee_income")), (0, 100));
+    assert_eq!(state.records().last(), Some(&(EntryType::Credit, 20_000, TransactionStatus::Completed)));
 }
 
 #[test]

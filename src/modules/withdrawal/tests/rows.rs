@@ -33,7 +33,7 @@ fn a_withdrawal_has_the_same_bytes_in_every_release() {
             user: id(2),
             purpose: Purpose::CashOut { method, beneficiary: Some(id(11)), hold: id(12) },
             amount: usd(1_500_00),
-            fee: usd(1_00),
+            fee: usd(100),
             fee_included: false,
             payout: usd(1_500_00),
             history,

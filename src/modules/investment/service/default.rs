@@ -1,0 +1,80 @@
+//! What the money went into failed: somebody says so, somebody else agrees.
+
+use super::Investments;
+use crate::{
+    kernel::{
+        api::{call::Call, input::Flaw, principal::Actor},
+        error::Result,
+        machine::Step,
+        store::WriteTx,
+    },
+    modules::{
+        balance::contract::{HouseAccount, Line},
+        category::contract::built_in,
+        investment::{
+            contract::{InvestmentId, InvestmentRefusal},
+            events::{InvestmentDefaultRequested, InvestmentDefaulted},
+            model::{DefaultRequest, INVESTMENT, InvestmentEvent},
+            routes::{DefaultIn, InvestmentOut},
+        },
+        transaction::contract::EntryType,
+    },
+};
+
+impl Investments {
+    /// Asks for it; another request replaces it. Nothing moves until a second person agrees. Refuses
+    /// `invalid_state_transition`.
+    pub fn request_default(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<InvestmentId, DefaultIn>,
+    ) -> Result<InvestmentOut> {
+        let (caller, input) = (&call.caller, &call.input);
+        let mut it = self.current(tx, caller, call.path)?;
+        INVESTMENT.next(it.row.status(), InvestmentEvent::Default)?;
+        let currency = it.row.principal.currency();
+        let recovered = match &input.recovered_amount {
+            None => it.nothing(),
+            Some(text) => text.not_negative("recovered_amount", currency)?,
+        };
+        if recovered > it.row.invested {
+            let why = format!("{} is invested", it.row.invested);
+            return Err(Flaw::new("recovered_amount", "out_of_range", why).into());
+        }
+
+        let (by, at, reason) = (caller.actor(), tx.now(), String::from(&input.reason));
+        it.row.default_request = Some(DefaultRequest { by, at, reason, recovered });
+        it.store(tx)?;
+        let event = InvestmentDefaultRequested::of(it.id, &it.row, Some(&*input.reason));
+        tx.publish(caller, &event)?;
+        Ok(it.out())
+    }
+
+    /// Agrees: what was recovered is the user's, the rest is written off. Refuses `default_not_requested`,
+    /// `self_approval` (whoever asked, and the owner), `invalid_state_transition`.
+    pub fn approve_default(&self, tx: &mut WriteTx, call: &Call<InvestmentId>) -> Result<InvestmentOut> {
+        let caller = &call.caller;
+        let mut it = self.current(tx, caller, call.path)?;
+        let request = it.row.default_request.clone().ok_or(InvestmentRefusal::DefaultNotRequested)?;
+        for other in [request.by, Actor::User(it.row.user)] {
+            self.clients.check_other(tx, it.client, caller, other)?;
+        }
+        let reason = request.reason.as_str();
+        if it.step(tx, caller, InvestmentEvent::Default, Some(reason))? == Step::Repeated {
+            return Ok(it.out());
+        }
+
+        let (invested, recovered) = (it.row.invested, request.recovered);
+        let lines = [
+            Line::lower(it.invested(), invested),
+            Line::raise(it.available(), recovered),
+            Line::raise(it.house(HouseAccount::Adjustment), invested.minus(recovered)?),
+        ];
+        let side = (EntryType::Credit, recovered, built_in::INVESTMENT, "Recovered from an investment");
+        self.post(tx, caller, &it, "Investment in default", &lines, &[side])?;
+        it.row.invested = it.nothing();
+        it.store(tx)?;
+        tx.publish(caller, &InvestmentDefaulted::of(it.id, &it.row, Some(reason)))?;
+        Ok(it.out())
+    }
+}

@@ -1,0 +1,4 @@
+//! The rules of prices, without tables.
+
+pub mod plan;
+pub mod rule;

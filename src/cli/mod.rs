@@ -10,6 +10,7 @@
 mod about;
 mod client;
 mod config;
+mod data;
 mod demo;
 mod dev;
 mod events;
@@ -102,6 +103,10 @@ enum Command {
     /// The books of a client
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// Write what a client has to a file, an object a line
+    Export(data::Export),
+    /// Make anew what a client had: currencies, categories, roles, users
+    Import(data::Import),
     /// Check everything in the data file, offline or beside a running server
     Verify,
     /// The configuration
@@ -223,6 +228,8 @@ async fn run(command: Command, context: &Context) -> Result<Option<Answer>, Fail
         Command::Queue(queue) => queue.run(context).await?,
         Command::Notifications(notifications) => notifications.run(context).await?,
         Command::Ledger(ledger) => ledger.run(context).await?,
+        Command::Export(export) => export.run(context).await?,
+        Command::Import(import) => import.run(context).await?,
         Command::Verify => verify::run(context)?,
         Command::Config(config) => config.run(context)?,
         Command::Openapi => about::openapi()?,

@@ -146,6 +146,8 @@ const CAPABILITIES: &[(u8, &str, &[&str])] = &[
             "tests/it/funding.rs: a_deposit_is_asked_for_paid_and_credited",
             "tests/it/withdrawal.rs: a_user_withdraws_its_own_money_to_its_own_beneficiary",
             "tests/it/swap.rs: a_quote_promises_and_a_swap_keeps_the_promise",
+            "tests/it/pricing.rs: the_rule_that_names_most_decides_and_the_preview_says_what_is_charged",
+            "tests/it/investment.rs: it_earns_week_by_week_what_the_preview_said_and_comes_back",
             "tests/it/notification.rs: people_are_told_as_they_prefer",
             "tests/it/dashboard.rs: a_user_a_client_and_the_installation_see_what_happened_to_the_last_digit",
         ],

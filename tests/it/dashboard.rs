@@ -6,7 +6,8 @@ use coffer::testing::{Http, Instance};
 use serde_json::{Value, json};
 
 use crate::{
-    payment::{initiate, mark_paid, set, user},
+    payment::{initiate, mark_paid, user},
+    pricing::charge,
     withdrawal::{cash_out, credit, person},
 };
 
@@ -45,7 +46,7 @@ fn waiting(statistics: &Value, queue: &str) -> i64 {
 #[tokio::test]
 async fn a_user_a_client_and_the_installation_see_what_happened_to_the_last_digit() {
     let coffer = Instance::start().await;
-    set(&coffer, json!({ "fees": { "funding": { "percent": "1.5", "fixed": "1.00" } } })).await;
+    charge(&coffer, "funding", json!({ "percent": "1.5", "fixed": "1.00" })).await;
     let (ann, session) = person(&coffer, "ann", &[]).await;
     let bob = user(&coffer, "bob").await;
     let first = deposit(&coffer, &ann, "113.30", "116.00").await;

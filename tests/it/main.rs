@@ -10,6 +10,7 @@ mod capabilities;
 mod category;
 mod channels;
 mod cli;
+mod cli_data;
 mod cli_events;
 mod client;
 mod crash;

@@ -123,6 +123,9 @@ fn migrations_are_undone_and_done_again_while_no_server_runs() {
     assert!(applied["data"][0]["applied_at"].is_string(), "{applied}");
     assert_eq!(server.stop(), Some(0));
 
+    // Dashboard requires User, and counted after it.
+    assert_eq!(refused(&place, &["module", "rollback", "user"], 64), "needed");
+    assert_eq!(place.json("module rollback dashboard")["data"].as_array().unwrap().len(), 1);
     let undone = place.json("module rollback user --steps 5");
     assert_eq!(
         undone["data"],
@@ -135,6 +138,7 @@ fn migrations_are_undone_and_done_again_while_no_server_runs() {
     assert_eq!(place.json("module rollback user")["data"], json!([]));
     let done = place.json("module migrate user");
     assert_eq!(done["data"][0]["name"], "find users by role");
+    assert_eq!(place.json("module migrate dashboard")["data"][0]["version"], 1);
     assert_eq!(place.json("verify")["ok"], true);
 }
 

@@ -17,6 +17,10 @@ use crate::{
         funding::events::{
             FundingCanceled, FundingCompleted, FundingExpired, FundingFailed, FundingReversed,
         },
+        investment::events::{
+            InvestmentAccrued, InvestmentCanceled, InvestmentClosed, InvestmentCreated,
+            InvestmentDefaultRequested, InvestmentDefaulted, InvestmentEarlyClosed, InvestmentResumed,
+        },
         payment::events::{
             PaymentCanceled, PaymentConflicted, PaymentExpired, PaymentFailed, PaymentSettled,
             RefundCanceled, RefundFailed, RefundRequested, RefundSucceeded,
@@ -108,6 +112,26 @@ facts! {
     SwapExecuted => |it| [
         money(Metric::Swaps, it.user_id, &it.from_amount, it.from_currency)?,
         money(Metric::Fees, it.user_id, &it.fee, it.from_currency)?,
+    ],
+    InvestmentCreated => |it| [money(Metric::Investments, it.user_id, &it.amount, it.currency)?],
+    InvestmentAccrued => |it| [money(Metric::Earnings, it.user_id, &it.amount, it.currency)?],
+    InvestmentDefaultRequested => |it| [waits(Queue::InvestmentDefaults, it.user_id)],
+    InvestmentResumed => |_it| [Fact::Goes],
+    InvestmentClosed => |it| [
+        Fact::Goes,
+        money(Metric::InvestmentsClosed, it.user_id, &it.amount, it.currency)?,
+    ],
+    InvestmentEarlyClosed => |it| [
+        Fact::Goes,
+        money(Metric::InvestmentsClosed, it.user_id, &it.amount, it.currency)?,
+    ],
+    InvestmentCanceled => |it| [
+        Fact::Goes,
+        money(Metric::InvestmentsFailed, it.user_id, &it.amount, it.currency)?,
+    ],
+    InvestmentDefaulted => |it| [
+        Fact::Goes,
+        money(Metric::InvestmentsFailed, it.user_id, &it.amount, it.currency)?,
     ],
     BalanceAdjusted => |it| [adjustment(&it)?],
 }

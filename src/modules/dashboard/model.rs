@@ -47,6 +47,14 @@ text_enum! {
         Fees = "fees",
         /// What was taken as tax.
         Taxes = "taxes",
+        /// Investments that were made; the amount is the principal.
+        Investments = "investments",
+        /// Investments that were closed, at maturity or before.
+        InvestmentsClosed = "investments_closed",
+        /// Investments that were canceled, or that failed.
+        InvestmentsFailed = "investments_failed",
+        /// What investments earned, each time a period ended.
+        Earnings = "earnings",
     }
 }
 
@@ -63,6 +71,7 @@ pub const OUTCOMES: &[(Metric, Metric)] = &[
     (Metric::Withdrawals, Metric::WithdrawalsFailed),
     (Metric::Payments, Metric::PaymentsFailed),
     (Metric::Refunds, Metric::RefundsFailed),
+    (Metric::InvestmentsClosed, Metric::InvestmentsFailed),
 ];
 
 text_enum! {
@@ -76,6 +85,8 @@ text_enum! {
         ConflictedPayments = "conflicted_payments",
         /// Refunds that were asked for and have not ended: undecided, or on their way.
         OpenRefunds = "open_refunds",
+        /// Investments of which somebody says that they failed: a second person has to agree.
+        InvestmentDefaults = "investment_defaults",
     }
 }
 

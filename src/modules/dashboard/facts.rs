@@ -9,7 +9,7 @@ use crate::{
         api::principal::UserId,
         boot::Boot,
         error::Result,
-        events::event::{Envelope, Event, Mode},
+        events::event::{Envelope, Event},
         money::CurrencyCode,
     },
     modules::{
@@ -38,13 +38,6 @@ use crate::{
 /// `Event => |it| [what it says, …]`.
 macro_rules! facts {
     ($( $event:ty => |$it:ident| [ $($fact:expr),* $(,)? ] ),* $(,)?) => {
-        /// Hears all of them, each in its own transaction.
-        pub fn register(boot: &mut Boot) {
-            $( boot.listen::<$event>("dashboard.count", Mode::Sync, |tx, envelope, $it| {
-                count(tx, envelope, vec![$($fact),*])
-            }); )*
-        }
-
         /// What a stored event says; nothing, when it is none of them.
         pub fn of(envelope: &Envelope) -> Result<Vec<Fact>> {
             $( if envelope.name == <$event as Event>::NAME {
@@ -54,6 +47,15 @@ macro_rules! facts {
             Ok(vec![])
         }
     };
+}
+
+/// Hears all of them, each in its own transaction. No listener, since how the listeners of an event run is configured
+/// and counting is not.
+pub fn register(boot: &mut Boot) {
+    boot.overhear(|tx, envelope| match of(envelope)? {
+        facts if facts.is_empty() => Ok(()),
+        facts => count(tx, envelope, facts),
+    });
 }
 
 facts! {

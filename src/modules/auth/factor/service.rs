@@ -164,12 +164,7 @@ impl Factors {
     }
 
     /// A challenge for whoever has shown the password with this hash, and when it runs out.
-    pub fn challenge(
-        &self,
-        tx: &mut WriteTx,
-        whose: Whose,
-        password_hash: &str,
-    ) -> Result<(String, Time)> {
+    pub fn challenge(&self, tx: &mut WriteTx, whose: Whose, password_hash: &str) -> Result<(String, Time)> {
         let token = make_token(CHALLENGE, tx.random_bytes());
         let expires_at = tx.now().after(CHALLENGE_LASTS);
         let row = Challenge {

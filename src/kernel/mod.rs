@@ -7,6 +7,7 @@ pub mod clock;
 pub mod error;
 pub mod events;
 pub mod id;
+pub mod last_used;
 pub mod machine;
 pub mod money;
 pub mod net;

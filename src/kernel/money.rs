@@ -186,6 +186,12 @@ impl Amount {
         Amount::new(product / divisor + i128::from(product % divisor != 0), self.currency)
     }
 
+    /// `percent` of the amount, rounded down: what a customer receives.
+    pub fn percent_down(self, percent: Percent) -> Result<Amount> {
+        let (product, divisor) = self.percent_parts(percent)?;
+        Amount::new(product / divisor, self.currency)
+    }
+
     /// The same share of this amount as `part` is of `whole`, rounded up: what a customer pays. `part` is at most
     /// `whole`, which is above zero.
     pub fn share_up(self, part: Amount, whole: Amount) -> Result<Amount> {
@@ -469,6 +475,7 @@ mod tests {
         let amount = Amount::new(1001, usd).unwrap();
         let percent: Percent = "1.5".parse().unwrap();
         assert_eq!(amount.percent_up(percent).unwrap().minor(), 16); // 15.015
+        assert_eq!(amount.percent_down(percent).unwrap().minor(), 15);
         assert_eq!("100.1".parse::<Percent>(), Err(()));
         assert_eq!("0.0000001".parse::<Percent>(), Err(()));
     }

@@ -59,7 +59,7 @@ fn what_one_client_has_is_made_anew_for_another_once() {
     let bob = users.iter().find(|it| it["email"] == "bob@example.com").unwrap();
     assert_eq!((&bob["roles"], &bob["metadata"]["branch"]), (&json!(["clerk"]), &json!("7")));
     assert!(bob["external_id"].as_str().unwrap().starts_with("usr_"), "its id of before");
-    drop(server);
+    assert_eq!(server.stop(), Some(0));
     place.json("verify");
 
     fs::write(place.path("wrong.ndjson"), "{\"path\":\"/users\",\"object\":{}}\n[1]\n").unwrap();

@@ -118,9 +118,12 @@ async fn settings_change_field_by_field() {
     assert_eq!(changed.body["settings"]["funding"]["maximum"], Value::Null);
     assert_eq!(changed.body["settings"]["payment"]["second_person_above"], "500.00");
     assert_eq!(changed.body["settings"]["withdrawal"], before.body["settings"]["withdrawal"]);
+    // What is looser takes two: see approval.rs.
     let off = json!({ "settings": { "payment": { "second_person_above": null } } });
+    patch(version + 1, off).await.refused(403, "needs_second_person");
+    let off = json!({ "settings": { "payment": { "second_person_above": "400.00" } } });
     let off = patch(version + 1, off).await.expect(200);
-    assert_eq!(off.body["settings"]["payment"]["second_person_above"], Value::Null);
+    assert_eq!(off.body["settings"]["payment"]["second_person_above"], "400.00");
     let public = coffer.publishable().get("/clients/current/public").await.expect(200);
     assert_eq!(public.body["branding"]["display_name"], "Dev Pay");
 

@@ -2,6 +2,7 @@
 //!
 //! An `Instance` checks every invariant of its books when it is dropped.
 
+mod approval;
 mod auth;
 mod balance;
 mod beneficiary;
@@ -25,6 +26,8 @@ mod gateway_routes;
 mod golden;
 mod inbound;
 mod investment;
+mod invitation;
+mod limits;
 mod mail;
 mod market;
 mod module;
@@ -35,12 +38,15 @@ mod permissions;
 mod pricing;
 mod questions;
 mod recovery;
+mod referral;
 mod refund;
 mod role;
+mod session;
 mod sms;
 mod story;
 mod swap;
 mod tls;
+mod totp;
 mod transaction;
 mod transfer;
 mod user;

@@ -130,6 +130,7 @@ fn migrations_are_undone_and_done_again_while_no_server_runs() {
     assert_eq!(
         undone["data"],
         json!([
+            { "module": "user", "version": 2, "name": "find users by name", "applied_at": null },
             { "module": "user", "version": 1, "name": "find users by role", "applied_at": null },
         ])
     );

@@ -66,11 +66,13 @@ async fn staff_make_a_user_once() {
 }
 
 #[tokio::test]
-async fn users_are_found_by_the_beginning_of_their_address_and_by_state() {
+async fn users_are_found_by_the_beginning_of_what_they_are_called_and_by_state() {
     let coffer = Instance::start().await;
     let mut made = vec![];
     for email in ["ann@example.com", "anna@example.com", "bob@example.com", "annika@example.org"] {
-        made.push(coffer.key().post("/users", person(email, &[])).await.expect(201).id().to_owned());
+        let mut body = person(email, &[]);
+        (body["first_name"], body["last_name"]) = ("Max".into(), "Meyer".into());
+        made.push(coffer.key().post("/users", body).await.expect(201).id().to_owned());
     }
     let [ann, anna, bob, annika] = &made[..] else { panic!("four were made") };
     let key = coffer.key();
@@ -83,6 +85,24 @@ async fn users_are_found_by_the_beginning_of_their_address_and_by_state() {
     let next = format!("/users?q=ann&limit=2&cursor={}", first.body["next_cursor"].as_str().unwrap());
     assert_eq!(ids(&key.get(&next).await.expect(200)), [annika]);
 
+    let mut anders = person("zoe.last@example.com", &[]);
+    (anders["first_name"], anders["last_name"]) = ("Anna".into(), "Anders".into());
+    anders["external_id"] = "ANN-7".into();
+    let anders = key.post("/users", anders).await.expect(201).id().to_owned();
+    let found = key.get("/users?q=ANN").await.expect(200);
+    // By "anders", "anna anders" and "ann-7", which stands first; listed once.
+    assert_eq!(ids(&found), [&anders, ann, anna, annika]);
+    let mut cursor = String::new();
+    for wanted in [&anders, ann, anna, annika] {
+        let page = key.get(&format!("/users?q=ann&limit=1{cursor}")).await.expect(200);
+        assert_eq!(ids(&page), [wanted]);
+        cursor = format!("&cursor={}", page.body["next_cursor"].as_str().unwrap_or_default());
+    }
+    for q in ["anders", "anna%20and", "Ann-7", &anders, "ZOE"] {
+        assert_eq!(ids(&key.get(&format!("/users?q={q}")).await.expect(200)), [&anders], "{q}");
+    }
+    assert_eq!(ids(&key.get("/users?q=Meyer&limit=2").await.expect(200)).len(), 2);
+
     key.post(&format!("/users/{bob}/freeze"), because("test")).await.expect(200);
     assert_eq!(ids(&key.get("/users?status=frozen").await.expect(200)), [bob]);
     assert_eq!(ids(&key.get("/users?created_from=2026-01-02T00:00:00Z").await.expect(200)), [""; 0]);
@@ -90,7 +110,7 @@ async fn users_are_found_by_the_beginning_of_their_address_and_by_state() {
     let statistics = key.get("/users/statistics").await.expect(200);
     let counts =
         ["total", "active", "frozen", "disabled", "active_admins"].map(|it| statistics.body[it].clone());
-    assert_eq!(counts, [4, 3, 1, 0, 0].map(|it| json!(it)));
+    assert_eq!(counts, [5, 4, 1, 0, 0].map(|it| json!(it)));
 }
 
 #[tokio::test]

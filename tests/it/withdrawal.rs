@@ -302,3 +302,32 @@ async fn what_is_approved_is_processed_at_once_where_the_client_says_so() {
     let after = coffer.key().post("/withdrawals", cash_out(&user, "20.00")).await.expect(201);
     assert_eq!(status(after.id()).await, "approved");
 }
+
+#[tokio::test]
+async fn many_at_once_each_have_their_own_answer_or_all_or_none() {
+    let coffer = Instance::start().await;
+    let (ann, session) = person(&coffer, "ann", &[]).await;
+    credit(&coffer, &ann, "100.00").await;
+    let key = coffer.key();
+    let items = json!([cash_out(&ann, "60.00"), cash_out(&ann, "60.00"), cash_out(&ann, "40.00")]);
+    let alone = json!({ "items": items });
+    session.post("/withdrawals/bulk", alone.clone()).await.refused(403, "forbidden");
+
+    // A rehearsal says the same and does nothing.
+    let dry = key.post("/withdrawals/bulk?dry_run=true", alone.clone()).await.expect(200);
+    assert_eq!((&dry.body["succeeded"], &dry.body["failed"]), (&json!(2), &json!(1)));
+    assert_eq!(held(&coffer, &ann).await, ("100.00".into(), "0.00".into()));
+
+    let atomic = json!({ "items": items, "atomic": true });
+    let refused = key.post("/withdrawals/bulk", atomic).await.refused(422, "insufficient_funds");
+    assert_eq!(refused.body["index"], 1);
+    assert_eq!(held(&coffer, &ann).await, ("100.00".into(), "0.00".into()));
+
+    let done = key.post("/withdrawals/bulk", alone).await.expect(200);
+    let said = |index: usize| done.body["items"][index]["status"].as_str().unwrap();
+    assert_eq!([said(0), said(1), said(2)], ["succeeded", "failed", "succeeded"]);
+    assert_eq!(done.body["items"][1]["problem"]["code"], "insufficient_funds");
+    assert_eq!(done.body["items"][2]["withdrawal"]["payout"], "40.00");
+    assert_eq!(held(&coffer, &ann).await, ("0.00".into(), "100.00".into()));
+    key.post("/withdrawals/bulk", json!({ "items": [] })).await.refused(422, "out_of_range");
+}

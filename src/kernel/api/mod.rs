@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod body;
+pub mod bulk;
 pub mod call;
 pub mod dispatch;
 pub mod endpoint;

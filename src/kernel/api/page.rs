@@ -3,6 +3,8 @@
 //! A cursor is the key of the last row looked at and a hash of the filters, so that it cannot be used with others.
 //! A page that filters strictly looks at a bounded number of rows and may come back short, with a cursor to go on.
 
+use std::collections::BTreeSet;
+
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 
@@ -161,7 +163,8 @@ pub fn page_by<K: Key, V: Row>(
     page_through(tx, table, index, prefix, Scan::prefix(prefix).newest_first(), paging, keep)
 }
 
-/// The same in the order of the index: what begins with a text, alphabetically.
+/// The same in the order of the index: what begins with a text, alphabetically. A row that is listed several times under
+/// the prefix stands where it is first.
 pub fn page_in_order<K: Key, V: Row>(
     tx: &ReadTx,
     table: &Table<K, V>,
@@ -170,7 +173,25 @@ pub fn page_in_order<K: Key, V: Row>(
     paging: &Paging,
     keep: impl Fn(&V) -> bool,
 ) -> Result<Page<(K, V)>> {
-    page_through(tx, table, index, prefix, Scan::prefix(prefix), paging, keep)
+    let mut scan = Scan::prefix(prefix);
+    let behind = paging.behind()?;
+    if let Some(key) = behind {
+        scan = scan.after(key.to_vec());
+    }
+    let prefix = prefix.to_key();
+    let first = |key: &K, row: &V| {
+        let listed = table.position(index, &prefix, key, row)?;
+        listed.ok_or_else(|| fault!("index {index} lists a row it should not: run verify"))
+    };
+    let mut seen = BTreeSet::new();
+    let rows = tx.scan_index(table, index, scan).filter(|it| match it {
+        Ok((key, row)) => match first(key, row) {
+            Ok(position) => behind.is_none_or(|it| &*position > it) && seen.insert(position),
+            Err(_) => true, // Said again, and answered, where the page is collected.
+        },
+        Err(_) => true,
+    });
+    collect(rows, paging, first, keep)
 }
 
 /// The cursor is the key inside the index.

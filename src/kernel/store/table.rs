@@ -52,7 +52,7 @@ impl<K: Key, V: Row> Table<K, V> {
     /// behind that row. `None` when the row is not listed under the prefix.
     pub fn position(&self, index: &str, prefix: &[u8], key: &K, row: &V) -> Result<Option<Vec<u8>>> {
         let entries = self.index(index)?.entries(key, row);
-        Ok(entries.into_iter().map(|(position, _)| position).find(|position| position.starts_with(prefix)))
+        Ok(entries.into_iter().map(|(position, _)| position).filter(|it| it.starts_with(prefix)).min())
     }
 
     /// What there is to know about the table without its types.

@@ -50,6 +50,7 @@ impl Authenticator for SessionAuthenticator {
             UserStatus::Frozen => permissions = Arc::new(of_frozen(&permissions, &self.catalogue.get())),
             UserStatus::Disabled => return Err(unknown().into()),
         }
+        self.sessions.last_used.note((client, user.id, session), tx.now());
         Ok(Principal {
             actor: Actor::User(user.id),
             client: Some(client),

@@ -10,6 +10,7 @@ use crate::kernel::{
     store::{ReadTx, WriteTx},
 };
 
+id!(/** An invitation to become a user. */ InvitationId, "ivt");
 id!(/** A token of an operator, from signing in or made by name. */ OperatorTokenId, "opt");
 
 /// Who runs the installation: for the command line, set-up and instances in memory.
@@ -92,6 +93,20 @@ refusals! {
         /// The password is right, and the e-mail address is not confirmed: follow the link in the mail, or have another
         /// one sent with `auth/email/resend`.
         EmailUnverified: Forbidden "email_unverified" => "confirm the e-mail address first",
+        /// The code is not the one of this half minute, was used before, or is no recovery code that is left.
+        BadCode: Unauthenticated "bad_code" => "the code is wrong, or was used before",
+        /// The challenge was answered, has run out after five minutes or five wrong codes, or the password has changed.
+        /// Sign in again.
+        ChallengeGone: Gone "challenge_gone" => "this challenge is not good any more: sign in again",
+        /// There is a second factor in force. Disable it before enrolling another one.
+        TotpEnabled: Conflict "totp_enabled" => "there is a second factor already",
+        /// There is no second factor in force.
+        TotpDisabled: Conflict "totp_disabled" => "there is no second factor",
+        /// The invitation was accepted, revoked or replaced, or has run out; or whoever sent it may not give these roles
+        /// any more. Ask for another one.
+        InvitationGone: Gone "invitation_gone" => "this invitation is not good any more: ask for another one",
+        /// An invitation that was accepted cannot be revoked: disable the user.
+        InvitationAccepted: Conflict "invitation_accepted" => "the invitation was accepted",
         /// The set-up link was used, is older than half an hour, or was replaced by a newer one. Run
         /// `coffer setup-link`.
         SetupLinkGone: Gone "setup_link_gone" => "this set-up link is not good any more: run `coffer setup-link`",

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::contract::InvitationId;
 use crate::kernel::{
     api::principal::{SessionId, UserId},
     clock::Time,
@@ -69,3 +70,62 @@ pub struct NewDevice {
     pub user_agent: Option<String>,
 }
 event!(NewDevice, "auth.new_device", session_id);
+
+/// A user's second factor is in force; its other sessions have ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TotpEnabled {
+    pub user_id: UserId,
+}
+event!(TotpEnabled, "auth.totp_enabled", user_id);
+
+/// A user has no second factor any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TotpDisabled {
+    pub user_id: UserId,
+    /// Why staff took it away; null where the user did it itself.
+    pub reason: Option<String>,
+}
+event!(TotpDisabled, "auth.totp_disabled", user_id);
+
+/// A user has new recovery codes; the ones before are void.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RecoveryCodesMade {
+    pub user_id: UserId,
+}
+event!(RecoveryCodesMade, "auth.recovery_codes_made", user_id);
+
+/// A user signed in with a recovery code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RecoveryCodeUsed {
+    pub user_id: UserId,
+    /// How many of them are left.
+    pub left: u32,
+}
+event!(RecoveryCodeUsed, "auth.recovery_code_used", user_id);
+
+/// Somebody was invited; the link was mailed, and stands in no event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct InvitationCreated {
+    pub invitation_id: InvitationId,
+    pub email: String,
+    /// The names of the roles it gives.
+    pub roles: Vec<String>,
+    /// When the link runs out.
+    pub expires_at: Time,
+}
+event!(InvitationCreated, "invitation.created", invitation_id);
+
+/// Whoever was invited has become a user.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct InvitationAccepted {
+    pub invitation_id: InvitationId,
+    pub user_id: UserId,
+}
+event!(InvitationAccepted, "invitation.accepted", invitation_id);
+
+/// The link leads nowhere any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct InvitationRevoked {
+    pub invitation_id: InvitationId,
+}
+event!(InvitationRevoked, "invitation.revoked", invitation_id);

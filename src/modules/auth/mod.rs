@@ -3,10 +3,11 @@
 //! Owns sessions (`auth.sessions`), refresh tokens that were used (`auth.spent_refresh`), tries to sign in
 //! (`auth.sign_in_tries`), what was mailed to prove an address (`auth.mail_tokens`) and who has proven one
 //! (`auth.proven_emails`), from what users sign in (`auth.devices`) and, in `operator/`, the operators with their
-//! tokens. Asks User for people and the hashes of their passwords, Role for what they may do, Client whether it is active
+//! tokens, in `factor/` the second factors with their challenges, in `invitation/` who was invited. Asks User for people and the hashes of their passwords, Role for what they may do, Client whether it is active
 //! and where its web site is. Announces `auth.refresh_reused`, `auth.new_device`, `auth.password_changed`,
-//! `auth.password_reset_requested`, `auth.email_verification_requested`, `auth.email_verified` and
-//! `auth.registration_repeated`; hears `user.disabled`, whose sessions end in the same transaction.
+//! `auth.password_reset_requested`, `auth.email_verification_requested`, `auth.email_verified`,
+//! `auth.registration_repeated`, `auth.totp_enabled`, `auth.totp_disabled`, `auth.recovery_codes_made`,
+//! `auth.recovery_code_used` and `invitation.created`, `accepted` and `revoked`; hears `user.disabled`, whose sessions end in the same transaction.
 //!
 //! Always true:
 //! - Of a token only the keyed hash is stored; it is shown once.
@@ -14,6 +15,8 @@
 //! - What a session may do is read at each request: nothing of it is in the token.
 //! - Nobody learns from signing in, nor from asking for a mail, whether there is an account: answer, time and lock are
 //!   the same.
+//! - Where there is a second factor, a password alone leads to a challenge, which opens nothing.
+//! - An invitation gives no more than whoever sent it may give, when it is sent and when it is accepted.
 //! - A token in a mail works once, and stands in no event; its link begins with a URL that was configured.
 //! - No password is hashed or compared inside a transaction.
 
@@ -21,6 +24,8 @@ mod authenticator;
 pub mod contract;
 mod devices;
 pub mod events;
+mod factor;
+mod invitation;
 mod lock;
 mod mail_token;
 mod operator;
@@ -37,13 +42,14 @@ use crate::{
     kernel::{
         boot::{Boot, BootError, Module},
         error::fault,
-        events::event::Mode,
+        events::{event::Mode, worker::Job},
     },
     modules::user::{contract::UserContract, events::UserDisabled},
 };
 
 use authenticator::SessionAuthenticator;
 use contract::AuthRefusal;
+use factor::{Factors, UserFactors};
 use lock::Lock;
 use mail_token::MailTokens;
 use recovery::Recovery;
@@ -88,10 +94,13 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         users,
         lock: Lock::new(&config.auth),
         recovery: recovery.clone(),
+        factors: Factors { secrets: boot.secrets(), lock: Lock::new(&config.auth) },
         verify_before_tokens: config.auth.verify_before_tokens,
     });
+    let user_factors =
+        Arc::new(UserFactors { sign_in: sign_in.clone(), clients: boot.require()?, roles: boot.require()? });
     let authenticator = SessionAuthenticator {
-        sessions,
+        sessions: sessions.clone(),
         clients: boot.require()?,
         roles: boot.require()?,
         catalogue: boot.catalogue(),
@@ -103,6 +112,8 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         lock::TRIES.info(),
         mail_token::MAIL_TOKENS.info(),
         devices::DEVICES.info(),
+        factor::FACTORS.info(),
+        factor::CHALLENGES.info(),
     ]);
     boot.refusals(AuthRefusal::CATALOGUE.iter().copied());
     boot.alias("ses", "session");
@@ -113,6 +124,10 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.announces::<events::EmailVerified>();
     boot.announces::<events::RegistrationRepeated>();
     boot.announces::<events::NewDevice>();
+    boot.announces::<events::TotpEnabled>();
+    boot.announces::<events::TotpDisabled>();
+    boot.announces::<events::RecoveryCodesMade>();
+    boot.announces::<events::RecoveryCodeUsed>();
     boot.listen::<UserDisabled>("auth.end_sessions", Mode::Sync, |tx, envelope, event| {
         let client = envelope.client.ok_or_else(|| fault!("{} belongs to no client", event.user_id))?;
         repository::end_sessions(tx, client, event.user_id, None)
@@ -120,6 +135,14 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.authenticator(&[sessions::ACCESS], Arc::new(authenticator));
     boot.endpoints(routes::endpoints(&sign_in));
     boot.endpoints(routes::recovery::endpoints(&recovery));
+    boot.endpoints(factor::routes::endpoints(&user_factors));
     boot.job(sweep::sweeper());
+    let (waiting, writing) = (sessions.clone(), sessions);
+    boot.job(Job {
+        name: "auth.sessions_used",
+        due: Arc::new(move |_| Ok(waiting.last_used.due())),
+        run: Arc::new(move |tx| writing.write_last_used(tx)),
+    });
+    invitation::register(boot, &recovery, &sign_in)?;
     operator::register(boot)
 }

@@ -164,7 +164,7 @@ impl Recovery {
         Ok(user.ok_or(AuthRefusal::MailTokenGone)?)
     }
 
-    fn prove(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, user: &User) -> Result<()> {
+    pub fn prove(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, user: &User) -> Result<()> {
         void(tx, client, user.id, Purpose::Verify)?;
         if is_proven(tx, client, user)? {
             return Ok(());
@@ -174,7 +174,7 @@ impl Recovery {
         tx.publish(caller, &EmailVerified { user_id: user.id }).map(drop)
     }
 
-    fn link(&self, tx: &ReadTx, client: ClientId, page: &str, code: &str) -> Result<Option<String>> {
+    pub fn link(&self, tx: &ReadTx, client: ClientId, page: &str, code: &str) -> Result<Option<String>> {
         let website = self.clients.get(tx, client)?.settings.branding.website;
         let site = website.or_else(|| self.public_url.clone());
         Ok(site.map(|it| format!("{}/{page}?token={code}", it.trim_end_matches('/'))))

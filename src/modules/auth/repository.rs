@@ -39,10 +39,42 @@ pub struct Session {
     pub expires_at: Time,
     /// Where it was last signed in or refreshed from.
     pub ip: String,
+    /// What the program there calls itself.
+    pub user_agent: Option<String>,
+    /// Of any request, at most a minute behind.
+    pub last_used_at: Time,
     pub created_at: Time,
     pub refreshed_at: Time,
 }
-row!(Session);
+row!(Session, 2, { 1 => SessionV1 });
+
+/// Before sessions said from what program they are, and when they were used.
+#[derive(Encode, Decode)]
+struct SessionV1 {
+    access_hash: [u8; 32],
+    access_expires_at: Time,
+    refresh_hash: [u8; 32],
+    expires_at: Time,
+    ip: String,
+    created_at: Time,
+    refreshed_at: Time,
+}
+
+impl From<SessionV1> for Session {
+    fn from(it: SessionV1) -> Session {
+        Session {
+            access_hash: it.access_hash,
+            access_expires_at: it.access_expires_at,
+            refresh_hash: it.refresh_hash,
+            expires_at: it.expires_at,
+            ip: it.ip,
+            user_agent: None,
+            last_used_at: it.refreshed_at,
+            created_at: it.created_at,
+            refreshed_at: it.refreshed_at,
+        }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Spent {
@@ -106,18 +138,22 @@ mod tests {
     #[test]
     fn the_stored_forms_stay_what_they_are() {
         let at = Time::from_micros(1_795_342_000_000_000);
-        golden(
-            "auth.sessions",
-            &Session {
-                access_hash: [1; 32],
-                access_expires_at: at,
-                refresh_hash: [2; 32],
-                expires_at: at,
-                ip: "192.0.2.1".into(),
-                created_at: at,
-                refreshed_at: at,
-            },
-        );
+        let row = Session {
+            access_hash: [1; 32],
+            access_expires_at: at,
+            refresh_hash: [2; 32],
+            expires_at: at,
+            ip: "192.0.2.1".into(),
+            user_agent: Some("Firefox".into()),
+            last_used_at: at,
+            created_at: at,
+            refreshed_at: at,
+        };
+        golden("auth.sessions", &row);
+        let first = include_str!("../../../tests/golden/rows/auth.sessions.v1.hex");
+        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
+        let unnamed = Session { user_agent: None, ..row };
+        assert_eq!(Session::decode_row(&first).unwrap(), unnamed, "what the first release stored");
         let (user, session) = (UserId::from_bytes([3; 16]), SessionId::from_bytes([4; 16]));
         golden("auth.spent_refresh", &Spent { user, session, expires_at: at });
         golden("auth.proven_emails", &Proven { email: "ann@example.com".into(), at });

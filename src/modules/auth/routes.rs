@@ -8,9 +8,10 @@ use serde_json::json;
 pub mod recovery;
 
 use super::{
+    factor::{Whose, routes::MfaRequiredOut},
     recovery::is_proven,
     repository::{SESSIONS, Session},
-    sessions::{Sessions, own_session},
+    sessions::own_session,
     sign_in::SignIn,
 };
 use crate::{
@@ -77,6 +78,20 @@ pub struct TokensOut {
     pub user: UserOut,
 }
 
+/// Signed in, or half way there.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum LoginOut {
+    Tokens(Box<TokensOut>),
+    MfaRequired(MfaRequiredOut),
+}
+
+impl LoginOut {
+    pub fn challenge(made: (String, Time)) -> LoginOut {
+        LoginOut::MfaRequired(MfaRequiredOut::of(made))
+    }
+}
+
 /// Who is signed in.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct MeOut {
@@ -84,6 +99,10 @@ struct MeOut {
     user: UserOut,
     /// Whether the user has shown that the e-mail address is its own.
     email_verified: bool,
+    /// Whether codes of an authenticator are asked for.
+    totp_enabled: bool,
+    /// How many recovery codes are left.
+    recovery_codes_left: u32,
     session_id: SessionId,
     /// Everything the user may do now.
     permissions: Vec<String>,
@@ -99,6 +118,10 @@ struct SessionOut {
     is_current: bool,
     /// Where it was last signed in or refreshed from.
     ip: String,
+    /// What the program there calls itself.
+    user_agent: Option<String>,
+    /// Of any request, to the minute.
+    last_used_at: Time,
     /// When it ends unless it is refreshed before.
     expires_at: Time,
     created_at: Time,
@@ -125,7 +148,7 @@ pub fn endpoints(sign_in: &Arc<SignIn>) -> Vec<Endpoint> {
     vec![
         register(sign_in),
         post("/auth/login")
-            .about("Sign in with e-mail address and password")
+            .about("Sign in with e-mail address and password: tokens, or a challenge where there is a second factor")
             .public()
             .plain()
             .status(200)
@@ -192,21 +215,24 @@ pub fn endpoints(sign_in: &Arc<SignIn>) -> Vec<Endpoint> {
             .signed_in()
             .plain()
             .refuses(&["session_required"])
-            .reads({
-                let sessions = sessions.clone();
-                move |tx, call: &Call| me(&sessions, tx, call)
-            }),
+            .reads_with(sign_in, me),
         get("/auth/sessions")
             .about("List one's own sessions")
             .signed_in()
             .plain()
             .refuses(&["session_required"])
-            .lists(|tx, call: &Call<(), SessionsQuery>| {
+            .lists({
+                let last_used = sessions.last_used.clone();
+                move |tx, call: &Call<(), SessionsQuery>| {
                 let SessionsQuery { limit, cursor } = &call.input;
                 let (client, user, current) = own_session(&call.caller)?;
                 let (paging, now) = (Paging::new(*limit, cursor, "sessions"), tx.now());
                 let rows = page(tx, &SESSIONS, &(client, user), &paging, |it| it.expires_at > now)?;
-                Ok(rows.map(|((_, _, id), row)| session_out(id, row, current)))
+                Ok(rows.map(|(key, row)| {
+                    let last_used_at = row.last_used_at.max(last_used.of(&key).unwrap_or(row.last_used_at));
+                    session_out(key.2, row, current, last_used_at)
+                }))
+                }
             }),
         delete("/auth/sessions/{id}")
             .about("End one of one's own sessions")
@@ -233,7 +259,7 @@ fn register(sign_in: &Arc<SignIn>) -> Endpoint {
     let sign_in = sign_in.clone();
     if sign_in.verify_before_tokens {
         let about = "Become a user; the mail says how to go on";
-        return endpoint.about(about).status(202).refuses(&["referral_unknown"]).prepares(
+        return endpoint.about(about).status(202).refuses(&["referral_unknown", "self_referral"]).prepares(
             prepare,
             move |tx, call: &Call<(), RegisterIn>, hash| {
                 sign_in.register_by_mail(tx, call, hash)?;
@@ -243,27 +269,37 @@ fn register(sign_in: &Arc<SignIn>) -> Endpoint {
     }
     endpoint
         .about("Become a user, and sign in")
-        .refuses(&["email_taken", "referral_unknown"])
+        .refuses(&["email_taken", "referral_unknown", "self_referral"])
         .prepares(prepare, move |tx, call: &Call<(), RegisterIn>, hash| sign_in.register(tx, call, hash))
 }
 
-fn me(sessions: &Sessions, tx: &ReadTx, call: &Call) -> Result<MeOut> {
+fn me(sign_in: &SignIn, tx: &ReadTx, call: &Call) -> Result<MeOut> {
     let (client, user, session_id) = own_session(&call.caller)?;
-    let user = sessions.users.get(tx, client, user)?;
+    let left = sign_in.factors.left(tx, Whose::user(client, user))?;
+    let user = sign_in.users.get(tx, client, user)?;
     let permissions = match &call.caller.principal.grants {
         Grants::Permissions(names) => names.iter().cloned().collect(),
         Grants::All | Grants::Public | Grants::Scopes(_) => vec![],
     };
     let email_verified = is_proven(tx, client, &user)?;
-    Ok(MeOut { user: sessions.users.show(tx, client, user)?, email_verified, session_id, permissions })
+    Ok(MeOut {
+        user: sign_in.users.show(tx, client, user)?,
+        email_verified,
+        totp_enabled: left.is_some(),
+        recovery_codes_left: left.unwrap_or_default(),
+        session_id,
+        permissions,
+    })
 }
 
-fn session_out(id: SessionId, row: Session, current: SessionId) -> SessionOut {
+fn session_out(id: SessionId, row: Session, current: SessionId, last_used_at: Time) -> SessionOut {
     SessionOut {
         id,
         object: "session",
         is_current: id == current,
         ip: row.ip,
+        user_agent: row.user_agent,
+        last_used_at,
         expires_at: row.expires_at,
         created_at: row.created_at,
         updated_at: row.refreshed_at,

@@ -24,6 +24,7 @@ use crate::{
             problem::ApiRefusal,
         },
         error::Result,
+        last_used::LastUsed,
         secret::{Secrets, make_token},
         store::WriteTx,
     },
@@ -36,6 +37,7 @@ const REFRESH: &str = "rt_";
 pub struct Sessions {
     pub secrets: Arc<Secrets>,
     pub users: Arc<dyn UserContract>,
+    pub last_used: LastUsed<(ClientId, UserId, SessionId)>,
     access_lasts: Duration,
     refresh_lasts: Duration,
 }
@@ -52,6 +54,7 @@ impl Sessions {
         Sessions {
             secrets,
             users,
+            last_used: LastUsed::default(),
             access_lasts: Duration::from_secs(60 * config.access_token_minutes),
             refresh_lasts: Duration::from_secs(24 * 3600 * config.refresh_token_days),
         }
@@ -104,6 +107,23 @@ impl Sessions {
         end_sessions(tx, client, user, Some(session))
     }
 
+    /// Writes when sessions were used; what fails to commit is tried again.
+    pub fn write_last_used(&self, tx: &mut WriteTx) -> Result<()> {
+        let uses = self.last_used.some();
+        for (key, at) in &uses {
+            // One that has ended meanwhile stays ended.
+            if let Some(mut row) = tx.get(&SESSIONS, key)?
+                && row.last_used_at < *at
+            {
+                row.last_used_at = *at;
+                tx.put(&SESSIONS, key, &row)?;
+            }
+        }
+        let last_used = self.last_used.clone();
+        tx.on_commit(Box::new(move || last_used.forget(&uses)));
+        Ok(())
+    }
+
     fn reused(
         &self,
         tx: &mut WriteTx,
@@ -139,6 +159,8 @@ impl Sessions {
             refresh_hash: self.secrets.hash(&refresh_token),
             expires_at: now.after(self.refresh_lasts),
             ip: caller.ip.to_string(),
+            user_agent: caller.user_agent.clone(),
+            last_used_at: now,
             created_at: before.map_or(now, |it| it.created_at),
             refreshed_at: now,
         };

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::{
     contract::AuthRefusal,
     events::PasswordChanged,
+    factor::{Factors, Whose},
     lock::{Account, Lock},
     recovery::{Recovery, is_proven},
-    routes::{LoginIn, PasswordChangeIn, RegisterIn, TokensOut},
+    routes::{LoginIn, LoginOut, PasswordChangeIn, RegisterIn, TokensOut},
     sessions::{Sessions, own_session},
 };
 use crate::{
@@ -35,6 +36,7 @@ pub struct SignIn {
     pub users: Arc<dyn UserContract>,
     pub lock: Lock,
     pub recovery: Arc<Recovery>,
+    pub factors: Factors,
     /// Whoever registers gets a mail, and signs in when it has shown that the address is its own.
     pub verify_before_tokens: bool,
 }
@@ -107,7 +109,8 @@ impl SignIn {
         self.users.create(tx, &call.caller, client, new)
     }
 
-    pub async fn login(self: Arc<Self>, kernel: Arc<Kernel>, call: Call<(), LoginIn>) -> Result<TokensOut> {
+    /// Tokens, or a challenge where there is a second factor.
+    pub async fn login(self: Arc<Self>, kernel: Arc<Kernel>, call: Call<(), LoginIn>) -> Result<LoginOut> {
         let Call { caller, input, .. } = call;
         let client = caller.client()?;
         let email = input.email.trim().to_lowercase();
@@ -132,7 +135,13 @@ impl SignIn {
             if self.verify_before_tokens && !is_proven(tx, client, &user)? {
                 return Ok(None); // No error in here: that the tries are forgotten is kept.
             }
-            self.sessions.begin(tx, &caller, client, user).map(Some)
+            let whose = Whose::user(client, user.id);
+            if self.factors.is_on(tx, whose)? {
+                let hash = hash.as_deref().unwrap_or_default();
+                return self.factors.challenge(tx, whose, hash).map(|it| Some(LoginOut::challenge(it)));
+            }
+            let tokens = self.sessions.begin(tx, &caller, client, user)?;
+            Ok(Some(LoginOut::Tokens(Box::new(tokens))))
         };
         Ok(kernel.store.write(begin).await?.ok_or(AuthRefusal::EmailUnverified)?)
     }
@@ -150,18 +159,31 @@ impl SignIn {
         let whose =
             PasswordFor { email: &user.email, first_name: &user.first_name, last_name: &user.last_name };
         check_password("new_password", &input.new_password, kernel.config.auth.password_min_length, whose)?;
-        let account = Account::new(&kernel.secrets, Some(client), &user.email);
+        let compared = self.compare_own(&kernel, client, &user, input.current_password.clone()).await?;
+        Ok(Rehashed { compared, next: password::hash(input.new_password.clone()).await? })
+    }
+
+    /// The hash that `password` is of. A wrong one counts as a try to sign in. Refuses `bad_credentials`,
+    /// `account_locked`.
+    pub async fn compare_own(
+        self: Arc<Self>,
+        kernel: &Kernel,
+        client: ClientId,
+        user: &User,
+        password: String,
+    ) -> Result<Option<String>> {
+        let (account, user) = (Account::new(&kernel.secrets, Some(client), &user.email), user.id);
         let it = self.clone();
         let compared = kernel.store.write(move |tx| {
             it.lock.begin_try(tx, account)?;
-            it.users.password_hash(tx, client, user.id)
+            it.users.password_hash(tx, client, user)
         });
         let compared = compared.await?;
-        if !password::verify(input.current_password.clone(), compared.clone()).await? {
+        if !password::verify(password, compared.clone()).await? {
             return Err(AuthRefusal::BadCredentials.into());
         }
         kernel.store.write(move |tx| self.lock.forget_tries(tx, account)).await?;
-        Ok(Rehashed { compared, next: password::hash(input.new_password.clone()).await? })
+        Ok(compared)
     }
 
     /// Gives the user the new password and ends its other sessions.

@@ -1,10 +1,11 @@
-//! Takes away what has expired: sessions, spent refresh tokens, tries to sign in, tokens in mails, devices, operators'
-//! sign-ins.
+//! Takes away what has expired: sessions, spent refresh tokens, tries to sign in, tokens in mails, devices, half
+//! sign-ins, operators' sign-ins.
 
 use std::sync::Arc;
 
 use super::{
     devices::{self, DEVICES},
+    factor::{CHALLENGES, CHALLENGES_BY_EXPIRY},
     lock::{self, TRIES},
     mail_token::{self, MAIL_TOKENS},
     operator::{OPERATOR_TOKENS, SETUP_TOKENS, TOKENS_BY_EXPIRY},
@@ -29,6 +30,7 @@ fn due(tx: &ReadTx) -> Result<Option<Time>> {
         first(tx, &TRIES, lock::BY_EXPIRY)?.map(|it| it.expires_at),
         first(tx, &MAIL_TOKENS, mail_token::BY_EXPIRY)?.map(|it| it.expires_at),
         first(tx, &DEVICES, devices::BY_EXPIRY)?.map(|it| it.expires_at),
+        first(tx, &CHALLENGES, CHALLENGES_BY_EXPIRY)?.map(|it| it.expires_at),
         first(tx, &OPERATOR_TOKENS, TOKENS_BY_EXPIRY)?.and_then(|it| it.expires_at),
         setup.map(|(_, it)| it.expires_at),
     ];
@@ -41,6 +43,7 @@ fn run(tx: &mut WriteTx) -> Result<()> {
     sweep(tx, &TRIES, lock::BY_EXPIRY)?;
     sweep(tx, &MAIL_TOKENS, mail_token::BY_EXPIRY)?;
     sweep(tx, &DEVICES, devices::BY_EXPIRY)?;
+    sweep(tx, &CHALLENGES, CHALLENGES_BY_EXPIRY)?;
     sweep(tx, &OPERATOR_TOKENS, TOKENS_BY_EXPIRY)?;
     let setup = tx.scan(&SETUP_TOKENS, Scan::all()).next().transpose()?;
     match setup.filter(|(_, it)| it.expires_at <= tx.now()) {

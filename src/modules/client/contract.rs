@@ -1,5 +1,7 @@
 //! What other modules may ask of clients.
 
+pub use super::approval::{ApprovalOperation, ApprovalPolicy, Automatic};
+
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -11,7 +13,7 @@ use crate::kernel::{
     },
     clock::Time,
     error::{Result, refusals},
-    money::{Amount, AmountText, Currency, CurrencyCode},
+    money::{Amount, AmountText, Currency, CurrencyCode, Percent},
     store::{
         ReadTx,
         codec::{Decode, Encode},
@@ -47,6 +49,7 @@ pub struct Settings {
     pub payment: PaymentSettings,
     pub transfer: TransferSettings,
     pub swap: SwapSettings,
+    pub referral: ReferralSettings,
 }
 
 /// How the client shows itself to its users.
@@ -117,10 +120,35 @@ impl Default for SwapSettings {
     }
 }
 
+/// What whoever brought a user earns when that one has paid in for the first time.
+#[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
+pub struct ReferralSettings {
+    /// Of what the first deposit credited; zero switches it off.
+    pub percent: Percent,
+    /// The most for one user. Where there is one, first deposits in other currencies earn nothing.
+    pub maximum: Option<Amount>,
+}
+
+impl Default for ReferralSettings {
+    fn default() -> ReferralSettings {
+        ReferralSettings { percent: Percent::ZERO, maximum: None }
+    }
+}
+
 /// Tenants.
 pub trait ClientContract: Send + Sync {
     /// The client; a fault when there is none: a `ClientId` comes from a credential.
     fn get(&self, tx: &ReadTx, client: ClientId) -> Result<Client>;
+
+    /// Who has to approve an operation.
+    fn approval_policy(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        operation: ApprovalOperation,
+    ) -> Result<ApprovalPolicy> {
+        Ok(ApprovalPolicy::of_settings(&self.get(tx, client)?.settings, operation))
+    }
 
     /// A stored secret of the client, such as a gateway's credentials. `None` when it was never set.
     #[cfg_attr(not(test), expect(dead_code, reason = "gateways over HTTP, and mail, come with later issues"))]
@@ -169,6 +197,7 @@ impl Settings {
             },
             transfer: TransferSettings { between_users: false },
             swap: SwapSettings::default(),
+            referral: ReferralSettings::default(),
         })
     }
 }
@@ -186,5 +215,13 @@ refusals! {
         KeyScopes { reason: String }: Unprocessable "key_scopes" => "{reason}",
         /// Whoever asked for something may not decide over it.
         SelfApproval: Forbidden "self_approval" => "somebody else has to decide",
+        /// The client's rules say who decides over this much.
+        NotOnCommittee: Forbidden "not_on_committee" => "the committee decides",
+        /// Looser rules for approving take two people: propose them with `PUT approval-policies/{operation}`, and
+        /// somebody else agrees.
+        NeedsSecondPerson { operation: ApprovalOperation }: Forbidden "needs_second_person"
+            => "this loosens who approves a {operation}: it takes a second person",
+        /// There is nothing to agree to.
+        NothingProposed: Conflict "nothing_proposed" => "nothing is proposed",
     }
 }

@@ -61,3 +61,12 @@ pub struct ApiKeyExpiring {
     pub days: u32,
 }
 event!(ApiKeyExpiring, "api_key.expiring", key_id);
+
+/// Who has to approve an operation changed: votes cast before are void.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ApprovalPolicyChanged {
+    pub client_id: ClientId,
+    /// `withdrawal`, `payment`, `refund` or `adjustment`.
+    pub operation: String,
+}
+event!(ApprovalPolicyChanged, "approval_policy.changed", client_id);

@@ -1,18 +1,21 @@
 //! Client: the tenants of an installation.
 //!
-//! Owns the clients (live or test) with their settings and branding, their API keys, and the secrets they store for
-//! gateways and mail. Calls Currency and Role to set a new client up. Announces `client.created`, `client.activated`,
-//! `client.deactivated`, `api_key.created`, `api_key.rotated`, `api_key.revoked` and, thirty days, seven and one before it
+//! Owns the clients (live or test) with their settings and branding, who has to approve what, their API keys, and the
+//! secrets they store for gateways and mail. Calls Currency and Role to set a new client up. Announces `client.created`, `client.activated`,
+//! `client.deactivated`, `api_key.created`, `api_key.rotated`, `api_key.revoked`,
+//! `approval_policy.changed` and, thirty days, seven and one before it
 //! ends, `api_key.expiring`. Hears `currency.default_changed`, in the same transaction: amounts in the settings begin
 //! anew in the new currency.
 //!
 //! Always true: amounts in the settings are in the client's default currency. Of a key only a keyed hash is stored;
 //! its text is shown once, and the row says to whom (`holders`), so that a key is no second person for its makers. A
-//! key is never made, replaced or revoked by somebody who may do less than it. What a client stores as a
+//! key is never made, replaced or revoked by somebody who may do less than it. Whatever the route, rules for approving
+//! are loosened by two people only. What a client stores as a
 //! secret is encrypted, bound to client and name, and never shown again.
 //!
 //! When a key was last used is kept in memory and written at most once a minute: a read is never a write.
 
+mod approval;
 pub mod contract;
 pub mod events;
 mod migrations;
@@ -26,10 +29,10 @@ use std::sync::Arc;
 use self::{
     contract::{ClientContract, ClientRefusal},
     events::{
-        ApiKeyCreated, ApiKeyExpiring, ApiKeyRevoked, ApiKeyRotated, ClientActivated, ClientCreated,
-        ClientDeactivated,
+        ApiKeyCreated, ApiKeyExpiring, ApiKeyRevoked, ApiKeyRotated, ApprovalPolicyChanged, ClientActivated,
+        ClientCreated, ClientDeactivated,
     },
-    repository::{CLIENTS, KEY_WARNINGS, KEYS, KEYS_USED, SECRETS},
+    repository::{CLIENTS, KEY_WARNINGS, KEYS, KEYS_USED, POLICIES, SECRETS},
     service::{ClientService, KEY_PREFIXES},
 };
 use crate::{
@@ -57,7 +60,14 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         boot.require::<dyn RoleContract>()?,
         boot.catalogue(),
     ));
-    boot.tables(vec![CLIENTS.info(), KEYS.info(), KEYS_USED.info(), KEY_WARNINGS.info(), SECRETS.info()]);
+    boot.tables(vec![
+        CLIENTS.info(),
+        KEYS.info(),
+        KEYS_USED.info(),
+        KEY_WARNINGS.info(),
+        SECRETS.info(),
+        POLICIES.info(),
+    ]);
     boot.refusals(ClientRefusal::CATALOGUE.iter().copied());
     boot.alias("cli", "client");
     boot.alias("key", "api_key");
@@ -68,6 +78,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.announces::<ApiKeyRotated>();
     boot.announces::<ApiKeyRevoked>();
     boot.announces::<ApiKeyExpiring>();
+    boot.announces::<ApprovalPolicyChanged>();
     boot.endpoints(routes::endpoints(&service));
 
     let rebasing = service.clone();

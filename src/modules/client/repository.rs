@@ -1,14 +1,18 @@
 //! The tables of Client.
 
 use super::{
+    approval::ApprovalOperation,
     contract::Client,
     model::{
-        ClientRow, SecretRow,
+        ClientRow, PolicyRow, SecretRow,
         key::{ApiKey, LastUse},
     },
 };
 use crate::kernel::{
-    api::principal::{ClientId, KeyId},
+    api::{
+        input::Named as _,
+        principal::{ClientId, KeyId},
+    },
     clock::Time,
     error::{Result, fault},
     store::{
@@ -53,6 +57,13 @@ row!(KeyWarning);
 /// (client, name) → the sealed secret.
 pub const SECRETS: Table<(ClientId, String), SecretRow> = Table::new("client.secrets");
 
+/// (client, operation) → what its approval policy says beyond the settings
+pub const POLICIES: Table<(ClientId, String), PolicyRow> = Table::new("client.approval_policies");
+
+pub fn policy_key(client: ClientId, operation: ApprovalOperation) -> (ClientId, String) {
+    (client, operation.name().to_owned())
+}
+
 pub fn get(tx: &ReadTx, client: ClientId) -> Result<ClientRow> {
     tx.get(&CLIENTS, &client)?.ok_or_else(|| fault!("there is no client {client}"))
 }
@@ -83,13 +94,15 @@ mod tests {
     use super::*;
     use crate::{
         kernel::{
-            api::{input::Metadata, principal::Actor},
+            api::{input::Metadata, object::Times, principal::Actor},
             id::Id as _,
-            money::Currency,
+            money::{Amount, Currency},
             store::{Row as _, codec::golden},
         },
         modules::client::{
+            approval::{ApprovalPolicy, Automatic, Committee},
             contract::{ClientMode, Settings},
+            model::Proposal,
             model::key::{Previous, tests::key},
         },
     };
@@ -120,6 +133,19 @@ mod tests {
         golden("client.keys", &ApiKey { previous, ip_allow_list, expires_at: Some(at), ..key() });
         golden("client.keys_used", &LastUse { at });
         golden("client.key_warnings", &KeyWarning { at });
+        let usd = Amount::new(5_000, usd).unwrap();
+        let committee = Some(Committee { members: vec![Actor::Key(KeyId::from_bytes([3; 16]))], role: None });
+        let policy = ApprovalPolicy {
+            automatic: Automatic::UpTo(usd),
+            one_person_up_to: Some(usd),
+            approvals: 2,
+            committee: committee.clone(),
+            revision: 3,
+        };
+        let proposed = Some(Proposal { policy, by: Actor::System, at });
+        let times = Times::at(at);
+        let row = PolicyRow { one_person_up_to: Some(usd), committee, revision: 3, proposed, times };
+        golden("client.approval_policies", &row);
         let (sealed, set_by) = (vec![1, 2, 3], Actor::Key(KeyId::from_bytes([3; 16])));
         golden("client.secrets", &SecretRow { sealed, set_by, created_at: at, updated_at: at, version: 2 });
     }

@@ -1,4 +1,5 @@
-//! What a deposit hears of its payment: all of it in the payment's own transaction.
+//! What a deposit hears of its payment, all of it in the payment's own transaction; and, when it is completed, who brought
+//! its user.
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ macro_rules! follows {
 pub fn register(boot: &mut Boot, service: &Arc<Fundings>) {
     boot.listen_with(service, "funding.payment_settled", Mode::Sync, Fundings::settled);
     boot.listen_with(service, "funding.payment_initiated", Mode::Sync, Fundings::initiated);
+    boot.listen_with(service, "funding.reward_referrer", Mode::Queue, Fundings::reward_referrer);
     follows! { boot, service,
         "funding.payment_failed": PaymentFailed => Fail,
         "funding.payment_canceled": PaymentCanceled => Cancel,

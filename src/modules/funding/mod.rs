@@ -1,8 +1,9 @@
 //! Funding: money that becomes a user's: deposits, and credits by staff.
 //!
-//! Owns fundings. Calls Payment (a deposit is paid through one), Pricing for fees, Client for limits, User,
-//! Currency, Balance and Transaction. Announces `funding.requested`, `completed`, `failed`, `canceled`, `expired`, `conflicted` and
-//! `reversed`. Hears what becomes of its payments, in their own transactions.
+//! Owns fundings, and who was paid for bringing whom. Calls Payment (a deposit is paid through one), Pricing for fees,
+//! Client for limits, User, Currency, Balance and Transaction. Announces `funding.requested`, `completed`, `failed`,
+//! `canceled`, `expired`, `conflicted` and `reversed`. Hears what becomes of its payments, in their own transactions, and,
+//! after the fact, its own completed deposits: whoever brought the user gets a commission, as the settings say.
 //!
 //! ```text
 //! POST fundings ─▶ pending ── payment.initiated ─▶ processing ── payment.settled ─▶ completed ── reverse ─▶ reversed
@@ -11,7 +12,7 @@
 //! ```
 //!
 //! Always true: a deposit is completed exactly when its payment settled, in one transaction; what the user got and the
-//! fee are together what came; a reversal takes back the whole entry.
+//! fee are together what came; nobody earns twice for bringing the same user; a reversal takes back the whole entry.
 
 pub mod contract;
 pub mod events;
@@ -23,7 +24,11 @@ mod service;
 
 use std::sync::Arc;
 
-use self::{contract::FundingRefusal, repository::FUNDINGS, service::Fundings};
+use self::{
+    contract::FundingRefusal,
+    repository::{FUNDINGS, REFERRALS},
+    service::Fundings,
+};
 use crate::kernel::boot::{Boot, BootError, Module};
 
 pub const MODULE: Module = Module {
@@ -36,6 +41,7 @@ pub const MODULE: Module = Module {
 fn register(boot: &mut Boot) -> Result<(), BootError> {
     let service = Arc::new(Fundings {
         clients: boot.require()?,
+        limits: boot.require()?,
         pricing: boot.require()?,
         users: boot.require()?,
         currencies: boot.require()?,
@@ -43,7 +49,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         transactions: boot.require()?,
         payments: boot.require()?,
     });
-    boot.tables(vec![FUNDINGS.info()]);
+    boot.tables(vec![FUNDINGS.info(), REFERRALS.info()]);
     boot.refusals(FundingRefusal::CATALOGUE.iter().copied());
     boot.alias("fnd", "funding");
     boot.machine(model::FUNDING.table());

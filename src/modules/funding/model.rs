@@ -1,6 +1,6 @@
 //! The rules of fundings: states, the row, and who gets how much. No transaction in here.
 
-use super::contract::{FundingStatus, FundingType};
+use super::contract::{FundingId, FundingStatus, FundingType};
 use crate::{
     kernel::{
         api::{
@@ -8,6 +8,7 @@ use crate::{
             object::{Stamp, stamped},
             principal::UserId,
         },
+        clock::Time,
         error::Result,
         machine::{History, Machine},
         money::Amount,
@@ -16,6 +17,7 @@ use crate::{
     modules::{
         balance::contract::{EntryId, UserAccount},
         category::contract::built_in,
+        client::contract::ReferralSettings,
         payment::contract::PaymentId,
         transaction::contract::TransactionId,
     },
@@ -95,6 +97,30 @@ impl Funding {
     }
 }
 
+/// The first deposit of somebody who was referred.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Referral {
+    pub referrer: UserId,
+    pub deposit: FundingId,
+    /// None when it earned nothing: the share was off, or nobody was there to get it.
+    pub commission: Option<FundingId>,
+    pub created_at: Time,
+}
+row!(Referral);
+
+/// What a first deposit of `credit` earns whoever brought its user: rounded down, as everything a customer receives. The
+/// maximum is in the default currency: where there is one, deposits in other currencies, which do not compare, earn
+/// nothing.
+pub fn commission(credit: Amount, settings: &ReferralSettings) -> Result<Option<Amount>> {
+    let share = credit.percent_down(settings.percent)?;
+    let share = match settings.maximum {
+        Some(maximum) if maximum.currency() != credit.currency() => return Ok(None),
+        Some(maximum) if share > maximum => maximum,
+        _ => share,
+    };
+    Ok(Some(share).filter(|it| !it.is_zero()))
+}
+
 /// What is paid, credited and kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Terms {
@@ -141,7 +167,7 @@ pub fn credited(kind: FundingType) -> (UserAccount, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{api::call::Caller, clock::Time, id::Id as _, money::Currency, store::codec::golden};
+    use crate::kernel::{api::call::Caller, id::Id as _, money::Currency, store::codec::golden};
 
     fn usd(minor: i128) -> Amount {
         Amount::new(minor, Currency { code: "USD".parse().unwrap(), decimals: 2 }).unwrap()
@@ -150,6 +176,15 @@ mod tests {
     #[test]
     fn the_stored_form_stays_what_it_is() {
         let at = Time::from_micros(1_795_342_000_000_000);
+        golden(
+            "funding.referrals",
+            &Referral {
+                referrer: UserId::from_bytes([1; 16]),
+                deposit: FundingId::from_bytes([2; 16]),
+                commission: Some(FundingId::from_bytes([3; 16])),
+                created_at: at,
+            },
+        );
         golden(
             "funding.fundings",
             &Funding {
@@ -169,6 +204,30 @@ mod tests {
                 stamp: Stamp::at(at),
             },
         );
+    }
+
+    #[test]
+    fn a_first_deposit_earns_a_share_rounded_down_up_to_the_maximum() {
+        let eur = Currency { code: "EUR".parse().unwrap(), decimals: 2 };
+        let in_eur = |minor| Amount::new(minor, eur).unwrap();
+        for (credit, percent, maximum, wanted) in [
+            (usd(10_000), "5", None, Some(usd(500))),
+            (usd(10_000), "0", None, None),
+            (usd(1999), "5", None, Some(usd(99))), // 99.95
+            (usd(19), "5", None, None),            // 0.95
+            (usd(10_000), "5", Some(usd(500)), Some(usd(500))),
+            (usd(10_000), "5", Some(usd(499)), Some(usd(499))),
+            (usd(10_000), "5", Some(usd(0)), None),
+            (in_eur(10_000), "5", None, Some(in_eur(500))),
+            (in_eur(10_000), "5", Some(usd(499)), None),
+        ] {
+            let settings = ReferralSettings { percent: percent.parse().unwrap(), maximum };
+            assert_eq!(
+                commission(credit, &settings).unwrap(),
+                wanted,
+                "{percent} % of {credit}, {maximum:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,8 +1,14 @@
 //! The tables of fundings: key → value in words.
 
-use super::{contract::FundingId, model::Funding};
+use super::{
+    contract::FundingId,
+    model::{Funding, Referral},
+};
 use crate::kernel::{
-    api::{object::by_external_id, principal::ClientId},
+    api::{
+        object::by_external_id,
+        principal::{ClientId, UserId},
+    },
     store::{Index, Key as _, Table},
 };
 
@@ -16,3 +22,6 @@ pub const FUNDINGS: Table<(ClientId, FundingId), Funding> = Table::new("funding.
     Index::listing(BY_USER, |key, row| vec![(key.0, row.user).to_key()]),
     by_external_id(BY_EXTERNAL_ID),
 ]);
+
+/// (client, user who was referred) → its first deposit, and what that earned whoever brought it
+pub const REFERRALS: Table<(ClientId, UserId), Referral> = Table::new("funding.referrals");

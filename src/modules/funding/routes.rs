@@ -107,6 +107,9 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
                 "external_id_taken",
                 "above_maximum",
                 "fee_above_amount",
+                "below_limit",
+                "above_limit",
+                "limit_reached",
                 "gateway_unavailable",
                 "insufficient_funds",
             ])

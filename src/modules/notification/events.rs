@@ -16,6 +16,7 @@ use crate::kernel::{
     },
     store::WriteTx,
 };
+use crate::modules::user::contract::User;
 
 /// Words with something in them that stands nowhere else: it is not in the event, lives only in the delivery, and is
 /// wiped when the mail was sent.
@@ -61,6 +62,40 @@ impl SecretWords for EmailVerification {
     }
 }
 
+/// What the mail says with which somebody who was invited becomes a user.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Invitation {
+    /// The link, with the code in it; null where no web site is configured.
+    pub url: Option<String>,
+    pub code: String,
+    pub expires_at: Time,
+}
+
+impl SecretWords for Invitation {
+    const EVENT: &'static str = "invitation.created";
+
+    fn expires_at(&self) -> Time {
+        self.expires_at
+    }
+}
+
+/// Who gets a letter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Addressee {
+    /// None for somebody who is no user yet.
+    pub id: Option<UserId>,
+    pub first_name: String,
+    pub last_name: String,
+    pub email: String,
+}
+
+impl From<&User> for Addressee {
+    fn from(user: &User) -> Addressee {
+        let User { id, first_name, last_name, email, .. } = user.clone();
+        Addressee { id: Some(id), first_name, last_name, email }
+    }
+}
+
 /// Mails `words` to `user` because of `event`, in the transaction that stores the secret's hash. False when no mail
 /// server is configured.
 pub fn mail_secret<W: SecretWords>(
@@ -70,31 +105,67 @@ pub fn mail_secret<W: SecretWords>(
     user: UserId,
     words: &W,
 ) -> Result<bool> {
+    mail_secret_to(tx, client, event, Recipient::User(user), words)
+}
+
+/// The same to somebody who is no user yet.
+pub fn mail_secret_to_stranger<W: SecretWords>(
+    tx: &mut WriteTx,
+    client: ClientId,
+    event: EventId,
+    addressee: Addressee,
+    words: &W,
+) -> Result<bool> {
+    mail_secret_to(tx, client, event, Recipient::Stranger(addressee), words)
+}
+
+fn mail_secret_to<W: SecretWords>(
+    tx: &mut WriteTx,
+    client: ClientId,
+    event: EventId,
+    recipient: Recipient,
+    words: &W,
+) -> Result<bool> {
     if !tx.has_target(KIND)? {
         return Ok(false);
     }
     let envelope = tx.get(&EVENTS, &(client, event))?.ok_or_else(|| fault!("{event} was not published"))?;
-    let new = secret_mail(&envelope, user, words)?;
+    let new = secret_mail(&envelope, recipient, words)?;
     tx.enqueue(new.deliver_before(words.expires_at())).map(|_| true)
 }
 
-/// A mail to `user` with a secret in it.
+/// A mail with a secret in it.
 pub(super) fn secret_mail<W: SecretWords>(
     envelope: &Envelope,
-    user: UserId,
+    recipient: Recipient,
     words: &W,
 ) -> Result<NewDelivery> {
     let values = serde_json::to_value(words).map_err(|error| fault!("{} is not JSON: {error}", W::EVENT))?;
-    let secret = super::letter::Carried::Secret(Secret { user, event_type: W::EVENT.to_owned(), values });
+    // Somebody who is no user is named by what it was invited with: an address has no place in the outbox.
+    let target = match &recipient {
+        Recipient::User(user) => user.to_string(),
+        Recipient::Stranger(_) => envelope.entity.clone(),
+    };
+    let secret =
+        super::letter::Carried::Secret(Secret { recipient, event_type: W::EVENT.to_owned(), values });
     let bytes = serde_json::to_vec(&secret).map_err(|error| fault!("{} is not JSON: {error}", W::EVENT))?;
-    let new = NewDelivery::to(KIND, user.to_string()).about(envelope).lane(Lane::Critical).group("mail");
+    let new = NewDelivery::to(KIND, target).about(envelope).lane(Lane::Critical).group("mail");
     Ok(new.secret(bytes))
+}
+
+/// Whom a secret is for. A user is looked up when the mail is sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recipient {
+    User(UserId),
+    Stranger(Addressee),
 }
 
 /// As stored with the delivery.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Secret {
-    pub user: UserId,
+    #[serde(flatten)]
+    pub recipient: Recipient,
     pub event_type: String,
     pub values: Value,
 }

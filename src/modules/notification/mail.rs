@@ -24,8 +24,10 @@ use lettre::{
 
 use super::{
     contract::CapturedMail,
+    events::{Addressee, Recipient},
     letter::{Carried, Letter, read},
     mailbox::Captured,
+    model::Preferences,
     service::{tell::Teller, templates},
     template::one_line,
 };
@@ -158,16 +160,23 @@ impl Courier for MailCourier {
             Carried::Digest(digest) => Ok(Ready::Go(digest.letter)),
             Carried::Secret(secret) => {
                 let client = job.client.ok_or_else(|| fault!("{} is of no client", job.id))?;
-                let Some(user) = self.teller.users.find(tx, client, secret.user)? else {
-                    return Ok(Ready::Gone);
+                let to = match &secret.recipient {
+                    Recipient::Stranger(addressee) => addressee.clone(),
+                    Recipient::User(user) => match self.teller.users.find(tx, client, *user)? {
+                        Some(user) => Addressee::from(&user),
+                        None => return Ok(Ready::Gone),
+                    },
                 };
-                let mut context = self.teller.surroundings(tx, client, &user)?;
+                let mut context = self.teller.surroundings(tx, client, &to)?;
                 context["event"] = secret.values;
                 let built_in = &self.teller.built_in;
                 let kind = built_in.kind(&secret.event_type)?;
-                let preferences = super::repository::preferences(tx, (client, user.id))?;
+                let preferences = match to.id {
+                    Some(user) => super::repository::preferences(tx, (client, user))?,
+                    None => Preferences::default(),
+                };
                 let words = templates::words(tx, client, built_in, kind, &preferences, &context)?;
-                self.teller.letter(tx, client, &user, words).map(Ready::Go)
+                self.teller.letter(tx, client, &to, words).map(Ready::Go)
             }
         }
     }

@@ -12,14 +12,17 @@ use super::{
         Channel::{Database, Mail},
         Topic,
     },
-    events::{EmailVerification, PasswordReset},
+    events::{EmailVerification, Invitation, PasswordReset},
     notice::{NoticeKind, Notifiable, NotificationEvent},
     service::tell::Teller,
 };
 use crate::{
     kernel::{api::principal::UserId, boot::Boot, events::event::Mode},
     modules::{
-        auth::events::{NewDevice, PasswordChanged, RefreshReused, RegistrationRepeated},
+        auth::events::{
+            NewDevice, PasswordChanged, RecoveryCodeUsed, RecoveryCodesMade, RefreshReused,
+            RegistrationRepeated, TotpDisabled, TotpEnabled,
+        },
         balance::events::BalanceAdjusted,
         client::events::{ApiKeyCreated, ApiKeyExpiring, ApiKeyRevoked, ApiKeyRotated},
         funding::events::{
@@ -66,6 +69,7 @@ macro_rules! notices {
                 $( NoticeKind::of::<$event>(), )+
                 NoticeKind::of_secret::<PasswordReset>(),
                 NoticeKind::of_secret::<EmailVerification>(),
+                NoticeKind::of_secret::<Invitation>(),
                 NoticeKind::of_digest(),
             ]
         }
@@ -102,6 +106,10 @@ notices! {
     PasswordChanged: Security, BOTH, SESSIONS, |it| it.user_id;
     RefreshReused: Security, BOTH, SESSIONS, |it| it.user_id;
     NewDevice: Security, BOTH, SESSIONS, |it| it.user_id;
+    TotpEnabled: Security, BOTH, SESSIONS, |it| it.user_id;
+    TotpDisabled: Security, BOTH, SESSIONS, |it| it.user_id;
+    RecoveryCodesMade: Security, BOTH, SESSIONS, |it| it.user_id;
+    RecoveryCodeUsed: Security, BOTH, SESSIONS, |it| it.user_id;
     RegistrationRepeated: Security, &[Mail], None, |it| it.user_id;
 
     FundingRequested: Fundings, INBOX, FUNDING, |it| (it.r#type == "deposit").then_some(it.user_id);

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     contract::{Captured, CapturedMail},
-    events::{PasswordReset, secret_mail},
+    events::{PasswordReset, Recipient, secret_mail},
 };
 use crate::{
     app::App,
@@ -66,7 +66,7 @@ async fn a_secret_stands_in_its_delivery_until_it_was_sent_and_nowhere_after() {
             let (_, envelope) = rows?.into_iter().find(|it| it.1.entity == user.to_string()).unwrap();
             let words =
                 PasswordReset { url: Some(TOKEN.into()), code: "rst_secret".into(), expires_at: tx.now() };
-            let new = secret_mail(&envelope, user, &words)?
+            let new = secret_mail(&envelope, Recipient::User(user), &words)?
                 .not_before(tx.now().after(std::time::Duration::from_secs(60)));
             Ok(tx.enqueue(new)?.id)
         })

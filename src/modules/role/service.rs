@@ -61,7 +61,8 @@ impl RoleService {
         Ok(self.out(&row))
     }
 
-    /// Refuses `role_fixed`, `permission_unknown`, `permission_escalation` (for what is added), `role_taken`.
+    /// Refuses `role_fixed`, `permission_unknown`, `permission_escalation` (for what is added or taken away),
+    /// `role_taken`.
     pub fn change(&self, tx: &mut WriteTx, call: &Call<RoleId, RolePatchIn>) -> Result<RoleOut> {
         let (client, input) = (call.caller.client()?, &call.input);
         let mut row = own(tx, client, call.path)?;
@@ -123,13 +124,15 @@ impl RoleService {
         self.built_in.get_or_init(all)[built_in as usize].clone()
     }
 
-    /// Refuses `permission_unknown`, and `permission_escalation` for what is not in `before` and not the caller's.
+    /// Refuses `permission_unknown`, and `permission_escalation` for what is given or taken that is not the caller's.
     fn check_listable(&self, caller: &Caller, permissions: &[String], before: &[String]) -> Result<()> {
         let catalogue = self.catalogue.get();
         if let Some(unknown) = permissions.iter().find(|it| !catalogue.contains(*it)) {
             return Err(RoleRefusal::PermissionUnknown { permission: unknown.clone() }.into());
         }
-        check_held(caller, permissions.iter().filter(|it| !before.contains(it)))
+        let given = permissions.iter().filter(|it| !before.contains(it));
+        let taken = before.iter().filter(|it| !permissions.contains(it) && catalogue.contains(*it));
+        check_held(caller, given.chain(taken))
     }
 }
 

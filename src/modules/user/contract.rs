@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 pub use super::{
-    fields::{Email, PersonName, Phone, Tier},
+    fields::{Email, PersonName, Phone, Reason, Tier},
     passwords::{PasswordFor, check_password},
 };
 use crate::{
@@ -11,14 +11,15 @@ use crate::{
         api::{
             call::Caller,
             input::{Metadata, text_enum},
-            principal::{ClientId, UserId},
+            principal::{Actor, ClientId, UserId},
         },
         clock::Time,
         error::{Result, refusals},
         machine::ChangeOut,
+        money::Amount,
         store::{ReadTx, WriteTx},
     },
-    modules::role::contract::RoleId,
+    modules::{client::contract::ApprovalPolicy, role::contract::RoleId},
 };
 
 text_enum! {
@@ -58,6 +59,23 @@ pub struct User {
     pub version: u64,
 }
 
+impl User {
+    /// Whether somebody with this address and telephone number may well be the same person: the address but for what
+    /// follows a `+`, or the digits of the number, are its own.
+    pub fn looks_like(&self, email: &str, phone: Option<&str>) -> bool {
+        let mailbox = |email: &str| match email.split_once('@') {
+            Some((name, host)) => {
+                let name = name.split('+').next().unwrap_or_default();
+                format!("{name}@{host}").to_lowercase()
+            }
+            None => email.to_lowercase(),
+        };
+        let digits = |phone: &str| phone.chars().filter(char::is_ascii_digit).collect::<String>();
+        let number = self.phone.as_deref().map(digits).filter(|it| !it.is_empty());
+        mailbox(&self.email) == mailbox(email) || number.is_some() && number == phone.map(digits)
+    }
+}
+
 /// A user to be made.
 #[derive(Debug, Clone)]
 pub struct NewUser {
@@ -87,7 +105,8 @@ pub trait UserContract: Send + Sync {
     /// Those who have a role, oldest first, at most `limit`; active or not.
     fn with_role(&self, tx: &ReadTx, client: ClientId, role: RoleId, limit: usize) -> Result<Vec<User>>;
 
-    /// Makes a user and announces `user.registered`. Refuses `email_taken`, `referral_unknown`, `external_id_taken`.
+    /// Makes a user and announces `user.registered`. Refuses `referral_unknown`, `self_referral`,
+    /// `email_taken`, `external_id_taken`.
     fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User>;
 
     /// The user, when money may leave its accounts. Refuses `not_found`, `user_not_active`.
@@ -106,6 +125,23 @@ pub trait UserContract: Send + Sync {
             UserStatus::Disabled => Err(UserRefusal::UserNotActive { user_status: user.status }.into()),
             _ => Ok(user),
         }
+    }
+
+    /// Refuses `not_on_committee` to whoever has no vote on this much under the policy.
+    fn check_voter(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        voter: Actor,
+        (policy, amount): (&ApprovalPolicy, Amount),
+    ) -> Result<()> {
+        let roles = match voter {
+            Actor::User(user) if policy.committee_for(amount).is_some() => {
+                self.find(tx, client, user)?.map(|it| it.roles).unwrap_or_default()
+            }
+            _ => vec![],
+        };
+        policy.check_voter(amount, voter, &roles)
     }
 
     /// The hash of the password; `None` when none was ever set.
@@ -155,6 +191,8 @@ refusals! {
         UserNotActive { user_status: UserStatus }: Unprocessable "user_not_active" => "the user is {user_status}",
         /// Nobody of this client has this referral code.
         ReferralUnknown: Unprocessable "referral_unknown" => "nobody has this referral code",
+        /// The code is that of somebody with the same mailbox or telephone number: nobody brings themselves.
+        SelfReferral: Unprocessable "self_referral" => "this referral code is your own",
         /// A client always keeps one active admin.
         LastAdmin: Conflict "last_admin" => "this is the last active admin",
     }

@@ -21,6 +21,7 @@ use crate::{
 pub const BY_EMAIL: &str = "user.users_by_email";
 pub const BY_REFERRAL_CODE: &str = "user.users_by_referral_code";
 pub const BY_EXTERNAL_ID: &str = "user.users_by_external_id";
+pub const BY_WORD: &str = "user.users_by_word";
 pub const BY_ROLE: &str = "user.users_by_role";
 
 /// (client, user) → the person.
@@ -30,6 +31,8 @@ pub const USERS: Table<(ClientId, UserId), UserRow> = Table::new("user.users").w
     Index::lookup(BY_EXTERNAL_ID, |key, row| {
         row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
     }),
+    // (client, address, name, last name or external id in small letters) → whoever it belongs to
+    Index::listing(BY_WORD, |key, row| row.words().into_iter().map(|it| (key.0, it).to_key()).collect()),
     // (client, role) → whoever has it
     Index::listing(BY_ROLE, |key, row| row.roles.iter().map(|it| (key.0, *it).to_key()).collect()),
 ]);
@@ -116,6 +119,16 @@ pub struct Counts {
 row!(Counts);
 
 impl UserRow {
+    /// What it is searched by.
+    fn words(&self) -> Vec<String> {
+        let name = format!("{} {}", self.first_name, self.last_name).to_lowercase();
+        let mut words = vec![self.email.clone(), name, self.last_name.to_lowercase()];
+        words.extend(self.external_id.as_ref().map(|it| it.to_lowercase()));
+        words.sort();
+        words.dedup();
+        words
+    }
+
     pub fn status(&self) -> UserStatus {
         self.history.status()
     }
@@ -189,10 +202,10 @@ pub fn put(
     tx.put(&USERS, &key, after)
 }
 
-/// The beginning of an address inside [`BY_EMAIL`]: without the end mark of a whole text.
-pub struct EmailBeginsWith(pub ClientId, pub String);
+/// The beginning of a word inside [`BY_WORD`]: without the end mark of a whole text.
+pub struct WordBeginsWith(pub ClientId, pub String);
 
-impl Key for EmailBeginsWith {
+impl Key for WordBeginsWith {
     const WIDTH: Option<usize> = None;
     fn write(&self, out: &mut Vec<u8>) {
         self.0.write(out);

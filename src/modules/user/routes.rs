@@ -9,7 +9,7 @@ use super::{
     contract::{PasswordFor, UserOut, UserStatus, check_password},
     fields::{Email, PersonName, Phone, Reason, Tier, normalise_email},
     model::UserEvent,
-    repository::{BY_EMAIL, EmailBeginsWith, USERS, UserRow},
+    repository::{BY_WORD, USERS, UserRow, WordBeginsWith},
     service::Users,
 };
 use crate::kernel::{
@@ -85,7 +85,8 @@ input!(UserRolesIn { roles });
 pub struct UsersQuery {
     limit: Limit,
     cursor: Option<Cursor>,
-    /// The beginning of an e-mail address; the list is then in the order of addresses.
+    /// The beginning of an e-mail address, of a name, of a last name or of an external id, or an id; the list is then in
+    /// the order of what begins with it.
     q: Option<String>,
     status: Option<UserStatus>,
     created_from: Option<Time>,
@@ -134,6 +135,7 @@ pub fn endpoints(users: &Arc<Users>) -> Vec<Endpoint> {
                 "permission_escalation",
                 "referral_unknown",
                 "role_unknown",
+                "self_referral",
             ])
             .example(json!({
                 "email": "ann@example.com", "first_name": "Ann", "last_name": "Smith", "phone": "+43 660 1234567",
@@ -204,8 +206,15 @@ fn list(users: &Users, tx: &ReadTx, call: &Call<(), UsersQuery>) -> Result<Page<
     let rows = match q {
         None => page(tx, &USERS, &client, &paging, keep)?,
         Some(q) => {
-            let beginning = EmailBeginsWith(client, normalise_email(q));
-            page_in_order(tx, &USERS, BY_EMAIL, &beginning, &paging, keep)?
+            if let Ok(id) = q.trim().parse::<UserId>() {
+                let row = tx.get(&USERS, &(client, id))?.filter(keep);
+                return row
+                    .map(|row| users.out(tx, client, id, row, Reach::Any))
+                    .transpose()
+                    .map(|it| Page::whole(it.into_iter().collect()));
+            }
+            let beginning = WordBeginsWith(client, normalise_email(q));
+            page_in_order(tx, &USERS, BY_WORD, &beginning, &paging, keep)?
         }
     };
     rows.try_map(|((_, id), row)| users.out(tx, client, id, row, Reach::Any))

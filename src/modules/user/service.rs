@@ -19,7 +19,7 @@ use crate::{
         api::{
             call::{Call, Caller, Reach, found},
             input::Flaw,
-            principal::{ClientId, UserId},
+            principal::{ClientId, Grants, UserId},
         },
         error::{Result, fault},
         machine::{History, Step},
@@ -299,7 +299,14 @@ impl UserContract for Users {
             None => None,
             Some(code) => {
                 let referrer = tx.find(&USERS, BY_REFERRAL_CODE, &(client, read_referral_code(code)))?;
-                Some(referrer.ok_or(UserRefusal::ReferralUnknown)?.0.1)
+                let ((_, id), referrer) = referrer.ok_or(UserRefusal::ReferralUnknown)?;
+                let referrer = referrer.into_user(id);
+                // Not said to strangers, who would learn whose address a code belongs to; it earns nothing either way.
+                let is_stranger = matches!(caller.principal.grants, Grants::Public);
+                if !is_stranger && referrer.looks_like(&normalise_email(&new.email), new.phone.as_deref()) {
+                    return Err(UserRefusal::SelfReferral.into());
+                }
+                Some(id)
             }
         };
         let email = normalise_email(&new.email);

@@ -1,10 +1,10 @@
 //! Withdrawals: money on its way out, and the beneficiaries it may go to.
 //!
 //! **Owns** withdrawals (`wdr_`) and beneficiaries (`bnf_`). A withdrawal holds its amount and fee from the moment it
-//! is asked for; people, or the client's rules, approve it; a gateway is asked, once; the held money is then paid out
+//! is asked for; people, or the client's rules, approve it (votes are void once the rules change); a gateway is asked, once; the held money is then paid out
 //! of the books, or given back. Fees and taxes that staff charge are withdrawals too, completed at once.
 //!
-//! **Calls** Currency, Pricing (fees), Client (settings), User (may this user pay?), Balance (holds), Transaction (records),
+//! **Calls** Currency, Pricing (fees), Limit, Client (settings, who approves), User (may this user pay?), Balance (holds), Transaction (records),
 //! Payment (gateways). **Announces** `withdrawal.*` for every state it enters, `beneficiary.created|deleted`.
 //! **Hears** nothing: what was waited for too long is found by a timer, and a courier of its own processes what was
 //! approved in clients with `auto_process`.
@@ -16,6 +16,7 @@
 //! - Nobody decides over a withdrawal while a gateway is being asked.
 //! - Whoever asked for it, or whose money it is, does not approve it; everybody counts once.
 
+mod before;
 pub mod contract;
 pub mod events;
 mod method;
@@ -53,6 +54,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     let service = Arc::new(Withdrawals {
         currencies: boot.require()?,
         clients: boot.require()?,
+        limits: boot.require()?,
         pricing: boot.require()?,
         users: boot.require()?,
         balances: boot.require()?,

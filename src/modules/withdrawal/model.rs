@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use super::{
+    before,
     contract::{BeneficiaryId, WithdrawalId, WithdrawalRefusal, WithdrawalStatus, WithdrawalType},
     method::Method,
 };
@@ -30,7 +31,7 @@ use crate::kernel::{
 };
 use crate::modules::{
     balance::contract::{HoldId, HouseAccount},
-    client::contract::{ClientRefusal, WithdrawalSettings},
+    client::contract::{ApprovalPolicy, ClientRefusal},
     payment::contract::GatewayInfo,
     transaction::contract::TransactionId,
 };
@@ -140,7 +141,7 @@ pub struct Withdrawal {
     pub history: History<WithdrawalStatus>,
     pub votes: Vec<Vote>,
     /// The rules for approving that the votes were cast under.
-    pub policy: Policy,
+    pub policy: ApprovalPolicy,
     /// From 1; one more whenever a vote is cast under other rules than the ones before.
     pub revision: u32,
     /// The gateway asked. Invariant: there from `processing` on.
@@ -153,7 +154,7 @@ pub struct Withdrawal {
     pub records: Vec<TransactionId>,
     pub stamp: Stamp,
 }
-row!(Withdrawal);
+row!(Withdrawal, 2, { 1 => before::WithdrawalV1 });
 stamped!(Withdrawal);
 
 /// What it is for.
@@ -188,25 +189,6 @@ pub struct Vote {
     pub note: Option<String>,
     /// Counts only while the withdrawal is at this revision.
     pub revision: u32,
-}
-
-/// The client's rules for approving.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub struct Policy {
-    pub approvals: u32,
-    pub automatic_up_to: Option<Amount>,
-}
-
-impl Policy {
-    pub fn of(settings: &WithdrawalSettings) -> Policy {
-        Policy { approvals: settings.approvals, automatic_up_to: settings.automatic_up_to }
-    }
-
-    /// Whether nobody has to be asked. The limit is in the client's default currency: amounts in others have no order
-    /// with it, and wait for people.
-    pub fn is_automatic(&self, amount: Amount) -> bool {
-        self.automatic_up_to.is_some_and(|limit| amount <= limit)
-    }
 }
 
 impl Withdrawal {
@@ -299,25 +281,27 @@ impl Withdrawal {
     // Approval by people.
 
     /// The revision a vote has to name under these rules. Votes for another are void.
-    pub fn revision_under(&self, policy: &Policy) -> u32 {
+    pub fn revision_under(&self, policy: &ApprovalPolicy) -> u32 {
         let decided = self.status() != PendingReview;
         if decided || self.policy == *policy { self.revision } else { self.revision + 1 }
     }
 
     /// The rules in force.
-    pub fn policy_under<'a>(&'a self, policy: &'a Policy) -> &'a Policy {
+    pub fn policy_under<'a>(&'a self, policy: &'a ApprovalPolicy) -> &'a ApprovalPolicy {
         if self.revision_under(policy) == self.revision { &self.policy } else { policy }
     }
 
-    /// Votes for its approval; `is_voter` knows who is the same person as the voter. Refuses, in this order:
-    /// `self_approval` (whoever asked for it, or whose money it is),
-    /// `invalid_state_transition`, `revision_stale`, `already_voted`. True when the vote was the last one needed.
+    /// Votes for its approval; `is_voter` knows who is the same person as the voter, `may_vote` refuses those who have
+    /// no vote. Refuses, in this order: `self_approval` (whoever asked for it, or whose money it is),
+    /// `invalid_state_transition`, `revision_stale`, `not_on_committee`, `already_voted`. True when the vote was the
+    /// last one needed: the earlier ones count as far as their voters would still have one.
     pub fn vote(
         &mut self,
         voter: Actor,
         is_voter: impl Fn(Actor) -> Result<bool>,
+        may_vote: impl Fn(Actor, &ApprovalPolicy) -> Result<()>,
         ballot: Ballot,
-        policy: Policy,
+        policy: ApprovalPolicy,
         now: Time,
     ) -> Result<bool> {
         if is_voter(self.history.creator())? || is_voter(Actor::User(self.user))? {
@@ -329,13 +313,16 @@ impl Withdrawal {
         if ballot.revision != revision {
             return Err(WithdrawalRefusal::RevisionStale { current_revision: revision }.into());
         }
+        may_vote(voter, &policy)?;
+        let mut votes = 1;
         for vote in self.counted(revision) {
             if is_voter(vote.actor)? {
                 return Err(WithdrawalRefusal::AlreadyVoted.into());
             }
+            votes += u32::from(may_vote(vote.actor, &policy).is_ok());
         }
 
-        let is_enough = self.counted(revision).count() + 1 >= policy.approvals as usize;
+        let is_enough = votes >= policy.needed(self.amount);
         (self.policy, self.revision) = (policy, revision);
         self.votes.push(Vote { actor: voter, at: now, note: ballot.note, revision });
         if !is_enough {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! coffer setup-link ─ su_ (once, 30 min) ─► operator/claim ─► the first operator, or a new password for one
-//! operator/login ─► op_ for 12 h          operator/tokens ─► op_ by name, until it expires or is revoked
+//! operator/login (and a code, where there is a second factor) ─► op_ for 12 h
+//!         operator/tokens ─► op_ by name, until it expires or is revoked
 //! ```
 //!
 //! Always true: at most one set-up token is good; a sign-in ends with the password it was made with.
@@ -12,10 +13,11 @@ mod repository;
 mod routes;
 mod service;
 mod sign_in;
+mod totp;
 
 use std::sync::Arc;
 
-use super::{contract::OperatorContract, lock::Lock};
+use super::{contract::OperatorContract, factor::Factors, lock::Lock};
 use crate::kernel::boot::{Boot, BootError};
 
 use authenticator::OperatorAuthenticator;
@@ -31,7 +33,10 @@ pub fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.alias("opr", "operator");
     boot.alias("opt", "operator token");
     boot.authenticator(&["op_"], Arc::new(OperatorAuthenticator { operators: operators.clone() }));
-    boot.endpoints(routes::endpoints(&Arc::new(OperatorSignIn { operators: operators.clone(), lock })));
+    let factors = Factors { secrets: boot.secrets(), lock };
+    let sign_in = Arc::new(OperatorSignIn { operators: operators.clone(), lock, factors });
+    boot.endpoints(routes::endpoints(&sign_in));
+    boot.endpoints(totp::endpoints(&sign_in));
     boot.claim(repository::is_claimed);
     boot.service::<dyn OperatorContract>("operator", operators.clone());
     boot.provide::<dyn OperatorContract>(operators)

@@ -20,8 +20,9 @@ use crate::{
         store::{Key as _, WriteTx},
     },
     modules::{
-        auth::contract::{
-            AuthRefusal, OperatorContract as _, OperatorOut, OperatorTokenId, OperatorTokenOut,
+        auth::{
+            contract::{AuthRefusal, OperatorContract as _, OperatorOut, OperatorTokenId, OperatorTokenOut},
+            factor::routes::MfaRequiredOut,
         },
         user::contract::{Email, PersonName},
     },
@@ -78,6 +79,14 @@ pub struct OperatorSignedInOut {
     pub operator: OperatorOut,
 }
 
+/// Signed in, or half way there.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum OperatorLoginOut {
+    SignedIn(Box<OperatorSignedInOut>),
+    MfaRequired(MfaRequiredOut),
+}
+
 /// What the set-up link carries.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct SetupLinkOut {
@@ -127,7 +136,9 @@ pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
                 },
             ),
         post("/operator/login")
-            .about("Sign in as an operator, for twelve hours")
+            .about(
+                "Sign in as an operator, for twelve hours; where there is a second factor, get a challenge",
+            )
             .open()
             .plain()
             .status(200)
@@ -222,7 +233,7 @@ fn create_token(
 }
 
 /// The sign-in somebody asks with. Refuses `session_required`: the command line has none.
-fn own_token(caller: &Caller) -> Result<OperatorTokenId> {
+pub fn own_token(caller: &Caller) -> Result<OperatorTokenId> {
     let session = caller.principal.session.ok_or(AuthRefusal::SessionRequired)?;
     Ok(OperatorTokenId::from_bytes(session.bytes()))
 }

@@ -97,10 +97,17 @@ impl Operators {
         Ok((id, token))
     }
 
-    fn end_sign_ins(&self, tx: &mut WriteTx, operator: OperatorId) -> Result<()> {
+    /// Ends the sign-ins of an operator but one.
+    pub fn end_sign_ins(
+        &self,
+        tx: &mut WriteTx,
+        operator: OperatorId,
+        except: Option<OperatorTokenId>,
+    ) -> Result<()> {
         let tokens = tx.scan_index(&OPERATOR_TOKENS, TOKENS_BY_OPERATOR, Scan::prefix(&operator));
         let sign_ins = tokens.filter(|it| it.as_ref().map_or(true, |(_, row)| row.name.is_none()));
-        for id in sign_ins.map(|it| Ok(it?.0)).collect::<Result<Vec<_>>>()? {
+        let ids = sign_ins.map(|it| Ok(it?.0)).collect::<Result<Vec<_>>>()?;
+        for id in ids.into_iter().filter(|it| Some(*it) != except) {
             tx.delete(&OPERATOR_TOKENS, &id)?;
         }
         Ok(())
@@ -125,7 +132,7 @@ impl OperatorContract for Operators {
 
         let row = Operator { password_hash, updated_at: tx.now(), ..before };
         tx.put(&OPERATORS, &id, &row)?;
-        self.end_sign_ins(tx, id)?;
+        self.end_sign_ins(tx, id, None)?;
         Ok(operator_out(id, row))
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    routes::{ClaimIn, OperatorIn, OperatorLoginIn, OperatorSignedInOut},
+    routes::{ClaimIn, OperatorIn, OperatorLoginIn, OperatorLoginOut, OperatorSignedInOut},
     service::{Operators, operator_out},
 };
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     modules::{
         auth::{
             contract::{AuthRefusal, OperatorContract as _, OperatorOut},
+            factor::{Factors, Whose, routes::MfaRequiredOut},
             lock::{Account, Lock},
         },
         user::contract::{PasswordFor, check_password},
@@ -20,6 +21,7 @@ use crate::{
 pub struct OperatorSignIn {
     pub operators: Arc<Operators>,
     pub lock: Lock,
+    pub factors: Factors,
 }
 
 /// A hash, and the server that learns that it is claimed.
@@ -50,6 +52,8 @@ impl OperatorSignIn {
         let ClaimIn { setup_token, email, .. } = &call.input;
         let operator = self.operators.claim(tx, setup_token, email.as_str(), hashed.hash)?;
         self.lock.forget_tries(tx, Account::new(&self.operators.secrets, None, email.as_str()))?;
+        // A set-up link is the way back in for whoever lost everything, the authenticator too.
+        self.factors.remove(tx, Whose::operator(operator.id))?;
         claimed(tx, hashed.kernel);
         self.signed_in(tx, operator)
     }
@@ -87,7 +91,7 @@ impl OperatorSignIn {
         self: Arc<Self>,
         kernel: Arc<Kernel>,
         call: Call<(), OperatorLoginIn>,
-    ) -> Result<OperatorSignedInOut> {
+    ) -> Result<OperatorLoginOut> {
         let Call { caller, input, .. } = call;
         let email = input.email.trim().to_lowercase();
         let account = Account::new(&kernel.secrets, None, &email);
@@ -111,12 +115,16 @@ impl OperatorSignIn {
                 .filter(|(_, row)| row.password_hash == compared.password_hash)
                 .ok_or(AuthRefusal::BadCredentials)?;
             self.lock.forget_tries(tx, account)?;
-            self.signed_in(tx, operator_out(id, row))
+            if self.factors.is_on(tx, Whose::operator(id))? {
+                let made = self.factors.challenge(tx, Whose::operator(id), &row.password_hash)?;
+                return Ok(OperatorLoginOut::MfaRequired(MfaRequiredOut::of(made)));
+            }
+            self.signed_in(tx, operator_out(id, row)).map(|it| OperatorLoginOut::SignedIn(Box::new(it)))
         };
         kernel.store.write(begin).await
     }
 
-    fn signed_in(&self, tx: &mut WriteTx, operator: OperatorOut) -> Result<OperatorSignedInOut> {
+    pub fn signed_in(&self, tx: &mut WriteTx, operator: OperatorOut) -> Result<OperatorSignedInOut> {
         let (token, expires_at) = self.operators.begin(tx, operator.id)?;
         Ok(OperatorSignedInOut {
             object: "operator_token",

@@ -75,12 +75,18 @@ pub fn endpoints(ledger: &Arc<Ledger>) -> Vec<Endpoint> {
             .about("Post a correction that somebody else asked for")
             .needs("adjustments.approve")
             .money()
-            .refuses(&["self_approval", "invalid_state_transition", "insufficient_funds", "amount_too_large"])
+            .refuses(&[
+                "self_approval",
+                "not_on_committee",
+                "invalid_state_transition",
+                "insufficient_funds",
+                "amount_too_large",
+            ])
             .writes_with(ledger, Ledger::approve_adjustment),
         post("/adjustments/{id}/reject")
             .about("Turn down a correction that somebody else asked for")
             .needs("adjustments.approve")
-            .refuses(&["self_approval", "invalid_state_transition"])
+            .refuses(&["self_approval", "not_on_committee", "invalid_state_transition"])
             .example(json!({ "reason": "the charge was right" }))
             .writes_with(ledger, Ledger::reject_adjustment),
     ]

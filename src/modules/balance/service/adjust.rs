@@ -14,14 +14,17 @@ use crate::kernel::{
     money::{Amount, AmountText, Currency, CurrencyCode},
     store::{ReadTx, WriteTx},
 };
-use crate::modules::balance::{
-    contract::{
-        Account, AccountRef, AdjustmentId, BalanceContract as _, HouseAccount, Line, NewEntry, Posted,
+use crate::modules::{
+    balance::{
+        contract::{
+            Account, AccountRef, AdjustmentId, BalanceContract as _, HouseAccount, Line, NewEntry, Posted,
+        },
+        events::{BalanceAdjusted, Direction},
+        model::adjustment::{ADJUSTMENT, Adjustment, AdjustmentEvent, AdjustmentStatus},
+        repository::{ADJUSTMENTS, ADJUSTMENTS_BY_EXTERNAL_ID},
+        routes::adjustments::AdjustmentOut,
     },
-    events::{BalanceAdjusted, Direction},
-    model::adjustment::{ADJUSTMENT, Adjustment, AdjustmentEvent, AdjustmentStatus},
-    repository::{ADJUSTMENTS, ADJUSTMENTS_BY_EXTERNAL_ID},
-    routes::adjustments::AdjustmentOut,
+    client::contract::ApprovalOperation,
 };
 
 input! {
@@ -111,7 +114,8 @@ impl Ledger {
         Ok(AdjustmentOut::of(id, &adjustment))
     }
 
-    /// The adjustment, for somebody who did not ask for it. Refuses `not_found`, `self_approval`.
+    /// The adjustment, for somebody who did not ask for it. Refuses `not_found`, `self_approval`,
+    /// `not_on_committee`.
     fn decidable<I>(
         &self,
         tx: &ReadTx,
@@ -120,6 +124,8 @@ impl Ledger {
         let (client, id) = (call.caller.client()?, call.path);
         let adjustment: Adjustment = found(tx.get(&ADJUSTMENTS, &(client, id))?)?;
         self.clients.check_other(tx, client, &call.caller, adjustment.history.creator())?;
+        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Adjustment)?;
+        self.users.check_voter(tx, client, call.caller.actor(), (&policy, adjustment.amount))?;
         // A second decision of whatever kind meets the state machine.
         Ok((client, id, adjustment))
     }

@@ -9,12 +9,13 @@ use crate::{
         store::codec::{Decode, Encode},
     },
     modules::client::contract::{
-        Branding, Client, ClientMode, FundingSettings, PaymentSettings, Settings, SwapSettings,
-        TransferSettings, WithdrawalSettings,
+        Branding, Client, ClientMode, FundingSettings, PaymentSettings, ReferralSettings, Settings,
+        SwapSettings, TransferSettings, WithdrawalSettings,
     },
 };
 
-/// Before there were swaps and refunds, and when what an operation costs was a setting: now there are rules for it.
+/// Before there were swaps, refunds and rewards for bringing somebody, and when what an operation costs was a setting:
+/// now there are rules for it.
 #[derive(Encode, Decode)]
 pub struct ClientRowV1 {
     client: ClientV1,
@@ -69,7 +70,8 @@ impl From<ClientRowV1> for ClientRow {
         let payment =
             PaymentSettings { expires_after_s, second_person_above, refund_second_person_above, tolerances };
         let swap = SwapSettings::default();
-        let settings = Settings { branding, funding, withdrawal, payment, transfer, swap };
+        let referral = ReferralSettings::default();
+        let settings = Settings { branding, funding, withdrawal, payment, transfer, swap, referral };
         let client = Client {
             id: it.id,
             name: it.name,

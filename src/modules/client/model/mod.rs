@@ -4,15 +4,20 @@ mod before;
 pub mod key;
 pub mod settings;
 
-use super::contract::Client;
+use super::{
+    approval::{ApprovalPolicy, Committee},
+    contract::Client,
+};
 use crate::kernel::{
     api::{
         call::FromPath,
         input::{Flaw, Metadata},
+        object::Times,
         principal::Actor,
     },
     clock::Time,
     error::Result,
+    money::Amount,
     store::codec::{Decode, Encode, row},
 };
 
@@ -36,6 +41,25 @@ pub fn check_slug(slug: &str) -> Result<()> {
     }
     let message = "must be 1 to 63 of a-z, 0-9 and -, with no hyphen at either end";
     Err(Flaw::new("slug", "invalid_format", message).into())
+}
+
+/// What an approval policy says beyond the settings.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct PolicyRow {
+    pub one_person_up_to: Option<Amount>,
+    pub committee: Option<Committee>,
+    pub revision: u32,
+    /// Looser rules that wait for somebody else to agree.
+    pub proposed: Option<Proposal>,
+    pub times: Times,
+}
+row!(PolicyRow);
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Proposal {
+    pub policy: ApprovalPolicy,
+    pub by: Actor,
+    pub at: Time,
 }
 
 /// Something a client stores and never reads back, such as a gateway's credentials.

@@ -4,7 +4,7 @@ use crate::{
     kernel::{
         api::input::{Change, Flaw, Flawed, Flaws, check_length, input},
         error::Result,
-        money::{Amount, AmountText, Currency, CurrencyCode},
+        money::{Amount, AmountText, Currency, CurrencyCode, Percent},
     },
     modules::client::contract::{Branding, ClientMode, Settings, Tolerance},
 };
@@ -18,8 +18,9 @@ pub struct SettingsIn {
     pub payment: Option<PaymentSettingsIn>,
     pub transfer: Option<TransferSettingsIn>,
     pub swap: Option<SwapSettingsIn>,
+    pub referral: Option<ReferralSettingsIn>,
 }
-input!(SettingsIn { branding, funding, withdrawal, payment, transfer, swap });
+input!(SettingsIn { branding, funding, withdrawal, payment, transfer, swap, referral });
 
 #[derive(Debug, Clone, Default, utoipa::ToSchema)]
 pub struct BrandingIn {
@@ -85,6 +86,14 @@ pub struct SwapSettingsIn {
 }
 input!(SwapSettingsIn { quote_expires_after_s, maximum });
 
+#[derive(Debug, Clone, Default, utoipa::ToSchema)]
+pub struct ReferralSettingsIn {
+    pub percent: Option<Percent>,
+    #[schema(value_type = Option<AmountText>)]
+    pub maximum: Change<AmountText>,
+}
+input!(ReferralSettingsIn { percent, maximum });
+
 impl Settings {
     /// These settings with `change` made to them; amounts are read in the client's default `currency`. Everything
     /// wrong is reported at once, in the order of the fields.
@@ -149,6 +158,11 @@ impl Settings {
             to.quote_expires_after_s = reading.within(param, seconds, to.quote_expires_after_s, 1, 3600);
             reading.amount("settings.swap.maximum", &it.maximum, &mut to.maximum)?;
         }
+        if let Some(it) = &change.referral {
+            let to = &mut self.referral;
+            to.percent = it.percent.unwrap_or(to.percent);
+            reading.amount("settings.referral.maximum", &it.maximum, &mut to.maximum)?;
+        }
         if reading.flaws.is_empty() { Ok(self) } else { Err(Flawed(reading.flaws).into()) }
     }
 
@@ -163,6 +177,7 @@ impl Settings {
     /// | … anything else | zero: every withdrawal waits for a person |
     /// | `payment.second_person_above` | zero: every manual payment takes two |
     /// | `swap.maximum` | zero: nothing is swapped until it is set again |
+    /// | `referral.maximum` | zero: bringing somebody earns nothing until it is set again |
     /// | `payment.refund_second_person_above` | zero: every refund takes two |
     pub fn rebased(self, mode: ClientMode, old: Currency, new: Currency) -> Result<Settings> {
         let (before, after) = (Settings::for_new_client(mode, old)?, Settings::for_new_client(mode, new)?);
@@ -176,6 +191,7 @@ impl Settings {
         let payment = &mut settings.payment;
         payment.second_person_above = payment.second_person_above.map(|_| Amount::zero(new));
         settings.swap.maximum = settings.swap.maximum.map(|_| Amount::zero(new));
+        settings.referral.maximum = settings.referral.maximum.map(|_| Amount::zero(new));
         payment.refund_second_person_above = payment.refund_second_person_above.map(|_| Amount::zero(new));
         Ok(settings)
     }
@@ -188,6 +204,7 @@ impl Settings {
             self.withdrawal.automatic_up_to,
             self.payment.second_person_above,
             self.swap.maximum,
+            self.referral.maximum,
             self.payment.refund_second_person_above,
         ];
         limits.into_iter().flatten()

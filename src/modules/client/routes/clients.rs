@@ -119,10 +119,11 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
             .about("Change your client's name and settings; what is omitted stays, null switches off")
             .needs("clients.update_any")
             .versioned()
+            .refuses(&["needs_second_person"])
             .example(json!({
                 "settings": {
                     "withdrawal": { "automatic_up_to": "500.00" },
-                    "payment": { "second_person_above": null },
+                    "payment": { "second_person_above": "500.00" },
                 },
             }))
             .writes(move |tx, call: &Call<(), ClientPatchIn>| {
@@ -170,6 +171,7 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
             .about("Change a client's name and settings; what is omitted stays, null switches off")
             .operator()
             .versioned()
+            .refuses(&["needs_second_person"])
             .example(json!({ "settings": { "withdrawal": { "approvals": 2 } } }))
             .writes(move |tx, call: &Call<ClientId, ClientPatchIn>| {
                 let row = changing.change(tx, &call.caller, call.path, &call.input)?;

@@ -1,5 +1,6 @@
 //! Clients, their keys and their secrets over HTTP.
 
+pub mod approvals;
 pub mod clients;
 pub mod keys;
 pub mod secrets;
@@ -11,6 +12,7 @@ use crate::kernel::api::endpoint::Endpoint;
 
 pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
     let mut endpoints = clients::endpoints(service);
+    endpoints.extend(approvals::endpoints(service));
     endpoints.extend(keys::endpoints(service));
     endpoints.extend(secrets::endpoints(service));
     endpoints

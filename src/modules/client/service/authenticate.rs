@@ -32,7 +32,7 @@ impl Authenticator for ClientService {
         if !repository::get(tx, client)?.client.is_active {
             return Err(ApiRefusal::ClientInactive.into());
         }
-        self.last_used.note(client, key.id, tx.now());
+        self.last_used.note((client, key.id), tx.now());
         let grants = match key.kind {
             KeyKind::Secret => Grants::Scopes(key.scopes.into()),
             KeyKind::Publishable => Grants::Public,

@@ -78,7 +78,7 @@ impl ClientService {
         Ok(CreatedClient { row, secret, publishable })
     }
 
-    /// By the client itself, or by an operator.
+    /// By the client itself, or by an operator. Refuses `needs_second_person` to both.
     pub fn change(
         &self,
         tx: &mut WriteTx,
@@ -94,6 +94,7 @@ impl ClientService {
             settings = settings.changed(change, self.currencies.default_of(tx, client)?)?;
         }
 
+        self.follow_settings(tx, caller, client, &row.client.settings, &settings)?;
         row.client.name = input.name.clone().unwrap_or(row.client.name);
         row.client.settings = settings;
         row.metadata.merge(input.metadata.clone());

@@ -1,5 +1,6 @@
 //! What can be done with clients, their keys and their secrets; here, what others ask for.
 
+mod approvals;
 mod authenticate;
 mod clients;
 pub mod expiry;
@@ -11,23 +12,23 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use self::last_used::LastUsed;
 pub use self::{
     authenticate::KEY_PREFIXES,
     keys::{CreatedKey, NewKey},
 };
 use super::{
-    contract::{Client, ClientContract},
+    contract::{ApprovalOperation, ApprovalPolicy, Client, ClientContract},
     repository::{self, CLIENTS, SECRETS, all},
 };
 use crate::{
     kernel::{
         api::{
             call::Caller,
-            principal::{Actor, ClientId, Principal},
+            principal::{Actor, ClientId, KeyId, Principal},
         },
         boot::Catalogue,
         error::Result,
+        last_used::LastUsed,
         money::Currency,
         secret::Secrets,
         store::{ReadTx, WriteTx},
@@ -43,7 +44,7 @@ pub struct ClientService {
     currencies: Arc<dyn CurrencyContract>,
     roles: Arc<dyn RoleContract>,
     catalogue: Catalogue,
-    pub last_used: LastUsed,
+    pub last_used: LastUsed<(ClientId, KeyId)>,
 }
 
 impl ClientService {
@@ -69,7 +70,8 @@ impl ClientService {
         client.settings = client.settings.clone().rebased(client.mode, old, new)?;
         client.updated_at = tx.now();
         client.version += 1;
-        tx.put(&CLIENTS, &event.client_id, &row)
+        tx.put(&CLIENTS, &event.client_id, &row)?;
+        self.rebase_policies(tx, event.client_id)
     }
 
     /// Clients with an amount in their settings that is not in their default currency.
@@ -88,6 +90,15 @@ impl ClientService {
 impl ClientContract for ClientService {
     fn get(&self, tx: &ReadTx, client: ClientId) -> Result<Client> {
         Ok(repository::get(tx, client)?.client)
+    }
+
+    fn approval_policy(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        operation: ApprovalOperation,
+    ) -> Result<ApprovalPolicy> {
+        self.policy(tx, client, &self.get(tx, client)?.settings, operation)
     }
 
     fn secret(&self, tx: &ReadTx, client: ClientId, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {

@@ -63,6 +63,9 @@ impl Fundings {
 
         funding.history.step(&FUNDING, event, &caller, reason, tx.now())?;
         store(tx, client, id, &mut funding)?;
+        if matches!(event, FundingEvent::Fail | FundingEvent::Cancel | FundingEvent::Expire) {
+            self.uncount(tx, client, id, &funding)?;
+        }
         match event {
             FundingEvent::Fail => tx.publish(&caller, &FundingFailed::of(id, &funding, reason))?,
             FundingEvent::Cancel => tx.publish(&caller, &FundingCanceled::of(id, &funding, reason))?,

@@ -2,6 +2,7 @@
 
 mod complete;
 mod follow;
+mod referral;
 mod request;
 mod reverse;
 mod verify;
@@ -26,9 +27,13 @@ use crate::{
         store::{ReadTx, WriteTx},
     },
     modules::{
-        balance::contract::BalanceContract, client::contract::ClientContract,
-        currency::contract::CurrencyContract, payment::contract::PaymentContract,
-        pricing::contract::PricingContract, transaction::contract::TransactionContract,
+        balance::contract::BalanceContract,
+        client::contract::ClientContract,
+        currency::contract::CurrencyContract,
+        limit::contract::{LimitContract, LimitOperation, LimitUse},
+        payment::contract::PaymentContract,
+        pricing::contract::PricingContract,
+        transaction::contract::TransactionContract,
         user::contract::UserContract,
     },
 };
@@ -37,6 +42,7 @@ pub use request::CREDIT;
 
 pub struct Fundings {
     pub clients: Arc<dyn ClientContract>,
+    pub limits: Arc<dyn LimitContract>,
     pub pricing: Arc<dyn PricingContract>,
     pub users: Arc<dyn UserContract>,
     pub currencies: Arc<dyn CurrencyContract>,
@@ -66,8 +72,15 @@ impl Fundings {
         // Stored first, so that what the canceled payment announces finds it done.
         store(tx, client, call.path, &mut funding)?;
         self.payments.cancel(tx, caller, client, payment)?;
+        self.uncount(tx, client, call.path, &funding)?;
         tx.publish(caller, &FundingCanceled::of(call.path, &funding, None))?;
         Ok(FundingOut::of(call.path, &funding))
+    }
+
+    /// A deposit that does not come leaves room under its user's limits again.
+    fn uncount(&self, tx: &mut WriteTx, client: ClientId, id: FundingId, funding: &Funding) -> Result<()> {
+        let used = LimitUse::new(LimitOperation::Funding, funding.user, funding.amount, id);
+        self.limits.give_back(tx, client, used, funding.stamp.created_at)
     }
 }
 

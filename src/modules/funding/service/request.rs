@@ -22,6 +22,7 @@ use crate::{
             repository::{BY_EXTERNAL_ID, FUNDINGS},
             routes::{FundingIn, FundingOut},
         },
+        limit::contract::{LimitOperation, LimitUse},
         payment::contract::NewPayment,
         pricing::contract::{FeeOperation, FeeQuestion},
         transaction::contract::TransactionRefusal,
@@ -36,7 +37,7 @@ impl Fundings {
     ///
     /// Refuses, in this order: `currency_inactive`, what is wrong with the amount and with fields that do not belong to
     /// the type, `forbidden`, `not_found` and `user_not_active` of the user, `self_approval`, `reason_required`, `same_account`,
-    /// `external_id_taken`, `above_maximum`, `fee_above_amount`; then what the payment, or the books, refuse.
+    /// `external_id_taken`, `above_maximum`, `fee_above_amount`, `below_limit`, `above_limit`, `limit_reached`; then what the payment, or the books, refuse.
     pub fn request(&self, tx: &mut WriteTx, call: &Call<(), FundingIn>) -> Result<FundingOut> {
         let (caller, input) = (&call.caller, &call.input);
         let client = caller.client()?;
@@ -77,6 +78,7 @@ impl Fundings {
             stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };
         if kind == FundingType::Deposit {
+            self.limits.take(tx, client, LimitUse::new(LimitOperation::Funding, user, amount, id), &tier)?;
             let payment = NewPayment {
                 user: Some(user),
                 amount: terms.to_pay,

@@ -21,7 +21,7 @@ impl Fundings {
     /// A funding is booked exactly when it was completed: to its user what it says, to the house the fee, and for a
     /// deposit exactly when its payment settled.
     pub fn verify(&self, tx: &ReadTx) -> Result<Vec<String>> {
-        let mut wrong = vec![];
+        let mut wrong = self.verify_referrals(tx)?;
         for row in tx.scan(&FUNDINGS, Scan::all()) {
             let ((client, id), funding) = row?;
             let status = funding.status();

@@ -69,10 +69,10 @@ impl Teller {
         let Reader { client, user, preferences } = *reader;
         let kind = self.built_in.kind(DigestWords::EVENT)?;
         let words = DigestWords { count: lines.len() as u64, lines: lines.to_vec() };
-        let mut context = self.surroundings(tx, client, user)?;
+        let mut context = self.surroundings(tx, client, &user.into())?;
         context["event"] = complete(kind, &serde_json::to_value(words).unwrap_or_default());
         let words = templates::words(tx, client, &self.built_in, kind, preferences, &context)?;
-        self.letter(tx, client, user, words)
+        self.letter(tx, client, &user.into(), words)
     }
 }
 

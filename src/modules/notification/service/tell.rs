@@ -30,6 +30,7 @@ use crate::{
         client::contract::{Branding, ClientContract},
         notification::{
             contract::{Channel, Topic},
+            events::Addressee,
             letter::{Letter, Text},
             model::{Notification, Preferences},
             notice::{Notice, NoticeKind, Notifiable, NotificationEvent},
@@ -102,7 +103,7 @@ impl Teller {
         if self.sends_mail && notice.channels.contains(&Channel::Mail) && reachable {
             let new = self.delivery(tx, Channel::Mail, user.id, envelope, notice, &preferences);
             if wants(Channel::Mail) {
-                let letter = self.letter(tx, client, user, words.clone())?;
+                let letter = self.letter(tx, client, &user.into(), words.clone())?;
                 match preferences.digest_at(notice.topic, tx.now()) {
                     Some(at) => {
                         let reader = Reader { client, user, preferences: &preferences };
@@ -148,7 +149,7 @@ impl Teller {
     }
 
     /// The mail of these words to `user`.
-    pub fn letter(&self, tx: &ReadTx, client: ClientId, user: &User, words: Words) -> Result<Letter> {
+    pub fn letter(&self, tx: &ReadTx, client: ClientId, user: &Addressee, words: Words) -> Result<Letter> {
         let client = self.clients.get(tx, client)?;
         let name = client.settings.branding.display_name.unwrap_or(client.name);
         Ok(Letter {
@@ -170,7 +171,7 @@ impl Teller {
         kind: &NoticeKind,
         notice: &Notice,
     ) -> Result<Value> {
-        let mut context = self.surroundings(tx, client, user)?;
+        let mut context = self.surroundings(tx, client, &user.into())?;
         context["event"] = complete(kind, &notice.data);
         context["action"] = match (&notice.action, context["client"]["website"].as_str()) {
             (Some((path, text)), Some(website)) => {
@@ -182,7 +183,7 @@ impl Teller {
     }
 
     /// What every template may name, whatever the event.
-    pub fn surroundings(&self, tx: &ReadTx, client: ClientId, user: &User) -> Result<Value> {
+    pub fn surroundings(&self, tx: &ReadTx, client: ClientId, user: &Addressee) -> Result<Value> {
         let client = self.clients.get(tx, client)?;
         let Branding { display_name, support_email, website } = client.settings.branding;
         Ok(json!({

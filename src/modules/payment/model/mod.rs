@@ -303,12 +303,6 @@ pub fn compare(received: Amount, asked: Amount) -> PaidState {
     }
 }
 
-/// Whether marking `total` as paid takes a second person. The limit holds for its own currency; in any other a second
-/// person is always needed, as long as there is a limit.
-pub fn takes_second_person(total: Amount, limit: Option<Amount>) -> bool {
-    limit.is_some_and(|limit| !matches!(total.partial_cmp(&limit), Some(order) if order.is_le()))
-}
-
 /// One try at a payment, through one gateway.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Attempt {
@@ -546,19 +540,6 @@ mod tests {
     fn a_gateway_is_asked_after_a_minute_five_an_hour_six_and_then_daily() {
         let minutes: Vec<u64> = (0..7).map(|asked| patience(asked).as_secs() / 60).collect();
         assert_eq!(minutes, [1, 5, 60, 360, 1440, 1440, 1440]);
-    }
-
-    #[test]
-    fn a_second_person_is_needed_above_the_limit_and_in_other_currencies() {
-        for (total, limit, wanted) in [
-            (usd(10_000), None, false),
-            (usd(10_000), Some(usd(10_000)), false),
-            (usd(10_001), Some(usd(10_000)), true),
-            (amount(1, "BTC", 8), Some(usd(10_000)), true),
-            (amount(1, "BTC", 8), None, false),
-        ] {
-            assert_eq!(takes_second_person(total, limit), wanted, "{total} against {limit:?}");
-        }
     }
 
     #[test]

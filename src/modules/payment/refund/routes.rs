@@ -124,14 +124,14 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
                 .about("Agree to a refund, as the second person")
                 .needs("refunds.approve")
                 .money()
-                .refuses(&["invalid_state_transition", "self_approval", "user_not_active"]),
+                .refuses(&["invalid_state_transition", "self_approval", "not_on_committee", "user_not_active"]),
             move |tx, call: &Call<RefundId>| approving.approve_refund(tx, call),
             |tx, call| Ok(RefundOut::of(call.path, &load(tx, call.caller.client()?, call.path)?)),
         ),
         post("/refunds/{id}/reject")
             .about("Disagree with a refund, as the second person")
             .needs("refunds.reject")
-            .refuses(&["invalid_state_transition", "self_approval"])
+            .refuses(&["invalid_state_transition", "self_approval", "not_on_committee"])
             .example(json!({ "reason": "it was delivered" }))
             .writes_with(service, Payments::reject_refund),
         post("/refunds/{id}/cancel")

@@ -25,11 +25,12 @@ use crate::{
     modules::{
         balance::contract::{Account, HouseAccount, Line, NewEntry},
         category::contract::built_in,
+        client::contract::ApprovalOperation,
         funding::events::FundingReversed,
         payment::{
             adapter::{RefundOutcome, RefundRequest},
             contract::{GatewayKind, PaymentRefusal, PaymentStatus, RefundId, RefundStatus, SettlementId},
-            model::{Place, takes_second_person},
+            model::Place,
             repository::SETTLEMENTS,
             service::{Case, Payments, credited, gateway},
         },
@@ -94,8 +95,8 @@ impl Payments {
             entry: held.id,
         };
         let transaction = Some(self.transactions.record(tx, caller, client, record)?);
-        let limit = self.clients.get(tx, client)?.settings.payment.refund_second_person_above;
-        let waits = takes_second_person(case.payment.refunded, limit);
+        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
+        let waits = !policy.is_automatic(case.payment.refunded);
         let status = if waits { RefundStatus::RequiresApproval } else { RefundStatus::Pending };
         let refund = Refund {
             payment: case.id,
@@ -135,8 +136,8 @@ impl Payments {
         let id: RefundId = tx.new_id();
         item.place = Place::Refunding;
         save(tx, &SETTLEMENTS, &key, &mut item)?;
-        let limit = self.clients.get(tx, client)?.settings.payment.refund_second_person_above;
-        let waits = takes_second_person(item.amount, limit);
+        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
+        let waits = !policy.is_automatic(item.amount);
         let status = if waits { RefundStatus::RequiresApproval } else { RefundStatus::Pending };
         let refund = Refund {
             payment: item.payment,
@@ -414,7 +415,9 @@ impl Payments {
             return Ok(()); // The very command again, or refused: the machine says which.
         }
         REFUND.next(refund.status(), event)?;
-        self.check_nobody_of(tx, caller, client, Some(refund.history.creator()), refund.user)
+        self.check_nobody_of(tx, caller, client, Some(refund.history.creator()), refund.user)?;
+        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
+        self.users.check_voter(tx, client, caller.actor(), (&policy, refund.amount))
     }
 
     /// Refuses `not_manual` when the gateway says itself what became of it, `self_approval` of whoever gets it.

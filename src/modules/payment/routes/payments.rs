@@ -245,12 +245,12 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
             .about("Agree, as the second person, that the money came")
             .needs("payments.approve")
             .money()
-            .refuses(&["self_approval", "reference_used", "invalid_state_transition"])
+            .refuses(&["self_approval", "not_on_committee", "reference_used", "invalid_state_transition"])
             .writes_with(service, Payments::approve_mark),
         post("/payments/{id}/mark-paid/reject")
             .about("Disagree, as the second person: the payment waits for its payer again")
             .needs("payments.reject")
-            .refuses(&["self_approval", "invalid_state_transition"])
+            .refuses(&["self_approval", "not_on_committee", "invalid_state_transition"])
             .example(json!({ "reason": "not on the statement" }))
             .writes_with(service, Payments::reject_mark),
         post("/payments/{id}/mark-failed")

@@ -11,10 +11,13 @@ use crate::{
         money::Amount,
         store::{ReadTx, WriteTx},
     },
-    modules::payment::{
-        contract::{GatewayKind, PaymentId, PaymentRefusal, Review},
-        model::{PAYMENT, PaymentEvent, takes_second_person},
-        routes::payments::{MarkPaidIn, PaymentOut},
+    modules::{
+        client::contract::ApprovalOperation,
+        payment::{
+            contract::{GatewayKind, PaymentId, PaymentRefusal, Review},
+            model::{PAYMENT, PaymentEvent},
+            routes::payments::{MarkPaidIn, PaymentOut},
+        },
     },
 };
 
@@ -172,11 +175,13 @@ impl Payments {
         };
         self.check_other(tx, caller, case, said.by)?;
         self.check_not_own(tx, caller, case)?;
+        let policy = self.clients.approval_policy(tx, case.client, ApprovalOperation::Payment)?;
+        self.users.check_voter(tx, case.client, caller.actor(), (&policy, said.amount))?;
         Ok(attempt)
     }
 
     pub(super) fn takes_second_person(&self, tx: &ReadTx, case: &Case, total: Amount) -> Result<bool> {
-        let limit = self.clients.get(tx, case.client)?.settings.payment.second_person_above;
-        Ok(takes_second_person(total, limit))
+        let policy = self.clients.approval_policy(tx, case.client, ApprovalOperation::Payment)?;
+        Ok(!policy.is_automatic(total))
     }
 }

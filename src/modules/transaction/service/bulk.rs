@@ -17,11 +17,11 @@ use crate::modules::balance::contract::EntryId;
 use crate::{
     kernel::{
         api::{
+            bulk::{at_item, problem_of},
             call::Caller,
             input::{Flaw, input},
-            problem::status,
         },
-        error::{Error, Kind, Refusal, Result},
+        error::{Error, Refusal, Result},
         store::WriteTx,
     },
     modules::transaction::{
@@ -154,47 +154,6 @@ impl BulkItem {
     }
 
     fn failed(index: usize, refusal: &dyn Refusal) -> BulkItem {
-        let mut problem = refusal.params();
-        problem.insert("code".into(), refusal.code().into());
-        problem.insert("status".into(), status(refusal.kind()).into());
-        problem.insert("detail".into(), refusal.to_string().into());
-        BulkItem { index, status: "failed", transfer: None, problem: Some(problem) }
-    }
-}
-
-/// The refusal of one item of an atomic command: the same, and which one.
-#[derive(Debug)]
-struct AtItem {
-    index: usize,
-    refusal: Box<dyn Refusal>,
-}
-
-fn at_item(index: usize, error: Error) -> Error {
-    match error {
-        Error::Refused(refusal) => AtItem { index, refusal }.into(),
-        fault => fault,
-    }
-}
-
-impl std::fmt::Display for AtItem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "item {}: {}", self.index, self.refusal)
-    }
-}
-
-impl Refusal for AtItem {
-    fn code(&self) -> &'static str {
-        self.refusal.code()
-    }
-    fn kind(&self) -> Kind {
-        self.refusal.kind()
-    }
-    fn params(&self) -> Map<String, Value> {
-        let mut params = self.refusal.params();
-        params.insert("index".into(), self.index.into());
-        params
-    }
-    fn of_contract(&self) -> bool {
-        self.refusal.of_contract()
+        BulkItem { index, status: "failed", transfer: None, problem: Some(problem_of(refusal)) }
     }
 }

@@ -68,7 +68,13 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
         post("/withdrawals/{id}/approve")
             .about("Vote for a withdrawal; the last vote needed approves it")
             .needs("withdrawals.approve")
-            .refuses(&["self_approval", "invalid_state_transition", "revision_stale", "already_voted"])
+            .refuses(&[
+                "self_approval",
+                "invalid_state_transition",
+                "revision_stale",
+                "not_on_committee",
+                "already_voted",
+            ])
             .example(json!({ "revision": 1 }))
             .writes_with(service, Withdrawals::approve),
         post("/withdrawals/{id}/reject")

@@ -23,12 +23,13 @@ use crate::kernel::{
 };
 use crate::modules::{
     balance::contract::HoldId,
+    client::contract::ApprovalPolicy,
     payment::contract::GatewayId,
     transaction::contract::TransactionId,
     withdrawal::{
         contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus, WithdrawalType},
         method::Method,
-        model::{Policy, Vote, WITHDRAWAL, Withdrawal},
+        model::{Vote, WITHDRAWAL, Withdrawal},
         repository::{BY_USER, OPEN_BY_STATUS, WITHDRAWALS, open_key},
         service::Withdrawals,
     },
@@ -74,7 +75,7 @@ filters! {
 object! {
     /// A withdrawal. `policy` is the client's present one.
     #[derive(Debug)]
-    pub struct WithdrawalOut: "withdrawal" of (id: WithdrawalId, row: &Withdrawal, policy: &Policy) {
+    pub struct WithdrawalOut: "withdrawal" of (id: WithdrawalId, row: &Withdrawal, policy: &ApprovalPolicy) {
         r#type: WithdrawalType = row.kind(),
         status: WithdrawalStatus = row.status(),
         user_id: UserId = row.user,
@@ -96,7 +97,7 @@ object! {
         reference: Option<String> = row.reference.clone(),
         /// What a vote names. Grows when the client's rules for approving change: earlier votes are void then.
         revision: u32 = row.revision_under(policy),
-        approvals_needed: u32 = row.policy_under(policy).approvals,
+        approvals_needed: u32 = row.policy_under(policy).needed(row.amount),
         votes: Vec<WithdrawalVoteOut> = WithdrawalVoteOut::all(&row.votes, row.revision_under(policy)),
         /// When what it waits for is overdue.
         due_at: Option<Time> = row.due_at,
@@ -128,35 +129,48 @@ impl WithdrawalVoteOut {
     }
 }
 
+const CREATING: &[&str] = &[
+    "currency_inactive",
+    "user_not_active",
+    "external_id_taken",
+    "below_minimum",
+    "beneficiary_required",
+    "beneficiary_not_ready",
+    "nothing_left",
+    "below_limit",
+    "above_limit",
+    "limit_reached",
+    "insufficient_funds",
+];
+
 pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
+    let example = || {
+        json!({
+            "amount": "200.00",
+            "currency": "USD",
+            "user_id": "usr_01jdg3h5v8xkq2m4n6p8r0s2t4",
+            "method": {
+                "type": "bank", "bank": "Commerzbank", "holder": "Ann Lee", "iban": "DE89370400440532013000",
+            },
+        })
+    };
     vec![
-        get("/withdrawals")
-            .about("List withdrawals")
-            .own("withdrawals.view")
-            .lists_with(service, listed),
+        get("/withdrawals").about("List withdrawals").own("withdrawals.view").lists_with(service, listed),
         post("/withdrawals")
             .about("Ask for a withdrawal: its amount and fee are held at once")
             .own("withdrawals.create")
             .money()
-            .refuses(&[
-                "currency_inactive",
-                "user_not_active",
-                "external_id_taken",
-                "below_minimum",
-                "beneficiary_required",
-                "beneficiary_not_ready",
-                "nothing_left",
-                "insufficient_funds",
-            ])
-            .example(json!({
-                "amount": "200.00",
-                "currency": "USD",
-                "user_id": "usr_01jdg3h5v8xkq2m4n6p8r0s2t4",
-                "method": {
-                    "type": "bank", "bank": "Commerzbank", "holder": "Ann Lee", "iban": "DE89370400440532013000",
-                },
-            }))
+            .refuses(CREATING)
+            .example(example())
             .writes_with(service, Withdrawals::create),
+        post("/withdrawals/bulk")
+            .about("Ask for up to 1000 withdrawals; later ones see what earlier ones took")
+            .needs("withdrawals.create_any")
+            .money()
+            .status(200)
+            .refuses(CREATING)
+            .example(json!({ "items": [example()], "atomic": false }))
+            .writes_with(service, Withdrawals::create_bulk),
         get("/withdrawals/{id}")
             .about("Show a withdrawal")
             .own("withdrawals.view")

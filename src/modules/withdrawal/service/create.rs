@@ -11,7 +11,8 @@
 //! | 7 | too little | `below_minimum` |
 //! | 8 | the beneficiary: none named, unknown, too new | `beneficiary_required`, `not_found`, `beneficiary_not_ready` |
 //! | 9 | the fee is included and takes all | `nothing_left` |
-//! | 10 | the user has less than amount and fee | `insufficient_funds` |
+//! | 10 | the limits of the user's tier | `below_limit`, `above_limit`, `limit_reached` |
+//! | 11 | the user has less than amount and fee | `insufficient_funds` |
 
 use super::{Withdrawals, announce, narration};
 use crate::kernel::{
@@ -30,12 +31,14 @@ use crate::kernel::{
 use crate::modules::{
     balance::contract::{Account, EntryId, Line, NewEntry, UserAccount},
     category::contract::built_in,
+    client::contract::{ApprovalPolicy, Automatic},
+    limit::contract::{LimitOperation, LimitUse},
     pricing::contract::{FeeOperation, FeeQuestion},
     transaction::contract::{EntryType, NewTransaction, TransactionStatus},
     withdrawal::{
         contract::{BeneficiaryId, WithdrawalId, WithdrawalRefusal, WithdrawalStatus, WithdrawalType},
         method::Method,
-        model::{ChargeKind, Policy, Purpose, Withdrawal, WithdrawalEvent},
+        model::{ChargeKind, Purpose, Withdrawal, WithdrawalEvent},
         repository::{self, BY_EXTERNAL_ID, WITHDRAWALS},
         routes::{WithdrawalIn, WithdrawalOut},
     },
@@ -53,7 +56,12 @@ struct Asked<'a> {
 
 impl Withdrawals {
     pub fn create(&self, tx: &mut WriteTx, call: &Call<(), WithdrawalIn>) -> Result<WithdrawalOut> {
-        let (caller, input) = (&call.caller, &call.input);
+        let withdrawal = self.make(tx, &call.caller, &call.input)?;
+        self.out(tx, &call.caller, &withdrawal)
+    }
+
+    /// One, whether or not it was asked for alone.
+    pub(super) fn make(&self, tx: &mut WriteTx, caller: &Caller, input: &WithdrawalIn) -> Result<Withdrawal> {
         let client = caller.client()?;
         check_shape(input, caller.reach)?;
         let user = caller.acting_for(input.user_id)?;
@@ -62,12 +70,11 @@ impl Withdrawals {
         let tier = self.users.check_may_pay(tx, client, user)?.tier;
         check_external_id(tx, &WITHDRAWALS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
         let asked = Asked { caller, client, user, tier, amount, input };
-        let withdrawal = match input.kind() {
-            WithdrawalType::CashOut => self.cash_out(tx, asked)?,
-            WithdrawalType::Fee => self.charge(tx, asked, ChargeKind::Fee)?,
-            WithdrawalType::Tax => self.charge(tx, asked, ChargeKind::Tax)?,
-        };
-        self.out(tx, caller, &withdrawal)
+        match input.kind() {
+            WithdrawalType::CashOut => self.cash_out(tx, asked),
+            WithdrawalType::Fee => self.charge(tx, asked, ChargeKind::Fee),
+            WithdrawalType::Tax => self.charge(tx, asked, ChargeKind::Tax),
+        }
     }
 
     /// Holds amount and fee at once; approved on the spot when the client's rules say so.
@@ -92,22 +99,25 @@ impl Withdrawals {
         }
         let payout = if fee_included { amount.minus(fee)? } else { amount };
         let id: WithdrawalId = tx.new_id();
+        let used = LimitUse::new(LimitOperation::Withdrawal, user, amount, id);
+        self.limits.take(tx, client, used, &asked.tier)?;
         let description = format!("Withdrawal to {method}");
         let (hold, posted) =
             self.balances.hold(tx, client, user, payout.plus(fee)?, id.to_string(), &description)?;
 
-        let policy = Policy::of(&settings);
+        let policy = self.policy(tx, client)?;
         let purpose = Purpose::CashOut { method, beneficiary, hold: hold.id };
         let new = New { id, purpose, fee, payout, policy: policy.clone(), entry: posted.id };
         let withdrawal = self.begin(tx, &asked, new, WithdrawalStatus::PendingReview)?;
-        match policy.automatic_up_to.filter(|_| policy.is_automatic(amount)) {
-            None => Ok(withdrawal),
-            Some(limit) => {
-                let system = Caller { request_id: caller.request_id.clone(), ..Caller::system(Some(client)) };
-                let reason = format!("automatic up to {limit}");
-                self.advance(tx, &system, withdrawal, WithdrawalEvent::Approve, Some(&reason))
-            }
+        if !policy.is_automatic(amount) {
+            return Ok(withdrawal);
         }
+        let reason = match policy.automatic {
+            Automatic::UpTo(limit) => format!("automatic up to {limit}"),
+            Automatic::Always | Automatic::Never => "automatic".to_owned(),
+        };
+        let system = Caller { request_id: caller.request_id.clone(), ..Caller::system(Some(client)) };
+        self.advance(tx, &system, withdrawal, WithdrawalEvent::Approve, Some(&reason))
     }
 
     /// Takes a charge at once.
@@ -221,7 +231,7 @@ struct New {
     purpose: Purpose,
     fee: Amount,
     payout: Amount,
-    policy: Policy,
+    policy: ApprovalPolicy,
     /// The entry that moved the money first.
     entry: EntryId,
 }

@@ -15,7 +15,7 @@ use crate::modules::withdrawal::{
 
 impl Withdrawals {
     /// One vote. The last one needed approves. Refuses `self_approval`, `invalid_state_transition`, `revision_stale`,
-    /// `already_voted`.
+    /// `not_on_committee`, `already_voted`.
     pub fn approve(
         &self,
         tx: &mut WriteTx,
@@ -35,7 +35,9 @@ impl Withdrawals {
         let ballot = Ballot { revision: call.input.revision, note: note.clone() };
         let voter = caller.actor();
         let is_voter = |it| self.clients.same_person(tx, client, voter, it);
-        let is_enough = withdrawal.vote(voter, is_voter, ballot, policy, tx.now())?;
+        let amount = withdrawal.amount;
+        let may_vote = |it, policy: &_| self.users.check_voter(tx, client, it, (policy, amount));
+        let is_enough = withdrawal.vote(voter, is_voter, may_vote, ballot, policy, tx.now())?;
 
         if is_enough {
             withdrawal = self.advance(tx, caller, withdrawal, WithdrawalEvent::Approve, note.as_deref())?;

@@ -2,6 +2,7 @@
 
 pub mod automatic;
 mod beneficiary;
+mod bulk;
 mod create;
 mod decide;
 mod payout;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use super::{
     contract::{WithdrawalId, WithdrawalStatus},
     events::*,
-    model::{Policy, Purpose, Withdrawal, WithdrawalEvent},
+    model::{Purpose, Withdrawal, WithdrawalEvent},
     repository,
     routes::WithdrawalOut,
 };
@@ -28,8 +29,9 @@ use crate::kernel::{
 use crate::modules::{
     balance::contract::{Account, BalanceContract, EntryId, HouseAccount, Line, NewEntry, UserAccount},
     category::contract::built_in,
-    client::contract::ClientContract,
+    client::contract::{ApprovalOperation, ApprovalPolicy, ClientContract},
     currency::contract::CurrencyContract,
+    limit::contract::{LimitContract, LimitOperation, LimitUse},
     payment::contract::PaymentContract,
     pricing::contract::PricingContract,
     transaction::contract::{EntryType, Record, TransactionContract, TransactionStatus},
@@ -40,6 +42,7 @@ use crate::modules::{
 pub struct Withdrawals {
     pub currencies: Arc<dyn CurrencyContract>,
     pub clients: Arc<dyn ClientContract>,
+    pub limits: Arc<dyn LimitContract>,
     pub pricing: Arc<dyn PricingContract>,
     pub users: Arc<dyn UserContract>,
     pub balances: Arc<dyn BalanceContract>,
@@ -69,8 +72,8 @@ impl Withdrawals {
         Ok(WithdrawalOut::of(withdrawal.id, withdrawal, &self.policy(tx, caller.client()?)?))
     }
 
-    pub fn policy(&self, tx: &ReadTx, client: ClientId) -> Result<Policy> {
-        Ok(Policy::of(&self.clients.get(tx, client)?.settings.withdrawal))
+    pub fn policy(&self, tx: &ReadTx, client: ClientId) -> Result<ApprovalPolicy> {
+        self.clients.approval_policy(tx, client, ApprovalOperation::Withdrawal)
     }
 
     /// Refuses `self_approval`: nobody says what became of a payout to themselves.
@@ -136,6 +139,7 @@ impl Withdrawals {
         let hold = withdrawal.hold().ok_or_else(|| fault!("{} holds nothing", withdrawal.id))?;
         let description = format!("Withdrawal {}", withdrawal.status());
         let (_, posted) = self.balances.release(tx, client, hold, &description)?;
+        self.uncount(tx, client, withdrawal)?;
         self.follow(tx, client, withdrawal, TransactionStatus::Failed, posted.id)
     }
 
@@ -168,7 +172,14 @@ impl Withdrawals {
             narration: &format!("Returned: {}", narration(&withdrawal.purpose)),
         };
         self.transactions.post(tx, caller, client, entry, &[record])?;
-        Ok(())
+        self.uncount(tx, client, withdrawal)
+    }
+
+    /// What did not leave, or came back, leaves room under the user's limits again.
+    fn uncount(&self, tx: &mut WriteTx, client: ClientId, withdrawal: &Withdrawal) -> Result<()> {
+        let Withdrawal { id, user, amount, stamp, .. } = withdrawal;
+        let used = LimitUse::new(LimitOperation::Withdrawal, *user, *amount, *id);
+        self.limits.give_back(tx, client, used, stamp.created_at)
     }
 
     fn follow(

@@ -80,6 +80,7 @@ impl Desk {
         let service = Arc::new(Withdrawals {
             currencies: world.clone(),
             clients: world.clone(),
+            limits: world.clone(),
             pricing: world.clone(),
             users: world.clone(),
             balances: world.clone(),

@@ -5,13 +5,14 @@ use crate::{
     kernel::{
         api::{input::Metadata, object::Stamp},
         machine::History,
-        store::codec::golden,
+        store::{Row as _, codec::golden},
     },
     modules::{
+        client::contract::{ApprovalPolicy, Automatic},
         payment::contract::{GatewayInfo, GatewayKind},
         withdrawal::{
             contract::WithdrawalStatus,
-            model::{Beneficiary, Policy, Purpose, Vote, WITHDRAWAL, Withdrawal, WithdrawalEvent},
+            model::{Beneficiary, Purpose, Vote, WITHDRAWAL, Withdrawal, WithdrawalEvent},
         },
     },
 };
@@ -26,27 +27,34 @@ fn a_withdrawal_has_the_same_bytes_in_every_release() {
     let mut history = History::begin(WithdrawalStatus::PendingReview, &key(1), at);
     history.step(&WITHDRAWAL, WithdrawalEvent::Approve, &staff(7), Some("ok"), at).unwrap();
     let method = Method::parse(bank()).unwrap();
-    golden(
-        "withdrawal.withdrawals",
-        &Withdrawal {
-            id: id(10),
-            user: id(2),
-            purpose: Purpose::CashOut { method, beneficiary: Some(id(11)), hold: id(12) },
-            amount: usd(1_500_00),
-            fee: usd(100),
-            fee_included: false,
-            payout: usd(1_500_00),
-            history,
-            votes: vec![Vote { actor: Actor::User(id(7)), at, note: Some("ok".into()), revision: 2 }],
-            policy: Policy { approvals: 1, automatic_up_to: Some(usd(1_000_00)) },
-            revision: 2,
-            gateway: Some(GatewayInfo { id: id(3), kind: GatewayKind::Sandbox, slug: "sandbox".into() }),
-            reference: Some("G-1".into()),
-            due_at: Some(at.after(30 * DAY)),
-            records: vec![id(13), id(14)],
-            stamp: Stamp { external_id: Some("7".into()), metadata: notes(), version: 3, ..Stamp::at(at) },
+    let withdrawal = Withdrawal {
+        id: id(10),
+        user: id(2),
+        purpose: Purpose::CashOut { method, beneficiary: Some(id(11)), hold: id(12) },
+        amount: usd(1_500_00),
+        fee: usd(100),
+        fee_included: false,
+        payout: usd(1_500_00),
+        history,
+        votes: vec![Vote { actor: Actor::User(id(7)), at, note: Some("ok".into()), revision: 2 }],
+        policy: ApprovalPolicy {
+            automatic: Automatic::UpTo(usd(1_000_00)),
+            one_person_up_to: None,
+            approvals: 1,
+            committee: None,
+            revision: 0,
         },
-    );
+        revision: 2,
+        gateway: Some(GatewayInfo { id: id(3), kind: GatewayKind::Sandbox, slug: "sandbox".into() }),
+        reference: Some("G-1".into()),
+        due_at: Some(at.after(30 * DAY)),
+        records: vec![id(13), id(14)],
+        stamp: Stamp { external_id: Some("7".into()), metadata: notes(), version: 3, ..Stamp::at(at) },
+    };
+    golden("withdrawal.withdrawals", &withdrawal);
+    let first = include_str!("../../../../tests/golden/rows/withdrawal.withdrawals.v1.hex");
+    let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
+    assert_eq!(Withdrawal::decode_row(&first).unwrap(), withdrawal, "what the first release stored");
 }
 
 #[test]

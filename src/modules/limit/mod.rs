@@ -1,0 +1,43 @@
+//! Limits: how much a user may put in and take out, at once and over time.
+//!
+//! Owns the rules (per operation, currency and tier) and what every user used. Calls Currency and User. Announces and
+//! hears nothing: whoever moves money asks [`contract::LimitContract::take`] in the transaction that does.
+//!
+//! Always true:
+//! - What counts is what was asked for in the last 24 hours, or 30 days, to the microsecond, as far as it did not fail:
+//!   what is pending counts too. It is kept whether or not there is a rule, so a new rule counts what went before.
+//! - A day's total is the sum of that day's uses.
+//! - A rule for a tier replaces the one for all tiers; it is not added to it. Lowering a limit below what was used
+//!   takes nothing back, and refuses what is new.
+
+pub mod contract;
+mod model;
+mod repository;
+mod routes;
+mod service;
+
+use std::sync::Arc;
+
+use self::{
+    contract::{LimitContract, LimitRefusal},
+    repository::{DAYS, LIMITS, USES},
+    service::Limits,
+};
+use crate::kernel::boot::{Boot, BootError, Module};
+
+pub const MODULE: Module = Module {
+    name: "limit",
+    about: "How much may be paid in and out: at once, in 24 hours, in 30 days",
+    register,
+    migrations: &[],
+};
+
+fn register(boot: &mut Boot) -> Result<(), BootError> {
+    let service = Arc::new(Limits { currencies: boot.require()?, users: boot.require()? });
+    boot.tables(vec![LIMITS.info(), USES.info(), DAYS.info()]);
+    boot.refusals(LimitRefusal::CATALOGUE.iter().copied());
+    boot.endpoints(routes::endpoints(&service));
+    boot.check("a day's total is the sum of its uses", repository::wrong_days);
+    boot.service::<dyn LimitContract>("limit", service.clone());
+    boot.provide::<dyn LimitContract>(service)
+}

@@ -1,0 +1,112 @@
+//! A rule, and what was used: pure.
+
+use std::time::Duration;
+
+use super::contract::{LimitRefusal, LimitWindow};
+use crate::kernel::{
+    api::object::Times,
+    error::Result,
+    money::Amount,
+    store::codec::{Decode, Encode, row},
+};
+
+impl LimitWindow {
+    pub fn lasts(self) -> Duration {
+        let hours = match self {
+            LimitWindow::Day => 24,
+            LimitWindow::Month => 30 * 24,
+        };
+        Duration::from_secs(hours * 3600)
+    }
+}
+
+/// How much is allowed, all in one currency. What is `None` is not limited.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Limit {
+    pub min: Option<Amount>,
+    pub max: Option<Amount>,
+    pub per_24h: Option<Amount>,
+    pub per_30d: Option<Amount>,
+    pub times: Times,
+}
+row!(Limit);
+
+impl Limit {
+    pub fn of(&self, window: LimitWindow) -> Option<Amount> {
+        match window {
+            LimitWindow::Day => self.per_24h,
+            LimitWindow::Month => self.per_30d,
+        }
+    }
+
+    /// Whether `amount` may be added to what was used in each window.
+    pub fn check(&self, amount: Amount, used: impl Fn(LimitWindow) -> Result<Amount>) -> Result<()> {
+        let currency = amount.currency().code;
+        if let Some(min) = self.min.filter(|min| amount < *min) {
+            return Err(LimitRefusal::BelowLimit { min, currency }.into());
+        }
+        if let Some(max) = self.max.filter(|max| amount > *max) {
+            return Err(LimitRefusal::AboveLimit { max, currency }.into());
+        }
+        for window in [LimitWindow::Day, LimitWindow::Month] {
+            let Some(limit) = self.of(window) else { continue };
+            let used = used(window)?;
+            if used.plus(amount)? > limit {
+                return Err(LimitRefusal::LimitReached { window, limit, used, currency }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was used at one instant, or on one day.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Used {
+    pub amount: Amount,
+}
+row!(Used);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{clock::Time, money::Currency, store::codec::golden};
+
+    fn usd(minor: i128) -> Amount {
+        Amount::new(minor, Currency { code: "USD".parse().unwrap(), decimals: 2 }).unwrap()
+    }
+
+    fn limit() -> Limit {
+        Limit {
+            min: Some(usd(10)),
+            max: Some(usd(100)),
+            per_24h: Some(usd(150)),
+            per_30d: Some(usd(1000)),
+            times: Times::at(Time::from_micros(1_795_342_000_000_000)),
+        }
+    }
+
+    #[test]
+    fn the_smallest_rule_that_is_broken_answers_first() {
+        for (amount, day, month, wanted) in [
+            (10, 0, 0, None),
+            (100, 50, 900, None),
+            (9, 999, 9999, Some("below_limit")),
+            (101, 999, 9999, Some("above_limit")),
+            (100, 51, 9999, Some("limit_reached")),
+            (100, 50, 901, Some("limit_reached")),
+        ] {
+            let used = |window| Ok(usd(if window == LimitWindow::Day { day } else { month }));
+            let got = limit().check(usd(amount), used);
+            assert_eq!(got.as_ref().err().and_then(|it| it.code()), wanted, "{amount} {day} {month}");
+        }
+        let open = Limit { min: None, max: None, per_24h: None, per_30d: None, ..limit() };
+        assert!(open.check(usd(1 << 60), |_| Ok(usd(1 << 60))).is_ok());
+    }
+
+    #[test]
+    fn the_stored_forms_stay_what_they_are() {
+        golden("limit.limits", &limit());
+        golden("limit.uses", &Used { amount: usd(7) });
+        golden("limit.days", &Used { amount: usd(77) });
+    }
+}

@@ -1,0 +1,72 @@
+//! Withdrawals as earlier releases stored them.
+
+use super::{
+    contract::{WithdrawalId, WithdrawalStatus},
+    model::{Purpose, Vote, Withdrawal},
+};
+use crate::kernel::{
+    api::{object::Stamp, principal::UserId},
+    clock::Time,
+    machine::History,
+    money::Amount,
+    store::codec::{Decode, Encode},
+};
+use crate::modules::{
+    client::contract::{ApprovalPolicy, Automatic},
+    payment::contract::GatewayInfo,
+    transaction::contract::TransactionId,
+};
+
+/// When the rules for approving were two settings.
+#[derive(Encode, Decode)]
+pub struct WithdrawalV1 {
+    id: WithdrawalId,
+    user: UserId,
+    purpose: Purpose,
+    amount: Amount,
+    fee: Amount,
+    fee_included: bool,
+    payout: Amount,
+    history: History<WithdrawalStatus>,
+    votes: Vec<Vote>,
+    policy: PolicyV1,
+    revision: u32,
+    gateway: Option<GatewayInfo>,
+    reference: Option<String>,
+    due_at: Option<Time>,
+    records: Vec<TransactionId>,
+    stamp: Stamp,
+}
+
+#[derive(Encode, Decode)]
+struct PolicyV1 {
+    approvals: u32,
+    automatic_up_to: Option<Amount>,
+}
+
+impl From<WithdrawalV1> for Withdrawal {
+    fn from(it: WithdrawalV1) -> Withdrawal {
+        let PolicyV1 { approvals, automatic_up_to } = it.policy;
+        let automatic = automatic_up_to.map_or(Automatic::Never, Automatic::UpTo);
+        let policy =
+            ApprovalPolicy { automatic, one_person_up_to: None, approvals, committee: None, revision: 0 };
+        Withdrawal {
+            id: it.id,
+            user: it.user,
+            purpose: it.purpose,
+            amount: it.amount,
+            fee: it.fee,
+            fee_included: it.fee_included,
+            payout: it.payout,
+            history: it.history,
+            votes: it.votes,
+            policy,
+            revision: it.revision,
+            gateway: it.gateway,
+            reference: it.reference,
+            due_at: it.due_at,
+            records: it.records,
+            stamp: it.stamp,
+        }
+    }
+}

@@ -118,6 +118,28 @@ impl Drop for Server {
     }
 }
 
+/// How long a server is watched doing nothing.
+fn idle() -> Duration {
+    let seconds = std::env::var("COFFER_IDLE_S").ok().and_then(|it| it.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(3))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_has_nothing_to_do_writes_nothing() {
+    let installation = Installation::new();
+    let server = installation.start().await;
+    installation.make_client(&server).await;
+    tokio::time::sleep(Duration::from_secs(2)).await; // What the client's making set off is over.
+    let file = installation.folder.path().join("coffer.redb");
+    let state = || {
+        let file = std::fs::metadata(&file).unwrap();
+        (file.len(), file.modified().unwrap())
+    };
+    let before = state();
+    tokio::time::sleep(idle()).await;
+    assert_eq!(state(), before, "neither written to nor grown");
+}
+
 /// How often a server is killed.
 fn kills() -> u64 {
     std::env::var("COFFER_KILLS").ok().and_then(|it| it.parse().ok()).unwrap_or(20)

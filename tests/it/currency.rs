@@ -118,7 +118,7 @@ async fn another_default_currency_begins_the_settings_anew() {
 
     inside(&coffer).post("/currencies/JPY/activate", json!({})).await.expect(200);
     key.post("/currencies/JPY/make-default", json!({})).await.expect(200);
-    assert_eq!(coffer.new_events(), ["currency.default_changed"]);
+    assert_eq!(coffer.new_events(), ["approval_policy.changed", "currency.default_changed"]);
     let client = key.get("/clients/current").await.expect(200);
     assert_eq!(client.body["default_currency"], "JPY");
     let settings = &client.body["settings"];

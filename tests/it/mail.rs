@@ -180,6 +180,8 @@ async fn each_of_what_matters_arrives_once_as_text_and_html() {
     let process = format!("/withdrawals/{}/process", withdrawal.id());
     let done = coffer.key().post(&process, sandbox).await.expect(200);
     assert_eq!(done.body["status"], "completed");
+    let forgot = json!({ "email": "ann@example.com" });
+    coffer.publishable().post("/auth/password/forgot", forgot).await.expect(202);
     coffer.settle().await;
 
     let seen = server.seen();
@@ -188,6 +190,7 @@ async fn each_of_what_matters_arrives_once_as_text_and_html() {
         ("Welcome to Dev", "Your account at Dev is open. You sign in with ann@example.com."),
         ("200.00 USD has arrived", "200.00 USD is on your account."),
         ("50.00 USD was paid out", withdrawal.id()),
+        ("Choose a new password", "rst_"),
     ] {
         assert_eq!(subjects.iter().filter(|it| *it == subject).count(), 1, "{subject}: {subjects:?}");
         let mail = seen.iter().find(|it| it.header("Subject") == subject).unwrap();

@@ -147,12 +147,12 @@ impl ApprovalPolicy {
     pub fn is_looser_than(&self, other: &ApprovalPolicy) -> bool {
         let more_automatic = match (self.automatic, other.automatic) {
             (Automatic::Never, _) | (_, Automatic::Always) => false,
-            (Automatic::UpTo(new), Automatic::UpTo(old)) => !(new <= old),
+            (Automatic::UpTo(new), Automatic::UpTo(old)) => is_more(new, old),
             (Automatic::UpTo(_), Automatic::Never) | (Automatic::Always, _) => true,
         };
         let more_alone = match (self.one_person_up_to, other.one_person_up_to) {
             (None, _) => false,
-            (Some(new), Some(old)) => !(new <= old),
+            (Some(new), Some(old)) => is_more(new, old),
             (Some(_), None) => self.approvals > 1 || other.committee.is_some(),
         };
         let other_people = match (&self.committee, &other.committee) {
@@ -162,6 +162,11 @@ impl ApprovalPolicy {
         };
         more_automatic || more_alone || other_people || self.approvals < other.approvals
     }
+}
+
+/// Amounts of two currencies have no order: then it may be more.
+fn is_more(new: Amount, old: Amount) -> bool {
+    new.partial_cmp(&old).is_none_or(|it| it.is_gt())
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::{
             principal::{ClientId, OperatorId, UserId},
         },
         boot::Kernel,
+        clock::Time,
         error::{Result, fault},
         events::outbox::client_key,
         id::Id as _,
@@ -168,7 +169,7 @@ impl Factors {
         tx: &mut WriteTx,
         whose: Whose,
         password_hash: &str,
-    ) -> Result<(String, crate::kernel::clock::Time)> {
+    ) -> Result<(String, Time)> {
         let token = make_token(CHALLENGE, tx.random_bytes());
         let expires_at = tx.now().after(CHALLENGE_LASTS);
         let row = Challenge {

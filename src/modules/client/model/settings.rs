@@ -358,6 +358,7 @@ mod tests {
             },
             "transfer": { "between_users": false },
             "swap": { "quote_expires_after_s": 30, "maximum": null },
+            "referral": { "percent": "0", "maximum": null },
         });
         assert_eq!(serde_json::to_value(fresh()).unwrap(), wanted);
         let test = Settings::for_new_client(ClientMode::Test, currency("USD")).unwrap();

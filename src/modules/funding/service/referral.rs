@@ -10,7 +10,7 @@ use crate::{
             call::Caller,
             input::Metadata,
             object::Stamp,
-            principal::{Actor, ClientId},
+            principal::{Actor, ClientId, UserId},
         },
         error::Result,
         events::event::Envelope,
@@ -79,7 +79,7 @@ impl Fundings {
         tx: &mut WriteTx,
         envelope: &Envelope,
         client: ClientId,
-        (referrer, referred): (crate::kernel::api::principal::UserId, &User),
+        (referrer, referred): (UserId, &User),
         amount: Amount,
     ) -> Result<FundingId> {
         let mut caller = Caller::behind(envelope);

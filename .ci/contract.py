@@ -18,7 +18,8 @@ def main():
     assert len(entries) >= 1000, "too few requests to say anything"
     assert len(succeeded) >= 50, f"only {len(succeeded)} paths ever succeeded"
     assert unheard * 10 < len(entries), "most of what was sent was not listened to"
-    assert not any(status >= 500 for status in statuses), "a fault"
+    # 503 is an answer: `rate_unavailable` where no market gives a price.
+    assert not any(status >= 500 and status != 503 for status in statuses), "a fault"
 
 
 main()

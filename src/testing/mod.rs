@@ -42,7 +42,9 @@ use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -252,6 +254,22 @@ impl Instance {
         self.app.kernel().worker.failpoints().fail_next(point, times);
     }
 
+    /// Keeps the store's writer busy until what is returned is dropped: no command gets its turn meanwhile.
+    pub fn hold_writer(&self) -> HeldWriter {
+        let kernel = self.app.kernel().clone();
+        let ((begun, has_begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+        let thread = std::thread::spawn(move || {
+            let held = kernel.store.write_blocking(move |_| {
+                let _ = begun.send(());
+                let _ = released.recv(); // Ends with the sender.
+                Ok(())
+            });
+            held.expect("the writer can be held");
+        });
+        has_begun.recv().expect("the writer gets to it");
+        HeldWriter { release: Some(release), thread: Some(thread) }
+    }
+
     pub fn now(&self) -> String {
         self.app.kernel().store.clock().now().to_string()
     }
@@ -323,6 +341,21 @@ impl Drop for Instance {
         if !std::thread::panicking() {
             let problems = self.problems();
             assert!(problems.is_empty(), "the books do not hold: {problems:#?}");
+        }
+    }
+}
+
+/// The store's writer, kept busy by [`Instance::hold_writer`].
+pub struct HeldWriter {
+    release: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for HeldWriter {
+    fn drop(&mut self) {
+        drop(self.release.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }

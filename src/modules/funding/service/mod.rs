@@ -1,6 +1,7 @@
 //! What can be done with fundings, by use case.
 
 mod complete;
+mod convert;
 mod follow;
 mod referral;
 mod request;
@@ -31,6 +32,7 @@ use crate::{
         client::contract::ClientContract,
         currency::contract::CurrencyContract,
         limit::contract::{LimitContract, LimitOperation, LimitUse},
+        market::contract::MarketContract,
         payment::contract::PaymentContract,
         pricing::contract::PricingContract,
         transaction::contract::TransactionContract,
@@ -38,10 +40,12 @@ use crate::{
     },
 };
 
+pub use convert::job as price_job;
 pub use request::CREDIT;
 
 pub struct Fundings {
     pub clients: Arc<dyn ClientContract>,
+    pub market: Arc<dyn MarketContract>,
     pub limits: Arc<dyn LimitContract>,
     pub pricing: Arc<dyn PricingContract>,
     pub users: Arc<dyn UserContract>,

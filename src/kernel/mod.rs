@@ -9,6 +9,7 @@ pub mod events;
 pub mod id;
 pub mod last_used;
 pub mod machine;
+pub mod mailed;
 pub mod money;
 pub mod net;
 pub mod password;

@@ -13,6 +13,7 @@ mod cli;
 mod cli_data;
 mod cli_events;
 mod client;
+mod confirm;
 mod crash;
 mod currency;
 mod dashboard;

@@ -12,7 +12,7 @@ use super::{
         Channel::{Database, Mail},
         Topic,
     },
-    events::{EmailVerification, Invitation, PasswordReset},
+    events::{BeneficiaryConfirmation, EmailVerification, Invitation, PasswordReset, WithdrawalConfirmation},
     notice::{NoticeKind, Notifiable, NotificationEvent},
     service::tell::Teller,
 };
@@ -41,9 +41,10 @@ use crate::{
             UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen,
         },
         withdrawal::events::{
-            BeneficiaryCreated, BeneficiaryDeleted, WithdrawalApproved, WithdrawalCanceled,
-            WithdrawalCompleted, WithdrawalExpired, WithdrawalFailed, WithdrawalNeedsReconciliation,
-            WithdrawalRejected, WithdrawalRequested, WithdrawalReturned, WithdrawalSent,
+            BeneficiaryConfirmed, BeneficiaryCreated, BeneficiaryDeleted, WithdrawalApproved,
+            WithdrawalCanceled, WithdrawalCompleted, WithdrawalConfirmed, WithdrawalExpired,
+            WithdrawalFailed, WithdrawalNeedsReconciliation, WithdrawalRejected, WithdrawalRequested,
+            WithdrawalReturned, WithdrawalSent,
         },
     },
 };
@@ -70,6 +71,8 @@ macro_rules! notices {
                 NoticeKind::of_secret::<PasswordReset>(),
                 NoticeKind::of_secret::<EmailVerification>(),
                 NoticeKind::of_secret::<Invitation>(),
+                NoticeKind::of_secret::<WithdrawalConfirmation>(),
+                NoticeKind::of_secret::<BeneficiaryConfirmation>(),
                 NoticeKind::of_digest(),
             ]
         }
@@ -120,7 +123,8 @@ notices! {
     FundingConflicted: Fundings, BOTH, FUNDING, |it| it.user_id;
     FundingReversed: Fundings, BOTH, FUNDING, |it| it.user_id;
 
-    WithdrawalRequested: Withdrawals, BOTH, WITHDRAWAL, |it| (it.r#type == "cash_out").then_some(it.user_id);
+    WithdrawalRequested: Withdrawals, BOTH, WITHDRAWAL, |it| unless_mailed(it);
+    WithdrawalConfirmed: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
     WithdrawalApproved: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
     WithdrawalRejected: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
     WithdrawalCanceled: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
@@ -130,7 +134,8 @@ notices! {
     WithdrawalFailed: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
     WithdrawalNeedsReconciliation: Withdrawals, BOTH, WITHDRAWAL, |_it| Notifiable::Admins;
     WithdrawalReturned: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
-    BeneficiaryCreated: Security, BOTH, BENEFICIARIES, |it| it.user_id;
+    BeneficiaryCreated: Security, BOTH, BENEFICIARIES, |it| it.ready_at.map(|_| it.user_id);
+    BeneficiaryConfirmed: Security, BOTH, BENEFICIARIES, |it| it.user_id;
     BeneficiaryDeleted: Security, BOTH, BENEFICIARIES, |it| it.user_id;
 
     PaymentFailed: Payments, BOTH, PAYMENT, |it| unless_told(it.payable.as_ref(), it.user_id);
@@ -157,6 +162,11 @@ notices! {
     ApiKeyRotated: Security, BOTH, KEYS, |_it| Notifiable::Admins;
     ApiKeyRevoked: Security, BOTH, KEYS, |_it| Notifiable::Admins;
     ApiKeyExpiring: Security, BOTH, KEYS, |_it| Notifiable::Admins;
+}
+
+/// Who has to confirm it is told by the mail to do that; charges are told when they are taken.
+fn unless_mailed(it: &WithdrawalRequested) -> Option<UserId> {
+    (it.r#type == "cash_out" && it.status != "pending_confirmation").then_some(it.user_id)
 }
 
 /// What a payment was for tells its own story.

@@ -35,6 +35,7 @@ mod market;
 mod module;
 mod notification;
 mod operator;
+mod pay_currency;
 mod payment;
 mod permissions;
 mod pricing;

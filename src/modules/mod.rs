@@ -8,7 +8,6 @@ pub mod currency;
 pub mod dashboard;
 pub mod funding;
 pub mod investment;
-pub mod limit;
 pub mod market;
 pub mod notification;
 pub mod payment;
@@ -31,10 +30,9 @@ pub const MODULES: &[Module] = &[
     client::MODULE,
     user::MODULE,
     auth::MODULE,
-    // What things are worth, and cost; and how much of it may be.
+    // What things are worth, and cost, and how much of it may be.
     market::MODULE,
     pricing::MODULE,
-    limit::MODULE,
     // The books.
     balance::MODULE,
     transaction::MODULE,

@@ -28,6 +28,7 @@ mod inbound;
 mod investment;
 mod invitation;
 mod limits;
+mod machines;
 mod mail;
 mod market;
 mod module;

@@ -136,6 +136,14 @@ impl Worker {
         self.desk.bus.bell.ring();
     }
 
+    /// Does what is due now, moves the manual clock, and does what came due by that. What has happened before therefore
+    /// happened at its own time, however busy the machine is.
+    pub fn advance(&self, by: Duration) -> Result<()> {
+        self.settle()?;
+        self.desk.store.clock().advance(by);
+        self.settle()
+    }
+
     /// Does everything that is due, until nothing is and nothing is being sent. Used after a manual clock moved, and
     /// by tests.
     pub fn settle(&self) -> Result<()> {

@@ -4,7 +4,7 @@
 //! is asked for; people, or the client's rules, approve it (votes are void once the rules change); a gateway is asked, once; the held money is then paid out
 //! of the books, or given back. Fees and taxes that staff charge are withdrawals too, completed at once.
 //!
-//! **Calls** Currency, Pricing (fees), Limit, Client (settings, who approves), User (may this user pay?), Balance (holds), Transaction (records),
+//! **Calls** Currency, Pricing (fees, limits), Client (settings, who approves), User (may this user pay?), Balance (holds), Transaction (records),
 //! Payment (gateways). **Announces** `withdrawal.*` for every state it enters, `beneficiary.created|deleted`.
 //! **Hears** nothing: what was waited for too long is found by a timer, and a courier of its own processes what was
 //! approved in clients with `auto_process`.

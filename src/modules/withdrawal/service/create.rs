@@ -32,8 +32,7 @@ use crate::modules::{
     balance::contract::{Account, EntryId, Line, NewEntry, UserAccount},
     category::contract::built_in,
     client::contract::{ApprovalPolicy, Automatic},
-    limit::contract::{LimitOperation, LimitUse},
-    pricing::contract::{FeeOperation, FeeQuestion},
+    pricing::contract::{FeeOperation, FeeQuestion, LimitOperation, LimitUse},
     transaction::contract::{EntryType, NewTransaction, TransactionStatus},
     withdrawal::{
         contract::{BeneficiaryId, WithdrawalId, WithdrawalRefusal, WithdrawalStatus, WithdrawalType},

@@ -31,9 +31,8 @@ use crate::modules::{
     category::contract::built_in,
     client::contract::{ApprovalOperation, ApprovalPolicy, ClientContract},
     currency::contract::CurrencyContract,
-    limit::contract::{LimitContract, LimitOperation, LimitUse},
     payment::contract::PaymentContract,
-    pricing::contract::PricingContract,
+    pricing::contract::{LimitContract, LimitOperation, LimitUse, PricingContract},
     transaction::contract::{EntryType, Record, TransactionContract, TransactionStatus},
     user::contract::UserContract,
 };

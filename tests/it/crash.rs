@@ -26,7 +26,13 @@ pub struct Installation {
 
 impl Installation {
     pub fn new() -> Installation {
+        Installation::configured("")
+    }
+
+    /// With a file of settings.
+    pub fn configured(settings: &str) -> Installation {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.toml"), settings).unwrap();
         let data = ["--json", "--data", "coffer.redb"];
         let token = run_json(folder.path(), &[&["operator", "token", "create", "test"][..], &data].concat());
         run_json(folder.path(), &[&["operator", "create", "op@example.com"][..], &data].concat());
@@ -51,9 +57,23 @@ impl Installation {
         client.body["secret_key"].as_str().unwrap().to_owned()
     }
 
+    /// Changes the file of settings.
+    pub fn configure(&self, settings: &str) {
+        std::fs::write(self.folder.path().join("config.toml"), settings).unwrap();
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> std::process::Output {
+        coffer(self.folder.path(), &[arguments, &["--data", "coffer.redb"]].concat()).output().unwrap()
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     #[track_caller]
-    fn verify(&self) {
-        let verified = run_json(self.folder.path(), &["verify", "--json", "--data", "coffer.redb"]);
+    pub fn verify(&self) {
+        let arguments = ["verify", "--json", "--recover", "--data", "coffer.redb"];
+        let verified = run_json(self.folder.path(), &arguments);
         assert_eq!(verified["ok"], true, "{verified}");
     }
 }
@@ -106,7 +126,7 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap(); // SIGKILL
         self.child.wait().unwrap();
     }

@@ -116,6 +116,7 @@ fn every_folder_is_registered_and_every_registered_module_has_a_folder() {
     let folders: BTreeSet<String> =
         folders.filter(|it| it.path().is_dir()).map(|it| it.file_name().into_string().unwrap()).collect();
     assert_eq!(folders, modules().into_iter().collect());
+    assert_eq!(folders.len(), 17, "the modules Coffer was founded on, and no other");
 }
 
 #[test]

@@ -126,6 +126,14 @@ impl Builder {
         self
     }
 
+    /// Keeps a module in a file of its own, as far as memory has files.
+    pub fn in_own_file(mut self, module: &str) -> Builder {
+        let connection = format!("{module}_file");
+        self.config.connections.entry(connection.clone()).or_default();
+        self.config.modules.entry(module.to_owned()).or_default().database.connection = connection;
+        self
+    }
+
     pub async fn start(self) -> Instance {
         let app =
             App::in_memory(self.config, Clock::manual(self.clock), self.seed).expect("an instance starts");

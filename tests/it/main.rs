@@ -13,6 +13,7 @@ mod cli;
 mod cli_data;
 mod cli_events;
 mod client;
+mod confirm;
 mod crash;
 mod currency;
 mod dashboard;
@@ -28,10 +29,12 @@ mod inbound;
 mod investment;
 mod invitation;
 mod limits;
+mod machines;
 mod mail;
 mod market;
 mod module;
 mod notification;
+mod notification_file;
 mod operator;
 mod pay_currency;
 mod payment;
@@ -54,3 +57,23 @@ mod user;
 mod webhook;
 mod wire;
 mod withdrawal;
+
+/// The same tests with Notification in a file of its own.
+#[allow(clippy::duplicate_mod, reason = "on purpose: another configuration, everything else the same")]
+#[path = "."]
+mod alone {
+    #[path = "channels.rs"]
+    mod channels;
+    #[path = "notification.rs"]
+    mod notification;
+}
+
+fn is_alone(module: &str) -> bool {
+    module.contains("::alone::")
+}
+
+/// How the tests of a module start an instance.
+fn builder(module: &str) -> coffer::testing::Builder {
+    let builder = coffer::testing::Instance::builder();
+    if is_alone(module) { builder.in_own_file("notification") } else { builder }
+}

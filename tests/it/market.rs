@@ -337,8 +337,10 @@ async fn a_stream_brings_the_newest_price_of_each_market() {
     let mut read_until = async |wanted: &str| {
         while !text.contains(wanted) {
             let mut piece = [0; 4096];
-            let read =
-                tokio::time::timeout(Duration::from_secs(5), stream.read(&mut piece)).await.unwrap().unwrap();
+            let read = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut piece))
+                .await
+                .unwrap()
+                .unwrap();
             assert!(read > 0, "{text}");
             text.push_str(&String::from_utf8_lossy(&piece[..read]));
         }

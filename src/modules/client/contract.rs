@@ -60,6 +60,15 @@ pub struct Branding {
     pub website: Option<String>,
 }
 
+impl Branding {
+    /// A page of the client's web site, else of the installation's; with a code for whoever follows the link. `None`
+    /// where neither is configured: the mail carries the code alone then.
+    pub fn link(&self, public_url: Option<&str>, page: &str, code: &str) -> Option<String> {
+        let site = self.website.as_deref().or(public_url)?;
+        Some(format!("{}/{page}?token={code}", site.trim_end_matches('/')))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct FundingSettings {
     /// The largest deposit.

@@ -12,9 +12,9 @@ use super::{
         Channel::{Database, Mail},
         Topic,
     },
-    events::{EmailVerification, Invitation, PasswordReset},
+    events::{BeneficiaryConfirmation, EmailVerification, Invitation, PasswordReset, WithdrawalConfirmation},
     notice::{NoticeKind, Notifiable, NotificationEvent},
-    service::tell::Teller,
+    service::tell::{Part, Teller},
 };
 use crate::{
     kernel::{api::principal::UserId, boot::Boot, events::event::Mode},
@@ -41,9 +41,10 @@ use crate::{
             UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen,
         },
         withdrawal::events::{
-            BeneficiaryCreated, BeneficiaryDeleted, WithdrawalApproved, WithdrawalCanceled,
-            WithdrawalCompleted, WithdrawalExpired, WithdrawalFailed, WithdrawalNeedsReconciliation,
-            WithdrawalRejected, WithdrawalRequested, WithdrawalReturned, WithdrawalSent,
+            BeneficiaryConfirmed, BeneficiaryCreated, BeneficiaryDeleted, WithdrawalApproved,
+            WithdrawalCanceled, WithdrawalCompleted, WithdrawalConfirmed, WithdrawalExpired,
+            WithdrawalFailed, WithdrawalNeedsReconciliation, WithdrawalRejected, WithdrawalRequested,
+            WithdrawalReturned, WithdrawalSent,
         },
     },
 };
@@ -70,20 +71,31 @@ macro_rules! notices {
                 NoticeKind::of_secret::<PasswordReset>(),
                 NoticeKind::of_secret::<EmailVerification>(),
                 NoticeKind::of_secret::<Invitation>(),
+                NoticeKind::of_secret::<WithdrawalConfirmation>(),
+                NoticeKind::of_secret::<BeneficiaryConfirmation>(),
                 NoticeKind::of_digest(),
             ]
         }
 
-        /// Hears every one of them.
-        pub fn listen(boot: &mut Boot, teller: &Arc<Teller>) {
+        /// Hears every one of them, for one part of telling. `name` is stored with deliveries: never renamed.
+        fn hear(boot: &mut Boot, teller: &Arc<Teller>, name: &'static str, part: Part) {
             $(
                 let telling = teller.clone();
-                boot.listen::<$event>("notification.tell", Mode::Queue, move |tx, envelope, event| {
-                    telling.tell(tx, envelope, &event)
+                boot.listen::<$event>(name, Mode::Queue, move |tx, envelope, event| {
+                    telling.tell(tx, part, envelope, &event)
                 });
             )+
         }
     };
+}
+
+/// Hears every event that somebody is told of: in a file of its own in two halves, each in its file, exactly once.
+pub fn listen(boot: &mut Boot, teller: &Arc<Teller>) {
+    if !boot.lives_alone() {
+        return hear(boot, teller, "notification.tell", Part::All);
+    }
+    boot.beside_outbox(|boot| hear(boot, teller, "notification.tell", Part::Letters));
+    hear(boot, teller, "notification.inbox", Part::Inbox);
 }
 
 const BOTH: &[Channel] = &[Database, Mail];
@@ -120,7 +132,8 @@ notices! {
     FundingConflicted: Fundings, BOTH, FUNDING, |it| it.user_id;
     FundingReversed: Fundings, BOTH, FUNDING, |it| it.user_id;
 
-    WithdrawalRequested: Withdrawals, BOTH, WITHDRAWAL, |it| (it.r#type == "cash_out").then_some(it.user_id);
+    WithdrawalRequested: Withdrawals, BOTH, WITHDRAWAL, |it| unless_mailed(it);
+    WithdrawalConfirmed: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
     WithdrawalApproved: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
     WithdrawalRejected: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
     WithdrawalCanceled: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
@@ -130,7 +143,8 @@ notices! {
     WithdrawalFailed: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
     WithdrawalNeedsReconciliation: Withdrawals, BOTH, WITHDRAWAL, |_it| Notifiable::Admins;
     WithdrawalReturned: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
-    BeneficiaryCreated: Security, BOTH, BENEFICIARIES, |it| it.user_id;
+    BeneficiaryCreated: Security, BOTH, BENEFICIARIES, |it| it.ready_at.map(|_| it.user_id);
+    BeneficiaryConfirmed: Security, BOTH, BENEFICIARIES, |it| it.user_id;
     BeneficiaryDeleted: Security, BOTH, BENEFICIARIES, |it| it.user_id;
 
     PaymentFailed: Payments, BOTH, PAYMENT, |it| unless_told(it.payable.as_ref(), it.user_id);
@@ -157,6 +171,11 @@ notices! {
     ApiKeyRotated: Security, BOTH, KEYS, |_it| Notifiable::Admins;
     ApiKeyRevoked: Security, BOTH, KEYS, |_it| Notifiable::Admins;
     ApiKeyExpiring: Security, BOTH, KEYS, |_it| Notifiable::Admins;
+}
+
+/// Who has to confirm it is told by the mail to do that; charges are told when they are taken.
+fn unless_mailed(it: &WithdrawalRequested) -> Option<UserId> {
+    (it.r#type == "cash_out" && it.status != "pending_confirmation").then_some(it.user_id)
 }
 
 /// What a payment was for tells its own story.

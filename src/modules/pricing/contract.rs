@@ -1,5 +1,7 @@
-//! What other modules may ask of prices: what an operation costs, the mark-up on a swap's rate, and what plans offer.
+//! What other modules may ask of prices: what an operation costs, the mark-up on a swap's rate, how much a user may do,
+//! and what plans offer.
 
+pub use super::limit::contract::{LimitContract, LimitOperation, LimitUse};
 pub use super::terms::{Accrual, Cadence, DayCount, ReturnBasis, Terms};
 use crate::kernel::{
     api::{input::text_enum, principal::ClientId},

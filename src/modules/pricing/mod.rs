@@ -1,6 +1,6 @@
-//! Pricing: what operations cost, and what investments earn.
+//! Pricing: what operations cost, how much of them a user may do, and what investments earn.
 //!
-//! Owns fee rules (spreads among them) and investment plans. Calls Currency and User. Announces `plan.published`,
+//! Owns fee rules (spreads among them), limits ([`limit`]) and investment plans. Calls Currency and User. Announces `plan.published`,
 //! `plan.paused` and `plan.closed`; hears nobody. Whoever charges a fee asks [`contract::PricingContract::fee`], as the
 //! preview does; whoever credits profit asks [`contract::Terms::schedule`], as the preview does.
 //!
@@ -11,6 +11,7 @@
 
 pub mod contract;
 pub mod events;
+mod limit;
 mod model;
 mod repository;
 mod routes;
@@ -29,7 +30,7 @@ use crate::kernel::boot::{Boot, BootError, Module};
 
 pub const MODULE: Module = Module {
     name: "pricing",
-    about: "Fee rules and spreads; investment plans and their versions",
+    about: "Fee rules and spreads; limits; investment plans and their versions",
     register,
     migrations: &[],
 };
@@ -46,5 +47,6 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.endpoints(routes::endpoints(&service));
     boot.check("one rule and one version of a plan counts", service::verify);
     boot.service::<dyn PricingContract>("pricing", service.clone());
-    boot.provide::<dyn PricingContract>(service)
+    boot.provide::<dyn PricingContract>(service)?;
+    limit::register(boot)
 }

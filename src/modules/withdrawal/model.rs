@@ -1,7 +1,11 @@
 //! A withdrawal and its rules: pure, no transaction.
 //!
 //! ```text
-//!   create ─► pending_review ──approve──► approved ──process──► processing ──gateway_completed──► completed ──return──► returned
+//!   create ─► pending_confirmation ──confirm─┐
+//!       │               │ reject, cancel, expire
+//!       ▼               ▼                    │
+//!   pending_review ◄─────────────────────────┘
+//!                   └──approve──► approved ──process──► processing ──gateway_completed──► completed ──return──► returned
 //!                   │                        │                      │ ├──────gateway_failed─────► failed
 //!                   └─reject, cancel, expire─┘                      │ └──gateway_sent──► sent ──complete, fail──► …
 //!                                                                   └─lose_track─► needs_reconciliation ◄─lose_track─┘
@@ -26,6 +30,7 @@ use crate::kernel::{
     clock::Time,
     error::Result,
     machine::{History, Machine, Step},
+    mailed::MailedToken,
     money::Amount,
     store::codec::{Decode, Encode, row},
 };
@@ -38,6 +43,8 @@ use crate::modules::{
 
 text_enum! {
     pub enum WithdrawalEvent {
+        /// Its user says, with what was mailed, that it wants it.
+        Confirm = "confirm",
         /// Enough people, or the client's rules, agree.
         Approve = "approve",
         Reject = "reject",
@@ -69,8 +76,12 @@ use WithdrawalStatus::*;
 /// that comes late, after its deadline, still counts.
 pub const WITHDRAWAL: Machine<WithdrawalStatus, WithdrawalEvent> = Machine {
     name: "withdrawal",
-    initial: &[PendingReview, Completed],
+    initial: &[PendingConfirmation, PendingReview, Completed],
     moves: &[
+        (PendingConfirmation, Confirm, PendingReview),
+        (PendingConfirmation, Reject, Rejected),
+        (PendingConfirmation, Cancel, Canceled),
+        (PendingConfirmation, Expire, Expired),
         (PendingReview, Approve, Approved),
         (PendingReview, Reject, Rejected),
         (PendingReview, Cancel, Canceled),
@@ -96,10 +107,16 @@ pub const WITHDRAWAL: Machine<WithdrawalStatus, WithdrawalEvent> = Machine {
     ],
 };
 
+/// How long a user has to confirm what it asked for: long enough for slow mail, and for somebody asleep.
+pub const CONFIRMED_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
 impl WithdrawalStatus {
     /// Whether the money is set aside, neither the user's to spend nor gone.
     pub fn holds_money(self) -> bool {
-        matches!(self, PendingReview | Approved | Processing | Sent | NeedsReconciliation)
+        matches!(
+            self,
+            PendingConfirmation | PendingReview | Approved | Processing | Sent | NeedsReconciliation
+        )
     }
 
     /// Until when it may stay so, having become so at `at`; `None` where nothing is waited for, or a person is who
@@ -107,6 +124,7 @@ impl WithdrawalStatus {
     pub fn deadline(self, at: Time) -> Option<Time> {
         const DAY: Duration = Duration::from_secs(24 * 3600);
         match self {
+            PendingConfirmation => Some(at.after(CONFIRMED_WITHIN)),
             PendingReview | Approved => Some(at.after(30 * DAY)),
             Processing => Some(at.after(Duration::from_secs(5 * 60))),
             Sent => Some(at.after(7 * DAY)),
@@ -117,6 +135,7 @@ impl WithdrawalStatus {
     /// What happens at the deadline, and why.
     pub fn overdue(self) -> Option<(WithdrawalEvent, &'static str)> {
         match self {
+            PendingConfirmation => Some((Expire, "its user did not confirm it in time")),
             PendingReview => Some((Expire, "nobody decided in time")),
             Approved => Some((Expire, "nobody processed it in time")),
             Processing => Some((LoseTrack, "the gateway did not answer in time")),
@@ -152,9 +171,11 @@ pub struct Withdrawal {
     pub due_at: Option<Time>,
     /// Its records: the payout, then the fee.
     pub records: Vec<TransactionId>,
+    /// What was mailed. Invariant: there exactly while the user has to confirm it.
+    pub confirmation: Option<MailedToken>,
     pub stamp: Stamp,
 }
-row!(Withdrawal, 2, { 1 => before::WithdrawalV1 });
+row!(Withdrawal, 3, { 1 => before::WithdrawalV1, 2 => before::WithdrawalV2 });
 stamped!(Withdrawal);
 
 /// What it is for.
@@ -352,9 +373,34 @@ pub struct Beneficiary {
     pub user: UserId,
     pub label: String,
     pub method: Method,
-    /// It can be paid from this instant on.
-    pub ready_at: Time,
+    pub standing: Standing,
     pub stamp: Stamp,
 }
-row!(Beneficiary);
+row!(Beneficiary, 2, { 1 => before::BeneficiaryV1 });
 stamped!(Beneficiary);
+
+/// Whether a beneficiary may be paid.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub enum Standing {
+    /// Its user is to confirm it with what was mailed; it is removed when nobody does in time.
+    Unconfirmed(MailedToken),
+    /// From this instant on.
+    ReadyAt(Time),
+}
+
+impl Beneficiary {
+    pub fn ready_at(&self) -> Option<Time> {
+        match self.standing {
+            Standing::Unconfirmed(_) => None,
+            Standing::ReadyAt(at) => Some(at),
+        }
+    }
+
+    /// Until when it has to be confirmed.
+    pub fn confirm_by(&self) -> Option<Time> {
+        match &self.standing {
+            Standing::Unconfirmed(token) => Some(token.expires_at),
+            Standing::ReadyAt(_) => None,
+        }
+    }
+}

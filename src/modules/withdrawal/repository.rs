@@ -48,8 +48,13 @@ pub const BENEFICIARIES: Table<(ClientId, BeneficiaryId), Beneficiary> =
             vec![(key.0, row.user, row.method.identity()).to_key()]
         }),
         by_external_id(BENEFICIARIES_BY_EXTERNAL_ID),
+        // instant → what nobody has confirmed until then
+        Index::listing(BENEFICIARIES_BY_DEADLINE, |_, row| {
+            row.confirm_by().iter().map(Time::to_key).collect()
+        }),
     ]);
 pub const BENEFICIARIES_BY_USER: &str = "withdrawal.beneficiary_by_user";
+pub const BENEFICIARIES_BY_DEADLINE: &str = "withdrawal.beneficiary_by_deadline";
 pub const BENEFICIARIES_BY_EXTERNAL_ID: &str = "withdrawal.beneficiary_by_external_id";
 
 /// The withdrawal; `not_found` for unknown ones and other clients'.

@@ -28,9 +28,8 @@ use crate::{
             repository::{BY_EXTERNAL_ID, FUNDINGS},
             routes::{FundingIn, FundingOut},
         },
-        limit::contract::{LimitOperation, LimitUse},
         payment::contract::NewPayment,
-        pricing::contract::{FeeOperation, FeeQuestion},
+        pricing::contract::{FeeOperation, FeeQuestion, LimitOperation, LimitUse},
         transaction::contract::TransactionRefusal,
     },
 };

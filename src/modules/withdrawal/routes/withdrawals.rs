@@ -135,6 +135,7 @@ const CREATING: &[&str] = &[
     "external_id_taken",
     "below_minimum",
     "beneficiary_required",
+    "beneficiary_unconfirmed",
     "beneficiary_not_ready",
     "nothing_left",
     "below_limit",

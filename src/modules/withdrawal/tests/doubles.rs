@@ -21,8 +21,8 @@ use crate::kernel::{
     store::{ReadTx, WriteTx},
 };
 use crate::modules::{
-    balance::contract::*, client::contract::*, currency::contract::*, limit::contract::*,
-    payment::contract::*, pricing::contract::*, transaction::contract::*, user::contract::*,
+    balance::contract::*, client::contract::*, currency::contract::*, payment::contract::*,
+    pricing::contract::*, transaction::contract::*, user::contract::*,
 };
 
 /// The id of this type that ends in `last`.

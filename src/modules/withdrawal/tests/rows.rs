@@ -5,6 +5,7 @@ use crate::{
     kernel::{
         api::{input::Metadata, object::Stamp},
         machine::History,
+        mailed::MailedToken,
         store::{Row as _, codec::golden},
     },
     modules::{
@@ -12,7 +13,7 @@ use crate::{
         payment::contract::{GatewayInfo, GatewayKind},
         withdrawal::{
             contract::WithdrawalStatus,
-            model::{Beneficiary, Purpose, Vote, WITHDRAWAL, Withdrawal, WithdrawalEvent},
+            model::{Beneficiary, Purpose, Standing, Vote, WITHDRAWAL, Withdrawal, WithdrawalEvent},
         },
     },
 };
@@ -49,12 +50,17 @@ fn a_withdrawal_has_the_same_bytes_in_every_release() {
         reference: Some("G-1".into()),
         due_at: Some(at.after(30 * DAY)),
         records: vec![id(13), id(14)],
+        confirmation: Some(MailedToken { hash: [3; 32], wrong: 1, expires_at: at.after(DAY) }),
         stamp: Stamp { external_id: Some("7".into()), metadata: notes(), version: 3, ..Stamp::at(at) },
     };
     golden("withdrawal.withdrawals", &withdrawal);
     let first = include_str!("../../../../tests/golden/rows/withdrawal.withdrawals.v1.hex");
     let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
+    let withdrawal = Withdrawal { confirmation: None, ..withdrawal };
     assert_eq!(Withdrawal::decode_row(&first).unwrap(), withdrawal, "what the first release stored");
+    let second = include_str!("../../../../tests/golden/rows/withdrawal.withdrawals.v2.hex");
+    let second = data_encoding::HEXLOWER.decode(second.trim().as_bytes()).unwrap();
+    assert_eq!(Withdrawal::decode_row(&second).unwrap(), withdrawal, "before anybody confirmed by mail");
 }
 
 #[test]
@@ -63,15 +69,18 @@ fn a_beneficiary_has_the_same_bytes_in_every_release() {
     let method = json!({
         "type": "crypto", "network": "ripple", "address": "rEb8TK3gBgk5auZkwc6sHnwrGVJH8DuaLh", "memo": "7",
     });
-    golden(
-        "withdrawal.beneficiaries",
-        &Beneficiary {
-            id: id(11),
-            user: id(2),
-            label: "Mine".into(),
-            method: Method::parse(method).unwrap(),
-            ready_at: at.after(DAY),
-            stamp: Stamp { metadata: notes(), ..Stamp::at(at) },
-        },
-    );
+    let standing = Standing::Unconfirmed(MailedToken { hash: [3; 32], wrong: 1, expires_at: at.after(DAY) });
+    let beneficiary = Beneficiary {
+        id: id(11),
+        user: id(2),
+        label: "Mine".into(),
+        method: Method::parse(method).unwrap(),
+        standing,
+        stamp: Stamp { metadata: notes(), ..Stamp::at(at) },
+    };
+    golden("withdrawal.beneficiaries", &beneficiary);
+    let first = include_str!("../../../../tests/golden/rows/withdrawal.beneficiaries.v1.hex");
+    let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
+    let ready = Beneficiary { standing: Standing::ReadyAt(at.after(DAY)), ..beneficiary };
+    assert_eq!(Beneficiary::decode_row(&first).unwrap(), ready, "what the first release stored");
 }

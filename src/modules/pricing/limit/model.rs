@@ -105,8 +105,8 @@ mod tests {
 
     #[test]
     fn the_stored_forms_stay_what_they_are() {
-        golden("limit.limits", &limit());
-        golden("limit.uses", &Used { amount: usd(7) });
-        golden("limit.days", &Used { amount: usd(77) });
+        golden("pricing.limits", &limit());
+        golden("pricing.limit_uses", &Used { amount: usd(7) });
+        golden("pricing.limit_days", &Used { amount: usd(77) });
     }
 }

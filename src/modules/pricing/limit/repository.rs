@@ -18,17 +18,17 @@ use crate::kernel::{
 };
 
 /// (client, operation, currency, tier) → rule; no tier: of every tier that has none of its own
-pub const LIMITS: Table<LimitKey, Limit> = Table::new("limit.limits");
+pub const LIMITS: Table<LimitKey, Limit> = Table::new("pricing.limits");
 pub type LimitKey = (ClientId, String, CurrencyCode, Option<String>);
 
 /// (client, operation, user, currency): whose use it is, and of what
 type Whose = (ClientId, String, UserId, CurrencyCode);
 
 /// (whose, when, cause) → what was used. Kept for as long as any window is.
-pub const USES: Table<(Whose, Time, [u8; 16]), Used> = Table::new("limit.uses");
+pub const USES: Table<(Whose, Time, [u8; 16]), Used> = Table::new("pricing.limit_uses");
 
 /// (whose, first instant of a day) → what was used on it
-pub const DAYS: Table<(Whose, Time), Used> = Table::new("limit.days");
+pub const DAYS: Table<(Whose, Time), Used> = Table::new("pricing.limit_days");
 
 const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
 /// How many uses that no window reaches any more are forgotten with each new one.

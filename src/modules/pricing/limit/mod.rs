@@ -1,7 +1,7 @@
 //! Limits: how much a user may put in and take out, at once and over time.
 //!
-//! Owns the rules (per operation, currency and tier) and what every user used. Calls Currency and User. Announces and
-//! hears nothing: whoever moves money asks [`contract::LimitContract::take`] in the transaction that does.
+//! Owns the rules (per operation, currency and tier, as fee rules are) and what every user used. Hears nothing: whoever
+//! moves money asks [`contract::LimitContract::take`] in the transaction that does.
 //!
 //! Always true:
 //! - What counts is what was asked for in the last 24 hours, or 30 days, to the microsecond, as far as it did not fail:
@@ -23,16 +23,9 @@ use self::{
     repository::{DAYS, LIMITS, USES},
     service::Limits,
 };
-use crate::kernel::boot::{Boot, BootError, Module};
+use crate::kernel::boot::{Boot, BootError};
 
-pub const MODULE: Module = Module {
-    name: "limit",
-    about: "How much may be paid in and out: at once, in 24 hours, in 30 days",
-    register,
-    migrations: &[],
-};
-
-fn register(boot: &mut Boot) -> Result<(), BootError> {
+pub fn register(boot: &mut Boot) -> Result<(), BootError> {
     let service = Arc::new(Limits { currencies: boot.require()?, users: boot.require()? });
     boot.tables(vec![LIMITS.info(), USES.info(), DAYS.info()]);
     boot.refusals(LimitRefusal::CATALOGUE.iter().copied());

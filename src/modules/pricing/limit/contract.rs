@@ -1,4 +1,4 @@
-//! What other modules ask of limits.
+//! What other modules ask of limits: shown to them by `pricing::contract`.
 
 use crate::kernel::{
     api::{

@@ -51,6 +51,7 @@ mod totp;
 mod transaction;
 mod transfer;
 mod user;
+mod votes;
 mod webhook;
 mod wire;
 mod withdrawal;

@@ -28,6 +28,8 @@ pub struct Cast {
     pub optional: &'static [&'static str],
     /// Those that may be kept in a file of their own.
     pub may_live_alone: &'static [&'static str],
+    /// What of those stays in `default` all the same: tables whose names begin so.
+    pub beside_outbox: &'static [&'static str],
 }
 
 impl Cast {
@@ -35,6 +37,7 @@ impl Cast {
         modules: modules::MODULES,
         optional: modules::OPTIONAL,
         may_live_alone: modules::MAY_LIVE_ALONE,
+        beside_outbox: modules::BESIDE_OUTBOX,
     };
 }
 
@@ -109,7 +112,8 @@ pub fn settle(
         let modules = places.iter().filter(lives).map(|it| it.0).collect();
         let is_known = known.values().any(|it| it.connection == *connection);
         let opened = open(at, is_known, way, options)?;
-        annexes.push(Annex { connection: connection.clone(), store: opened, modules });
+        let (connection, beside_outbox) = (connection.clone(), cast.beside_outbox);
+        annexes.push(Annex { connection, store: opened, modules, beside_outbox });
     }
     let mut problems = vec![];
     for (name, wanted) in &places {
@@ -122,7 +126,16 @@ pub fn settle(
             found => found.map(|it| &it.store),
         };
         // What cannot be looked at is not known to be empty.
-        let has_rows = place.map_or(Ok(true), |it| it.read(|tx| has_rows(tx, &before.prefix, name)))?;
+        let stays: Vec<String> =
+            cast.beside_outbox.iter().map(|it| format!("{}{it}", before.prefix)).collect();
+        let rows = |tx: &ReadTx, is_in: &dyn Fn(bool) -> bool| {
+            has_rows(tx, &before.prefix, name, |table| is_in(stays.iter().any(|it| table.starts_with(it))))
+        };
+        let mut has_rows = place.map_or(Ok(true), |it| it.read(|tx| rows(tx, &|stays| !stays)))?;
+        // What stays beside the outbox is not moved with the others, but has the prefix.
+        if before.prefix != wanted.prefix {
+            has_rows |= store.read(|tx| rows(tx, &|stays| stays))?;
+        }
         if has_rows {
             problems.push(moved(name, &before, wanted));
         }
@@ -133,7 +146,7 @@ pub fn settle(
     if way != Way::Reading {
         remember(store, &known, &places)?;
     }
-    tell(store, &annexes, &places)?;
+    tell(cast, store, &annexes, &places)?;
     Ok(annexes)
 }
 
@@ -168,9 +181,9 @@ fn open(at: &Connection, is_known: bool, way: Way, options: &StoreOptions) -> Re
 }
 
 /// Whether a module has rows in a file that was not told yet what its tables are called.
-fn has_rows(tx: &ReadTx, prefix: &str, module: &str) -> Result<bool> {
+fn has_rows(tx: &ReadTx, prefix: &str, module: &str, is_asked_for: impl Fn(&str) -> bool) -> Result<bool> {
     let begin = format!("{prefix}{module}.");
-    for table in tx.table_names()?.iter().filter(|it| it.starts_with(&begin)) {
+    for table in tx.table_names()?.iter().filter(|it| it.starts_with(&begin) && is_asked_for(it)) {
         if tx.committed_rows(table)? > 0 {
             return Ok(true);
         }
@@ -197,18 +210,35 @@ fn remember(
 }
 
 /// Tells each file which tables are there and what they are called.
-fn tell(store: &Store, annexes: &[Annex], places: &[(&'static str, Database)]) -> Result<(), Error> {
+fn tell(
+    cast: &Cast,
+    store: &Store,
+    annexes: &[Annex],
+    places: &[(&'static str, Database)],
+) -> Result<(), Error> {
+    let beside_outbox = cast.beside_outbox;
+    // In `default` those of all modules: what stays there of one that lives elsewhere is called as it always was.
     let prefixes = |connection: &str| {
-        let here = places.iter().filter(|it| it.1.connection == connection && !it.1.prefix.is_empty());
+        let here = places.iter().filter(|it| connection == DEFAULT || it.1.connection == connection);
+        let here = here.filter(|it| !it.1.prefix.is_empty());
         here.map(|(name, place)| (*name, place.prefix.clone())).collect()
     };
     let elsewhere = places.iter().filter(|it| it.1.connection != DEFAULT);
     let elsewhere = elsewhere.map(|(name, place)| (*name, place.connection.clone())).collect();
-    store.place(Names { connection: DEFAULT.into(), only: None, elsewhere, prefixes: prefixes(DEFAULT) })?;
-    for Annex { connection, store, modules } in annexes {
-        let only = Some(modules.iter().copied().collect::<BTreeSet<_>>());
-        let (connection, prefixes) = (connection.clone(), prefixes(connection));
-        store.place(Names { connection, only, elsewhere: BTreeMap::new(), prefixes })?;
+    let (connection, prefixes_here) = (DEFAULT.to_owned(), prefixes(DEFAULT));
+    store.place(Names { connection, only: None, elsewhere, beside_outbox, prefixes: prefixes_here })?;
+    if annexes.is_empty() {
+        return Ok(());
+    }
+    let alone = |it: &Annex| it.modules.iter().map(|name| (*name, it.store.clone())).collect::<Vec<_>>();
+    let alone: Vec<(&'static str, Store)> = annexes.iter().flat_map(alone).collect();
+    store.stand_beside(BTreeSet::new(), &alone, None);
+    for annex in annexes {
+        let here: BTreeSet<_> = annex.modules.iter().copied().collect();
+        annex.store.stand_beside(here.clone(), &alone, Some(store));
+        let (connection, prefixes) = (annex.connection.clone(), prefixes(&annex.connection));
+        let (only, elsewhere) = (Some(here), BTreeMap::new());
+        annex.store.place(Names { connection, only, elsewhere, beside_outbox, prefixes })?;
     }
     Ok(())
 }

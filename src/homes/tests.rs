@@ -133,7 +133,12 @@ fn cast() -> Cast {
         .chain([&DIARY, &CLINGY])
         .map(|it| Module { name: it.name, about: it.about, register: it.register, migrations: it.migrations })
         .collect();
-    Cast { modules: modules.leak(), optional: modules::OPTIONAL, may_live_alone: &["diary", "clingy"] }
+    Cast {
+        modules: modules.leak(),
+        optional: modules::OPTIONAL,
+        may_live_alone: &["diary", "clingy"],
+        beside_outbox: &["diary.slips"],
+    }
 }
 
 fn config(place: &Path, connection: &str, prefix: &str) -> Config {

@@ -12,6 +12,10 @@
 //!   ·                               →               delivered                               one commit
 //! ```
 //!
+//! A module that lives alone may leave part of itself in `default`, beside the outbox: what has to be one transaction
+//! with events and deliveries ([`Boot::beside_outbox`](super::boot::Boot::beside_outbox)). Either side reads what is
+//! committed in the other with [`ReadTx::at`](super::store::ReadTx::at).
+//!
 //! No closure spans two files, so each arrow can be taken twice: after a crash between its two commits. It has one
 //! effect all the same: the mark says up to which relay row `default` has taken everything, the note that a listener
 //! has heard an event. What needs one commit with the books cannot live here, and is refused when the server starts.
@@ -34,7 +38,7 @@ use super::{
         outbox::announce,
     },
     store::{
-        Index, Key as _, Scan, Store, Table, WriteTx,
+        Index, Key as _, Scan, Store, Table, TableInfo, WriteTx,
         codec::{Decode, Encode, row},
     },
 };
@@ -47,6 +51,16 @@ pub struct Annex {
     pub connection: String,
     pub store: Store,
     pub modules: Vec<&'static str>,
+    /// What of its modules stays in `default`, beside the outbox: tables whose names begin so.
+    pub beside_outbox: &'static [&'static str],
+}
+
+impl Annex {
+    /// Whether a table is in this file.
+    pub fn has(&self, table: &TableInfo) -> bool {
+        let stays = self.beside_outbox.iter().any(|it| table.name.starts_with(it));
+        self.modules.contains(&table.module()) && !stays
+    }
 }
 
 /// Hangs on every write transaction of an annex: what is announced there goes to `default` by relay.

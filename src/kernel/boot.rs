@@ -123,6 +123,8 @@ pub type Check = dyn Fn(&ReadTx) -> Result<Vec<String>> + Send + Sync;
 /// What must be true of a module's data.
 pub struct Invariant {
     pub module: &'static str,
+    /// About tables in `default`, wherever the module lives.
+    pub beside_outbox: bool,
     pub name: &'static str,
     pub check: Arc<Check>,
 }
@@ -169,65 +171,6 @@ impl Kernel {
     pub fn service<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> Option<Arc<T>> {
         self.services.get(name)?.1.downcast_ref::<Arc<T>>().cloned()
     }
-
-    /// Everything that is wrong with the file `default`: tables and their indexes, then each module's invariants.
-    pub fn verify(&self, tx: &ReadTx) -> Result<Vec<String>> {
-        self.verify_part(tx, &|module| !self.is_annex(module))
-    }
-
-    /// The same of every file, without the modules that are named.
-    pub fn verify_all(&self, left_out: &BTreeSet<&'static str>) -> Result<Vec<String>> {
-        let is_in = |module: &str| !self.is_annex(module) && !left_out.contains(module);
-        let mut wrong = self.store.read_unbounded(|tx| self.verify_part(tx, &is_in))?;
-        for Annex { connection, store, modules } in &self.annexes {
-            let lives = |module: &str| module == "kernel" || modules.contains(&module);
-            let is_in = |module: &str| lives(module) && !left_out.contains(module);
-            let found = store.read_unbounded(|tx| self.verify_part(tx, &is_in))?;
-            wrong.extend(found.into_iter().map(|it| format!("connection {connection}: {it}")));
-        }
-        Ok(wrong)
-    }
-
-    fn verify_part(&self, tx: &ReadTx, is_in: &dyn Fn(&str) -> bool) -> Result<Vec<String>> {
-        let tables = self.tables.iter().filter(|it| is_in(it.module()));
-        let mut wrong = super::store::verify_tables(tx, tables)?;
-        // The kernel's own are about the outbox, which is in `default`.
-        let here = |it: &&Invariant| is_in(it.module) && (it.module != "kernel" || is_in("events"));
-        for Invariant { name, check, .. } in self.checks.iter().filter(here) {
-            wrong.extend(check(tx)?.into_iter().map(|it| format!("{name}: {it}")));
-        }
-        Ok(wrong)
-    }
-
-    /// Where a module's tables are: whatever of it opens a transaction, opens it there.
-    pub fn store_of(&self, module: &str) -> &Store {
-        self.annexes.iter().find(|it| it.modules.contains(&module)).map_or(&self.store, |it| &it.store)
-    }
-
-    /// Whether a module lives in a file of its own.
-    pub fn is_annex(&self, module: &str) -> bool {
-        self.annexes.iter().any(|it| it.modules.contains(&module))
-    }
-
-    /// Closes every file, `default` last.
-    pub fn close(&self) -> Result<()> {
-        let closed = self.annexes.iter().map(|it| it.store.close()).fold(Ok(()), Result::and);
-        self.store.close().and(closed)
-    }
-
-    /// Why the storage of one of the files failed, if one has.
-    pub fn failure(&self) -> Option<String> {
-        let others =
-            self.annexes.iter().filter_map(|it| Some(format!("{}: {}", it.connection, it.store.failure()?)));
-        self.store.failure().into_iter().chain(others).next()
-    }
-
-    /// Waits until the storage of one of the files fails, and says why.
-    pub async fn failed(&self) -> String {
-        let stores = self.annexes.iter().map(|it| &it.store).chain([&self.store]);
-        let failing = stores.map(|it| Box::pin(it.failed()));
-        futures_util::future::select_all(failing).await.0
-    }
 }
 
 /// A registered module.
@@ -263,6 +206,8 @@ pub struct Boot {
     module: &'static str,
     /// While a module registers that is switched off: nothing it brings runs.
     is_muted: bool,
+    /// While a module registers what stays in `default` wherever it lives.
+    is_beside_outbox: bool,
     contracts: HashMap<TypeId, Provided>,
     /// Which modules the one that is registering requires.
     required: RefCell<BTreeSet<&'static str>>,
@@ -300,6 +245,7 @@ impl Boot {
             is_ephemeral,
             module: "kernel",
             is_muted: false,
+            is_beside_outbox: false,
             contracts: HashMap::new(),
             required: RefCell::default(),
             modules: vec![],
@@ -332,7 +278,22 @@ impl Boot {
 
     /// The file of the module that registers, when that is not `default`.
     fn annex(&self) -> Option<&Annex> {
-        self.annexes.iter().find(|it| it.modules.contains(&self.module))
+        let own = || self.annexes.iter().find(|it| it.modules.contains(&self.module));
+        if self.is_beside_outbox { None } else { own() }
+    }
+
+    /// Whether the module has a file of its own.
+    pub fn lives_alone(&self) -> bool {
+        self.annexes.iter().any(|it| it.modules.contains(&self.module))
+    }
+
+    /// What `register` brings works in `default`, where events and deliveries are, wherever the module lives. The
+    /// tables it writes are named in `modules::BESIDE_OUTBOX`.
+    pub fn beside_outbox<T>(&mut self, register: impl FnOnce(&mut Boot) -> T) -> T {
+        let before = std::mem::replace(&mut self.is_beside_outbox, true);
+        let registered = register(self);
+        self.is_beside_outbox = before;
+        registered
     }
 
     /// Refuses to go on if the module lives alone.
@@ -449,6 +410,7 @@ impl Boot {
         }
         for mut endpoint in endpoints {
             endpoint.module = self.module;
+            endpoint.beside_outbox = self.is_beside_outbox;
             if endpoint.money {
                 self.tied(format!("{} {} creates or moves money", endpoint.method, endpoint.path));
             }
@@ -626,7 +588,8 @@ impl Boot {
         if self.listeners.iter().any(|it| (it.name, it.event) == (name, E::NAME)) {
             self.taken("listener", name);
         }
-        self.listeners.push(Listener { name, event: E::NAME, module: self.module, mode, run });
+        let (event, module, beside_outbox) = (E::NAME, self.module, self.is_beside_outbox);
+        self.listeners.push(Listener { name, event, module, beside_outbox, mode, run });
     }
 
     /// Something to do when its time comes.
@@ -652,7 +615,8 @@ impl Boot {
         name: &'static str,
         check: impl Fn(&ReadTx) -> Result<Vec<String>> + Send + Sync + 'static,
     ) {
-        self.checks.push(Invariant { module: self.module, name, check: Arc::new(check) });
+        let (module, beside_outbox) = (self.module, self.is_beside_outbox);
+        self.checks.push(Invariant { module, beside_outbox, name, check: Arc::new(check) });
     }
 
     /// Says whether the installation has an operator; until it has, only the claim answers.
@@ -762,8 +726,8 @@ fn check_sync(plans: &Plans, events: &BTreeSet<EventInfo>, annexes: &[Annex]) ->
         let announced =
             |event: &str| events.iter().any(|it| it.name == event && annex.modules.contains(&it.module));
         for plan in plans.all().filter(|it| matches!(it.when, When::Sync)) {
-            let Listener { name, event, module, .. } = &plan.listener;
-            if annex.modules.contains(module) || announced(event) {
+            let Listener { name, event, module, beside_outbox, .. } = &plan.listener;
+            if annex.modules.contains(module) && !beside_outbox || announced(event) {
                 problems.push(format!(
                     "listener {name} hears {event} in the transaction that announces it, but {} lives in connection \
                      {}; make it \"queue\", or set modules.{}.database.connection = \"default\"",

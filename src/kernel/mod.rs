@@ -6,6 +6,7 @@ pub mod boot;
 pub mod clock;
 pub mod error;
 pub mod events;
+mod files;
 pub mod id;
 pub mod last_used;
 pub mod machine;

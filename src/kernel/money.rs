@@ -4,8 +4,9 @@
 //! as [`AmountText`], which is only known to be well formed; asking for it in a currency makes it an `Amount` or says
 //! what is wrong. Nothing rounds on the way in, and every operation that could overflow says so.
 //!
-//! A [`Rate`] turns an amount of one currency into one of another: `money/rate.rs`.
+//! A [`Rate`] says what one currency is worth in another, an [`Exchange`] turns an amount of one into one of the other.
 
+mod exchange;
 mod rate;
 
 use std::{cmp::Ordering, fmt, str::FromStr};
@@ -24,7 +25,10 @@ use super::{
     },
 };
 
-pub use self::rate::{Rate, RateValue, Rounding};
+pub use self::{
+    exchange::Exchange,
+    rate::{Rate, RateValue, Rounding},
+};
 
 /// The largest amount, in minor units: far above any sum of money, far enough below 2^127 that adding balances and
 /// multiplying by a percentage cannot overflow unnoticed.

@@ -50,17 +50,17 @@ pub const MODULES: &[Module] = &[
 /// Those an installation may switch off: nobody requires them, and they neither hold money nor move it.
 pub const OPTIONAL: &[&str] = &["notification"];
 
-/// Those that may be kept in a file of their own: no command of theirs is one transaction with another module, and
-/// they ask nobody anything inside a transaction.
-pub const MAY_LIVE_ALONE: &[&str] = &["market"];
+/// Those that may be kept in a file of their own: no command of theirs is one transaction with another module.
+pub const MAY_LIVE_ALONE: &[&str] = &["market", "notification"];
+
+/// What of those stays in `default` all the same, beside the outbox, because it is one transaction with events and
+/// deliveries: tables whose names begin so. Who gets a message is decided when the event is announced, whose turn it
+/// is and which digest is open when a delivery is.
+pub const BESIDE_OUTBOX: &[&str] = &["notification.digests", "notification.webhook_"];
 
 /// Why one of the others is kept in the file `default`.
 pub fn why_pinned(module: &str) -> &'static str {
     match module {
-        "notification" => {
-            "who is told, and by which channel, is decided in the transaction of the event, and what is sent waits in \
-             the outbox beside it"
-        }
         "dashboard" => "it counts what happens in the transaction in which it happens",
         _ => "its rows are read and changed in one transaction with the books",
     }

@@ -126,6 +126,14 @@ impl Builder {
         self
     }
 
+    /// Keeps a module in a file of its own, as far as memory has files.
+    pub fn in_own_file(mut self, module: &str) -> Builder {
+        let connection = format!("{module}_file");
+        self.config.connections.entry(connection.clone()).or_default();
+        self.config.modules.entry(module.to_owned()).or_default().database.connection = connection;
+        self
+    }
+
     pub async fn start(self) -> Instance {
         let app =
             App::in_memory(self.config, Clock::manual(self.clock), self.seed).expect("an instance starts");
@@ -198,11 +206,10 @@ impl Instance {
         self.nobody().header("authorization", &format!("Bearer {token}"))
     }
 
-    /// Moves the clock and waits until everything that came due has run.
+    /// Does what is due, moves the clock, and waits until everything that came due has run.
     pub async fn advance(&self, by: Duration) {
         let kernel = self.app.kernel().clone();
-        kernel.store.clock().advance(by);
-        tokio::task::spawn_blocking(move || kernel.worker.settle())
+        tokio::task::spawn_blocking(move || kernel.worker.advance(by))
             .await
             .expect("the worker runs")
             .expect("it settles");
@@ -215,7 +222,9 @@ impl Instance {
 
     /// Waits until every delivery that is due has run.
     pub async fn settle(&self) {
-        self.advance(Duration::ZERO).await;
+        let kernel = self.app.kernel().clone();
+        let settled = tokio::task::spawn_blocking(move || kernel.worker.settle()).await;
+        settled.expect("the worker runs").expect("it settles");
     }
 
     /// [`Instance::settle`], under the name other test kits use.

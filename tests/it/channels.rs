@@ -43,7 +43,7 @@ async fn each_channel_fails_for_itself() {
         config.mail.servers = servers;
         config.sms.url = Some(url);
     };
-    let coffer = Instance::builder().configure(change).start().await;
+    let coffer = crate::builder(module_path!()).configure(change).start().await;
     let hook = json!({ "url": coffer.webhooks().url("/hook"), "event_types": ["funding.completed"] });
     coffer.key().post("/webhook-endpoints", hook).await.expect(201);
     let sms = json!([{ "topic": "fundings", "channel": "sms", "enabled": true }]);
@@ -93,7 +93,7 @@ async fn a_mail_server_that_says_nothing_holds_up_no_money() {
         config.mail.timeout_s = 2;
         config.server.shutdown_grace_s = 1;
     };
-    let coffer = Instance::builder().configure(change).start().await;
+    let coffer = crate::builder(module_path!()).configure(change).start().await;
     let ann = json!({ "email": "ann@example.com", "first_name": "Ann", "last_name": "Lee" });
     let ann = coffer.key().post("/users", ann).await.expect(201).id().to_owned();
     let (_held, _) = tokio::time::timeout(Duration::from_secs(20), silent.accept()).await.unwrap().unwrap();
@@ -110,7 +110,7 @@ async fn a_mail_server_that_says_nothing_holds_up_no_money() {
 
 #[tokio::test]
 async fn several_mails_become_one_at_the_hour() {
-    let coffer = Instance::builder().clock_at("2026-01-01T12:10:00Z").start().await;
+    let coffer = crate::builder(module_path!()).clock_at("2026-01-01T12:10:00Z").start().await;
     let (who, id) = ann(&coffer, json!({ "choices": [], "mail_digest": "hourly" })).await;
     let shown = who.get("/notification-preferences").await.expect(200);
     assert_eq!(shown.body["mail_digest"], "hourly");
@@ -142,6 +142,7 @@ async fn several_mails_become_one_at_the_hour() {
 
     // What comes afterwards begins the next one; of one thing it is the mail it would have been.
     profit(&coffer, &id, "8.00").await;
+    coffer.settle().await;
     coffer.advance(Duration::from_secs(3600)).await;
     assert_eq!(subjects().last().unwrap(), "8.00 USD has arrived");
     coffer.advance(Duration::from_secs(24 * 3600)).await;
@@ -152,7 +153,7 @@ async fn several_mails_become_one_at_the_hour() {
 async fn a_digest_that_fails_neither_loses_nor_repeats_what_comes_meanwhile() {
     let server = Server::start(Manner::Busy).await;
     let servers = vec![server.url().parse().unwrap()];
-    let coffer = Instance::builder().clock_at("2026-01-01T12:10:00Z");
+    let coffer = crate::builder(module_path!()).clock_at("2026-01-01T12:10:00Z");
     let coffer = coffer.configure(|config| config.mail.servers = servers).start().await;
     let (_, id) = ann(&coffer, json!({ "choices": [], "mail_digest": "hourly" })).await;
     profit(&coffer, &id, "5.00").await;
@@ -173,7 +174,7 @@ async fn a_digest_that_fails_neither_loses_nor_repeats_what_comes_meanwhile() {
 
 #[tokio::test]
 async fn admins_hear_of_keys_before_they_expire_once_each_time() {
-    let coffer = Instance::start().await;
+    let coffer = crate::builder(module_path!()).start().await;
     let admin = json!({
         "email": "sue@example.com", "first_name": "Sue", "last_name": "Lee", "roles": ["admin"],
     });
@@ -217,7 +218,7 @@ async fn admins_hear_of_keys_before_they_expire_once_each_time() {
 
 #[tokio::test]
 async fn what_was_sent_to_endpoints_can_be_looked_at() {
-    let coffer = Instance::start().await;
+    let coffer = crate::builder(module_path!()).start().await;
     let make = async |path: &str| {
         let body = json!({ "url": coffer.webhooks().url(path), "event_types": ["user.*"] });
         coffer.key().post("/webhook-endpoints", body).await.expect(201).id().to_owned()
@@ -252,7 +253,7 @@ async fn what_was_sent_to_endpoints_can_be_looked_at() {
 
 #[tokio::test]
 async fn a_step_fails_as_often_as_asked_and_nothing_is_lost() {
-    let coffer = Instance::start().await;
+    let coffer = crate::builder(module_path!()).start().await;
     let body = json!({ "url": coffer.webhooks().url("/hook"), "event_types": ["user.registered"] });
     coffer.key().post("/webhook-endpoints", body).await.expect(201);
     let fault = |point: &str, times: i64| json!({ "point": point, "times": times });

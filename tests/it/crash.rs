@@ -26,7 +26,13 @@ pub struct Installation {
 
 impl Installation {
     pub fn new() -> Installation {
+        Installation::configured("")
+    }
+
+    /// With a file of settings.
+    pub fn configured(settings: &str) -> Installation {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.toml"), settings).unwrap();
         let data = ["--json", "--data", "coffer.redb"];
         let token = run_json(folder.path(), &[&["operator", "token", "create", "test"][..], &data].concat());
         run_json(folder.path(), &[&["operator", "create", "op@example.com"][..], &data].concat());
@@ -51,9 +57,23 @@ impl Installation {
         client.body["secret_key"].as_str().unwrap().to_owned()
     }
 
+    /// Changes the file of settings.
+    pub fn configure(&self, settings: &str) {
+        std::fs::write(self.folder.path().join("config.toml"), settings).unwrap();
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> std::process::Output {
+        coffer(self.folder.path(), &[arguments, &["--data", "coffer.redb"]].concat()).output().unwrap()
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     #[track_caller]
-    fn verify(&self) {
-        let verified = run_json(self.folder.path(), &["verify", "--json", "--data", "coffer.redb"]);
+    pub fn verify(&self) {
+        let arguments = ["verify", "--json", "--recover", "--data", "coffer.redb"];
+        let verified = run_json(self.folder.path(), &arguments);
         assert_eq!(verified["ok"], true, "{verified}");
     }
 }
@@ -106,7 +126,7 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap(); // SIGKILL
         self.child.wait().unwrap();
     }
@@ -129,13 +149,20 @@ async fn a_server_that_has_nothing_to_do_writes_nothing() {
     let installation = Installation::new();
     let server = installation.start().await;
     installation.make_client(&server).await;
-    tokio::time::sleep(Duration::from_secs(2)).await; // What the client's making set off is over.
     let file = installation.folder.path().join("coffer.redb");
     let state = || {
         let file = std::fs::metadata(&file).unwrap();
         (file.len(), file.modified().unwrap())
     };
-    let before = state();
+    let mut before = state();
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let now = state();
+        if now == before {
+            break; // What the client's making set off is over.
+        }
+        before = now;
+    }
     tokio::time::sleep(idle()).await;
     assert_eq!(state(), before, "neither written to nor grown");
 }

@@ -40,6 +40,32 @@ async fn routes_events_tables_refusals_and_machines_are_what_they_were() {
     }
     let machines = serde_json::to_string_pretty(&catalogue.machines).unwrap() + "\n";
     held_to("tests/golden/machines.json", &machines);
+    held_to("docs/STATES.md", &drawn(&catalogue.machines));
+}
+
+/// A page with a drawing of each machine, as `stateDiagram-v2` of Mermaid (<https://mermaid.js.org>).
+fn drawn(machines: &serde_json::Value) -> String {
+    let text = |it: &serde_json::Value| it.as_str().unwrap().to_owned();
+    let mut page =
+        "# State machines\n\nWritten by `COFFER_BLESS=1 cargo test --test it golden` from the tables that \
+        `GET /api/v1/meta/state-machines` serves. An event that\nis not drawn is refused with 409 \
+        `invalid_state_transition`, which names the events that are allowed.\n"
+            .to_owned();
+    for machine in machines.as_array().unwrap() {
+        page += &format!("\n## {}\n\n```mermaid\nstateDiagram-v2\n", text(&machine["object"]));
+        for state in machine["initial"].as_array().unwrap() {
+            page += &format!("    [*] --> {}\n", text(state));
+        }
+        for row in machine["transitions"].as_array().unwrap() {
+            page +=
+                &format!("    {} --> {}: {}\n", text(&row["from"]), text(&row["to"]), text(&row["event"]));
+        }
+        for state in machine["final"].as_array().unwrap() {
+            page += &format!("    {} --> [*]\n", text(state));
+        }
+        page += "```\n";
+    }
+    page
 }
 
 #[tokio::test]

@@ -181,6 +181,118 @@ async fn a_quote_is_kept_until_its_time_passes_and_no_longer() {
     accept(&coffer, &longer).await.expect(201);
 }
 
+/// 1,095.00 USD at 109,500 once gave 0.00999999 BTC: the market was turned round first, and the rate rounded.
+#[tokio::test]
+async fn a_market_serves_both_directions_to_the_last_unit() {
+    let coffer = Instance::start().await;
+    let ann = user(&coffer, "ann").await;
+    for (currency, amount) in
+        [("USD", "10000.00"), ("BTC", "1.00000000"), ("ETH", "10.000000000000000000"), ("EUR", "100.00")]
+    {
+        give(&coffer, &ann, amount, currency).await;
+    }
+    type Side<'a> = (&'a str, &'a str);
+    let swapped = async |(from, to): Side<'_>, named: Side<'_>, given: &str, fee: &str, received: &str| {
+        let quoted = quote(&coffer, &ann, from, to, named).await.expect(201);
+        let swap = accept(&coffer, quoted.id()).await.expect(201).body;
+        let found = [&swap["from_amount"], &swap["fee"], &swap["to_amount"]].map(|it| it.as_str().unwrap());
+        assert_eq!(found, [given, fee, received], "{from} to {to}, {named:?}");
+        for shown in [&quoted.body, &swap] {
+            assert_eq!((&shown["from_currency"], &shown["to_currency"]), (&json!(from), &json!(to)));
+        }
+    };
+    let (there, back) = (("USD", "BTC"), ("BTC", "USD"));
+    for (way, named, given, received) in [
+        (there, ("from_amount", "1095.00"), "1095.00", "0.01000000"),
+        (there, ("to_amount", "0.01"), "1095.00", "0.01000000"),
+        (there, ("from_amount", "1094.99"), "1094.99", "0.00999990"),
+        (back, ("from_amount", "0.01"), "0.01000000", "1095.00"),
+        (back, ("to_amount", "1095.00"), "0.01000000", "1095.00"),
+        (back, ("to_amount", "1095.01"), "0.01000010", "1095.01"),
+        // Through dollars: 109,500 / 4,500 is 24.333…, and 109,500 / 1.10 is 99,545.4545…
+        (("BTC", "ETH"), ("from_amount", "0.03"), "0.03000000", "0.730000000000000000"),
+        (("ETH", "BTC"), ("from_amount", "0.73"), "0.730000000000000000", "0.03000000"),
+        (("ETH", "BTC"), ("to_amount", "0.03"), "0.730000000000000000", "0.03000000"),
+        (("EUR", "BTC"), ("from_amount", "10.95"), "10.95", "0.00011000"),
+        (("BTC", "EUR"), ("to_amount", "10.95"), "0.00011000", "10.95"),
+    ] {
+        let none = if way.0 == "BTC" {
+            "0.00000000"
+        } else if way.0 == "ETH" {
+            "0.000000000000000000"
+        } else {
+            "0.00"
+        };
+        swapped(way, named, given, none, received).await;
+    }
+
+    for currency in ["USD", "BTC", "ETH"] {
+        charge(&coffer, "swap", json!({ "percent": "1", "currency": currency })).await;
+        charge(&coffer, "spread", json!({ "percent": "2", "currency": currency })).await;
+    }
+    for (way, named, given, fee, received) in [
+        // 990.00 × 98 % / 109,500 is 0.0088602739…
+        (there, ("from_amount", "1000.00"), "1000.00", "10.00", "0.00886027"),
+        (there, ("to_amount", "0.00886027"), "1000.00", "10.00", "0.00886027"),
+        // 0.0099 × 98 % × 109,500 is 1,062.369
+        (back, ("from_amount", "0.01"), "0.01000000", "0.00010000", "1062.36"),
+        // 1,062.36 / (98 % of 109,500) is 0.0098999161…; a hundredth of what is given is the fee.
+        (back, ("to_amount", "1062.36"), "0.00999992", "0.00010000", "1062.36"),
+        (("BTC", "ETH"), ("from_amount", "0.03"), "0.03000000", "0.00030000", "0.708246000000000000"),
+        (("ETH", "BTC"), ("from_amount", "1"), "1.000000000000000000", "0.010000000000000000", "0.03987123"),
+    ] {
+        swapped(way, named, given, fee, received).await;
+    }
+    let rates = coffer.key().get("/swaps/rates?from_currency=USD&to_currency=BTC").await.expect(200).body;
+    let newest = &rates["data"][0];
+    assert_eq!(
+        (&newest["rate"], &newest["mid_rate"], &newest["spread"]),
+        (&json!("0.00000894977168949771689"), &json!("0.00000913242009132420091"), &json!("2")),
+        "shown with the digits a rate has, rounded down"
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_price_changes_no_rate() {
+    let coffer = Instance::start().await;
+    let ann = user(&coffer, "ann").await;
+    let market = json!({ "base": "EUR", "quote": "USDT", "stale_after_s": 60 });
+    let market = coffer.key().post("/markets", market).await.expect(201).id().to_owned();
+    let send = async |body: Value| coffer.key().post(&format!("/markets/{market}/prices"), body).await;
+    let rate = async |from: &str, to: &str| {
+        let quoted = quote(&coffer, &ann, from, to, ("from_amount", "10.00")).await;
+        if quoted.status == 201 {
+            quoted.body["to_amount"].as_str().unwrap().to_owned()
+        } else {
+            quoted.code().to_owned()
+        }
+    };
+    send(json!({ "price": "1.10" })).await.expect(201);
+    for (body, code) in [
+        (json!({ "price": "0" }), "price_not_positive"),
+        (json!({ "bid": "1.20", "ask": "1.10" }), "price_inverted"),
+        (json!({ "price": "1.20", "observed_at": "2026-01-01T00:10:00Z" }), "price_in_future"),
+        (json!({ "price": "1.20", "observed_at": "2025-12-31T23:50:00Z" }), "price_older"),
+    ] {
+        send(body).await.refused(422, code);
+        let rates = (rate("EUR", "USDT").await, rate("USDT", "EUR").await);
+        assert_eq!(rates, ("11.000000".into(), "9.09".into()), "{code}");
+    }
+    send(json!({ "bid": "1.20", "ask": "1.30" })).await.expect(201);
+    assert_eq!(rate("EUR", "USDT").await, "12.500000", "the middle");
+    let version = coffer.key().get(&format!("/markets/{market}")).await.expect(200).body["version"].as_u64();
+    coffer
+        .key()
+        .patch(&format!("/markets/{market}"), version.unwrap(), json!({ "status": "paused" }))
+        .await
+        .expect(200);
+    // Through USD there is no way either: USDT has no other market.
+    assert_eq!(
+        (rate("EUR", "USDT").await, rate("USDT", "BTC").await),
+        ("rate_unavailable".into(), "rate_unavailable".into())
+    );
+}
+
 #[tokio::test]
 async fn a_promise_does_not_follow_the_market() {
     let coffer = Instance::start().await;

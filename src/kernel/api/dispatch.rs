@@ -182,8 +182,8 @@ async fn answer(
             let raw = RawCall { caller, path, query, body: Value::Null };
             return csv_response(kernel, endpoint, read.clone(), raw);
         }
-        let home = kernel.store_of(endpoint.module);
-        let value = if kernel.is_annex(endpoint.module) {
+        let home = kernel.home_of(endpoint);
+        let value = if kernel.is_away(endpoint) {
             kernel.store.read(who)?.note(&mut caller, noted);
             home.read(|tx| read(tx, RawCall { caller, path, query, body: Value::Null }))?
         } else {
@@ -210,7 +210,7 @@ async fn answer(
         read_query::<()>(query)?;
         let body = collect(body, limit).await?;
         let heard = RawBytes { caller, path, headers: parts.headers, body };
-        let home = kernel.store_of(endpoint.module);
+        let home = kernel.home_of(endpoint);
         let write = home.read(|tx| judge(tx, heard)).or_else(|error| {
             // What is not signed is a guess at the signature.
             if matches!(error, Error::Refused(_)) {
@@ -227,27 +227,24 @@ async fn answer(
     let mut raw = RawCall { caller, path, query, body };
     let key = idempotency_key(endpoint, &parts.headers)?.filter(|_| !dry_run);
     let scoped = key.map(|it| Scoped::new(&raw, endpoint, &it));
-    let module = endpoint.module;
+    let home = kernel.home_of(endpoint);
     let outcome = match &endpoint.handler {
         Handler::Read(_) | Handler::Stream(_) | Handler::Hear(_) => Err(fault!("it was answered above")),
         Handler::Write(write) => {
             let body = std::mem::take(&mut raw.body); // May have megabytes: moved, not copied.
             let handle = write(RawCall { body, ..raw.clone() });
             let endpoint = endpoint.clone();
-            kernel
-                .store_of(module)
-                .write(move |tx| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, handle))
-                .await
+            home.write(move |tx| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, handle)).await
         }
         Handler::Prepared(prepare) => {
             let known = |tx: &ReadTx| scoped.map_or(Ok(None), |it| idempotency::answered(tx, it, &raw));
-            if let Some(answer) = kernel.store_of(module).read(known)? {
+            if let Some(answer) = home.read(known)? {
                 return Ok(answer_response(answer));
             }
             let write = prepare(kernel.clone(), raw.clone()).await?;
             let endpoint = endpoint.clone();
             let job = move |tx: &mut _| idempotency::run(tx, &endpoint, &raw, scoped, dry_run, write);
-            kernel.store_of(module).write(job).await
+            home.write(job).await
         }
         Handler::Async(run) => run(kernel.clone(), raw).await.map(|body| Answer {
             status: endpoint.status,
@@ -671,7 +668,7 @@ fn csv_response(
         raw.query.retain(|it| it.0 != "limit");
         raw.query.push(("limit".into(), "100".into()));
     }
-    let home = kernel.store_of(endpoint.module).clone();
+    let home = kernel.home_of(endpoint).clone();
     let first = home.read(|tx| read(tx, raw.clone()))?;
     let columns = if endpoint.list { endpoint.output.fields() } else { None };
     let table = page::Csv::new(columns);

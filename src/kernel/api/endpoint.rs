@@ -44,6 +44,8 @@ use crate::kernel::{
 #[derive(Clone)]
 pub struct Endpoint {
     pub module: &'static str,
+    /// Its transactions are in `default`, wherever the module lives.
+    pub beside_outbox: bool,
     pub method: Method,
     /// With `{names}`; without the `/api/v1` prefix.
     pub path: &'static str,
@@ -281,6 +283,7 @@ impl Builder {
         // A POST on a collection makes something; on a verb it changes something.
         let creates = method == Method::POST && !path.contains('}');
         Builder(Endpoint {
+            beside_outbox: false,
             module: "kernel",
             method,
             path,

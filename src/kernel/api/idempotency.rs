@@ -265,7 +265,7 @@ pub async fn run_remote(
     raw: RawCall,
     scoped: Option<Scoped>,
 ) -> Result<Answer> {
-    let home = kernel.store_of(endpoint.module).clone();
+    let home = kernel.home_of(&endpoint).clone();
     let mut waited = Duration::ZERO;
     let needed = loop {
         let (remote, endpoint, raw, epoch) = (remote.clone(), endpoint.clone(), raw.clone(), kernel.epoch);

@@ -271,7 +271,9 @@ fn health(kernel: &Kernel, tx: &ReadTx, module: &ModuleInfo) -> Result<HealthOut
         return Ok(HealthOut { module: module.name, status: "disabled", problems });
     }
     for table in kernel.tables.iter().filter(|it| it.name.split('.').next() == Some(module.name)) {
-        let first = tx.raw_scan(table.name, &Scan::all()).and_then(|mut it| it.next().transpose());
+        let first = kernel
+            .store_of_table(table)
+            .read(|tx| tx.raw_scan(table.name, &Scan::all()).and_then(|mut it| it.next().transpose()));
         if let Err(error) = first {
             problems.push(format!("table {} cannot be read: {error}", table.name));
         }

@@ -61,9 +61,9 @@ pub fn endpoints() -> Vec<Endpoint> {
             if !(1..=10 * 366 * 24 * 3600).contains(&seconds) {
                 return Err(Flaw::new("seconds", "out_of_range", "must be from 1 to ten years").into());
             }
-            kernel.store.clock().advance(Duration::from_secs(seconds));
             let worker = kernel.worker.clone();
-            let settled = tokio::task::spawn_blocking(move || worker.settle()).await;
+            let by = Duration::from_secs(seconds);
+            let settled = tokio::task::spawn_blocking(move || worker.advance(by)).await;
             settled.map_err(|error| fault!("the worker panicked: {error}"))??;
             Ok(ClockOut { object: "clock", now: kernel.store.clock().now() })
         },

@@ -135,6 +135,8 @@ pub struct Listener {
     pub name: &'static str,
     pub event: &'static str,
     pub module: &'static str,
+    /// It is heard in `default`, wherever the module lives.
+    pub beside_outbox: bool,
     pub mode: Mode,
     pub run: Run,
 }

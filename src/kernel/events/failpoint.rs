@@ -24,6 +24,8 @@ text_enum! {
         AfterSendBeforeAck = "after_send_before_ack",
         /// Internal effects are made, and not committed.
         AfterEffectBeforeCommit = "after_effect_before_commit",
+        /// Internal effects are committed in a file of their own, and `default` does not know of them.
+        AfterEffectAway = "after_effect_away",
         /// At start, while claims of the incarnation before are given back.
         DuringRecovery = "during_recovery",
     }

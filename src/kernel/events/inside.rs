@@ -14,8 +14,10 @@ use super::{
     courier::Outcome,
     delivery::{Attempt, DELIVERIES, Delivery, Ended, State},
     event::{Envelope, Listener},
+    failpoint::Failpoint,
     outbox::{EVENTS, hear},
     schedule::Task,
+    sender::Desk,
     verdict::{self, Key, POISON},
 };
 use crate::kernel::{
@@ -36,51 +38,68 @@ pub(super) fn deliver(tx: &mut WriteTx, bus: &Arc<Bus>, key: &Key) -> Result<()>
     })
 }
 
-/// The file in which a delivery has its effect, when that is not this one.
-pub(super) fn away(tx: &ReadTx, bus: &Bus, key: &Key) -> Result<Option<Store>> {
+/// The module in whose file a delivery has its effect, and the file, when that is not this one.
+pub(super) fn away(tx: &ReadTx, bus: &Bus, key: &Key) -> Result<Option<(&'static str, Store)>> {
     if bus.away.is_empty() {
         return Ok(None);
     }
     let Some(row) = tx.get(&DELIVERIES, key)? else { return Ok(None) };
     let module = match bus.plans.schedules.get(row.listener.as_str()) {
         Some(planned) => Some(planned.module),
-        None => bus.plans.listener(&row.event_name, &row.listener).map(|it| it.listener.module),
-    };
-    Ok(module.and_then(|it| bus.away.get(it)).cloned())
-}
-
-/// Runs one delivery in the file its module lives in, then notes here how that went. Its effect and the note that it
-/// had one are one transaction there, so that a repeat after a crash in between does nothing.
-pub(super) fn deliver_away(store: &Store, away: &Store, bus: &Arc<Bus>, key: Key) -> Result<()> {
-    let found = store.read(|tx| {
-        let row = tx.get(&DELIVERIES, &key)?.filter(|it| it.state == State::Ready);
-        Ok(row.map(|row| (find(tx, bus, &key, &row), bus.plans.timeout(&row), row)))
-    })?;
-    let Some((found, allowed, row)) = found else { return Ok(()) };
-    let is_late = row.deliver_before.is_some_and(|it| it <= store.clock().now());
-    let heard = match found {
-        Err(heard) => heard,
-        Ok(_) if is_late => Heard::Ok, // It expires below, without an effect.
-        Ok(what) => {
-            let note = (row.listener.clone(), what.subject());
-            away.write_blocking(move |tx| {
-                if tx.exists(&HEARD, &note)? {
-                    return Ok(Heard::Ok);
-                }
-                Ok(heard(tx, allowed, |tx| {
-                    what.run(tx)?;
-                    tx.put(&HEARD, &note, &annex::Heard { at: tx.now() })
-                }))
-            })?
+        None => {
+            let listener = bus.plans.listener(&row.event_name, &row.listener).map(|it| &it.listener);
+            listener.filter(|it| !it.beside_outbox).map(|it| it.module)
         }
     };
-    let bus = bus.clone();
-    store.write_blocking(move |tx| {
-        let mut heard = Some(heard);
-        let told = |_: &mut WriteTx, _: &Delivery| heard.take().unwrap_or(Heard::Ok);
-        deliver_with(tx, &bus, &key, told)
+    Ok(module.and_then(|it| Some((it, bus.away.get(it)?.clone()))))
+}
+
+/// Runs deliveries in the file their modules live in, then notes here how that went: two commits, however many there
+/// are. An effect and the note that it was had are one transaction there, so that a repeat after a crash in between
+/// does nothing.
+pub(super) fn deliver_away(desk: &Desk, away: &Store, keys: Vec<Key>) -> Result<()> {
+    let (store, bus) = (&desk.store, desk.bus.clone());
+    let found = store.read(|tx| {
+        let mut found = vec![];
+        for key in keys {
+            if let Some(row) = tx.get(&DELIVERIES, &key)?.filter(|it| it.state == State::Ready) {
+                found.push((key, find(tx, &bus, &key, &row), bus.plans.timeout(&row), row));
+            }
+        }
+        Ok(found)
     })?;
-    Ok(())
+    let now = store.clock().now();
+    let heard = away.write_blocking(move |tx| {
+        let mut all = vec![];
+        for (key, found, allowed, row) in found {
+            let is_late = row.deliver_before.is_some_and(|it| it <= now);
+            let heard = match found {
+                Err(heard) => heard,
+                Ok(_) if is_late => Heard::Ok, // It expires below, without an effect.
+                Ok(what) => hear_once(tx, allowed, (row.listener, what.subject()), &what)?,
+            };
+            all.push((key, heard));
+        }
+        Ok(all)
+    })?;
+    desk.failpoints.pass(Failpoint::AfterEffectAway)?;
+    store.write_blocking(move |tx| {
+        for (key, heard) in heard {
+            deliver_with(tx, &bus, &key, |_, _| heard)?;
+        }
+        Ok(())
+    })
+}
+
+/// Runs it in a file of its own, unless it has had its effect there.
+fn hear_once(tx: &mut WriteTx, allowed: Duration, note: (String, String), what: &What) -> Result<Heard> {
+    if tx.exists(&HEARD, &note)? {
+        return Ok(Heard::Ok);
+    }
+    Ok(heard(tx, allowed, |tx| {
+        what.run(tx)?;
+        tx.put(&HEARD, &note, &annex::Heard { at: tx.now() })
+    }))
 }
 
 fn deliver_with(

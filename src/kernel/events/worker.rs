@@ -5,6 +5,7 @@
 //! next instant at which something is due.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -135,6 +136,14 @@ impl Worker {
         self.desk.bus.bell.ring();
     }
 
+    /// Does what is due now, moves the manual clock, and does what came due by that. What has happened before therefore
+    /// happened at its own time, however busy the machine is.
+    pub fn advance(&self, by: Duration) -> Result<()> {
+        self.settle()?;
+        self.desk.store.clock().advance(by);
+        self.settle()
+    }
+
     /// Does everything that is due, until nothing is and nothing is being sent. Used after a manual clock moved, and
     /// by tests.
     pub fn settle(&self) -> Result<()> {
@@ -207,7 +216,7 @@ impl Worker {
             // Should the process end now, the mark is what remains.
             self.desk.store.write_blocking(move |tx| inside::suspect(tx, &first))?;
             match self.desk.store.read(|tx| inside::away(tx, &self.desk.bus, &first))? {
-                Some(away) => inside::deliver_away(&self.desk.store, &away, &bus, first)?,
+                Some(away) => inside::deliver_away(&self.desk, &away.1, vec![first])?,
                 None => self.desk.store.write_blocking(move |tx| inside::deliver(tx, &bus, &first))?,
             }
             return Ok(true);
@@ -216,7 +225,7 @@ impl Worker {
             (self.desk.bus.clone(), self.batch.clone(), self.desk.failpoints.clone());
         let elsewhere = self.desk.store.write_blocking(move |tx| {
             let began = Instant::now();
-            let mut elsewhere = vec![];
+            let mut elsewhere: BTreeMap<&str, (Store, Vec<verdict::Key>)> = BTreeMap::new();
             let size = batch.load(Ordering::Relaxed);
             let picked = pick_inside(tx, &turns, size)?;
             let mut done = 0;
@@ -225,7 +234,7 @@ impl Worker {
                     break;
                 }
                 match inside::away(tx, &bus, key)? {
-                    Some(away) => elsewhere.push((away, *key)),
+                    Some((module, away)) => elsewhere.entry(module).or_insert((away, vec![])).1.push(*key),
                     None => inside::deliver(tx, &bus, key)?,
                 }
                 done += 1;
@@ -240,8 +249,8 @@ impl Worker {
             failpoints.pass(Failpoint::AfterEffectBeforeCommit)?;
             Ok(elsewhere)
         })?;
-        for (away, key) in elsewhere {
-            inside::deliver_away(&self.desk.store, &away, &self.desk.bus, key)?;
+        for (away, keys) in elsewhere.into_values() {
+            inside::deliver_away(&self.desk, &away, keys)?;
         }
         Ok(true)
     }
@@ -249,10 +258,10 @@ impl Worker {
     /// Runs one delivery of a module that lives elsewhere, whether or not anything is delivered.
     #[cfg(test)]
     pub fn deliver_now(&self, key: verdict::Key) -> Result<()> {
-        let Some(away) = self.desk.store.read(|tx| inside::away(tx, &self.desk.bus, &key))? else {
+        let Some((_, away)) = self.desk.store.read(|tx| inside::away(tx, &self.desk.bus, &key))? else {
             return Ok(());
         };
-        inside::deliver_away(&self.desk.store, &away, &self.desk.bus, key)
+        inside::deliver_away(&self.desk, &away, vec![key])
     }
 
     fn send_outside(&self) -> Result<bool> {

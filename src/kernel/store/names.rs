@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::engine::EngineError;
+use super::{engine::EngineError, store::Neighbour};
 
 /// The tables of one file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Names {
     pub only: Option<BTreeSet<&'static str>>,
     /// Module → the connection it lives in.
     pub elsewhere: BTreeMap<&'static str, String>,
+    /// Tables whose names begin so are in `default`, whatever file the rest of their module is in.
+    pub beside_outbox: &'static [&'static str],
     /// Module → what stands before the names of its tables here.
     pub prefixes: BTreeMap<&'static str, String>,
 }
@@ -25,8 +27,11 @@ impl Names {
     /// What the table is called in the file.
     pub fn physical<'t>(&self, table: &'t str) -> Result<Cow<'t, str>, EngineError> {
         let module = table.split('.').next().unwrap_or_default();
+        let beside_outbox = self.beside_outbox.iter().any(|it| table.starts_with(it));
         let place = match (&self.only, self.elsewhere.get(module)) {
             (None, None) => None,
+            (None, Some(_)) if beside_outbox => None,
+            (Some(_), _) if beside_outbox => Some("default"),
             (Some(here), _) if module == "kernel" || here.contains(module) => None,
             (Some(_), _) => Some("default"),
             (None, Some(place)) => Some(place.as_str()),
@@ -48,6 +53,23 @@ impl Names {
             (table.split('.').next() == Some(module)).then(|| table.to_owned())
         };
         self.prefixes.iter().find_map(of).unwrap_or(physical)
+    }
+}
+
+/// The files besides one, as its transactions know them.
+pub(super) struct Beside {
+    /// The modules of the file itself, where it does not have all others.
+    pub here: BTreeSet<&'static str>,
+    pub modules: BTreeMap<&'static str, Neighbour>,
+    /// Where all other modules are; `None`: in the file itself.
+    pub otherwise: Option<Neighbour>,
+}
+
+impl Beside {
+    /// The file of a module; `None` for this one.
+    pub fn of(&self, module: &str) -> Option<&Neighbour> {
+        let elsewhere = || self.modules.get(module).or(self.otherwise.as_ref());
+        if self.here.contains(module) { None } else { elsewhere() }
     }
 }
 
@@ -74,5 +96,12 @@ mod tests {
         let aside = Names { connection: "aside".into(), only, ..Names::default() };
         assert!(aside.physical("diary.pages").is_ok() && aside.physical("kernel.relay").is_ok());
         assert!(aside.physical("user.users").is_err() && aside.physical("events.deliveries").is_err());
+        // But for what stays beside the outbox.
+        let (main, aside) = (
+            Names { beside_outbox: &["diary.slip"], ..main },
+            Names { beside_outbox: &["diary.slip"], ..aside },
+        );
+        assert!(main.physical("diary.slips_by_day").is_ok() && main.physical("diary.pages").is_err());
+        assert!(aside.physical("diary.slips_by_day").is_err() && aside.physical("diary.pages").is_ok());
     }
 }

@@ -2,9 +2,10 @@
 
 use std::{
     any::Any,
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, AtomicI64, Ordering::SeqCst},
         mpsc::{self, SyncSender, TrySendError},
     },
@@ -18,7 +19,7 @@ use super::{
     engine::{CommitMode, Engine, EngineError, EngineResult},
     limit::{ReadLimit, SNAPSHOT_AGE},
     metrics::StoreMetrics,
-    names::Names,
+    names::{Beside, Names},
     open::{self, OpenResult},
     random::Random,
     tx::{ReadTx, WriteTx},
@@ -146,8 +147,7 @@ impl Store {
     /// Reads what is committed now. Inline: use `spawn_blocking` for what may go over many rows. After five seconds
     /// every further read is refused as `snapshot_too_old`.
     pub fn read<T>(&self, f: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
-        let _open = self.0.shared.metrics.begin_read(false);
-        f(&self.read_tx(ReadLimit::Until(Instant::now() + SNAPSHOT_AGE))?)
+        read(&self.0.shared, f)
     }
 
     /// Reads for as long as it takes: backup, `verify`, export. Ends in a fault when the file grows by a fifth under it.
@@ -172,6 +172,23 @@ impl Store {
             Ok(())
         })?;
         Ok(())
+    }
+
+    /// Says which other files there are: the modules `here` are kept in this one, `modules` in those, all others in
+    /// `otherwise`, which is this one where none is said. Once, with [`Store::place`].
+    pub fn stand_beside(
+        &self,
+        here: BTreeSet<&'static str>,
+        modules: &[(&'static str, Store)],
+        otherwise: Option<&Store>,
+    ) {
+        let modules = modules.iter().map(|(module, store)| (*module, store.neighbour())).collect();
+        let beside = Beside { here, modules, otherwise: otherwise.map(Store::neighbour) };
+        let _ = self.0.shared.beside.set(Arc::new(beside));
+    }
+
+    fn neighbour(&self) -> Neighbour {
+        Neighbour(Arc::downgrade(&self.0.shared))
     }
 
     /// Hangs something on every later write transaction, where `tx.extension()` finds it.
@@ -257,6 +274,7 @@ impl Store {
             extensions: RwLock::default(),
             ids_after: Mutex::default(),
             low_on_disk: AtomicBool::new(false),
+            beside: OnceLock::new(),
         };
         Store(Arc::new(Handle {
             shared: Arc::new(shared),
@@ -268,8 +286,7 @@ impl Store {
     }
 
     fn read_tx(&self, limit: ReadLimit) -> Result<ReadTx> {
-        let shared = &self.0.shared;
-        Ok(ReadTx::new(shared.with_engine(|engine| engine.snapshot())?, shared.now(), limit))
+        read_tx(&self.0.shared, limit)
     }
 
     fn send(&self, job: Box<dyn Job>) -> Result<()> {
@@ -299,6 +316,26 @@ impl Store {
         let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.as_ref().is_some_and(|writer| writer.thread().id() == std::thread::current().id())
     }
+}
+
+/// Another file, as long as it is open: two files that know each other do not keep each other open.
+pub(super) struct Neighbour(Weak<Shared>);
+
+impl Neighbour {
+    pub fn read<T>(&self, f: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
+        let shared = self.0.upgrade().ok_or_else(|| fault!("the other file is closed"))?;
+        read(&shared, f)
+    }
+}
+
+fn read<T>(shared: &Shared, f: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
+    let _open = shared.metrics.begin_read(false);
+    f(&read_tx(shared, ReadLimit::Until(Instant::now() + SNAPSHOT_AGE))?)
+}
+
+fn read_tx(shared: &Shared, limit: ReadLimit) -> Result<ReadTx> {
+    let snapshot = shared.with_engine(|engine| engine.snapshot())?;
+    Ok(ReadTx::new(snapshot, shared.now(), limit, shared.beside.get().cloned()))
 }
 
 impl Handle {

@@ -16,6 +16,7 @@ use super::{
     engine::{Entry, Snapshot},
     key::Key,
     limit::ReadLimit,
+    names::Beside,
     random::Random,
     scan::{Merge, Scan},
     table::{IndexKind, Table},
@@ -33,9 +34,20 @@ pub struct ReadTx {
     layers: Vec<WriteSet>,
     now: Time,
     limit: ReadLimit,
+    /// Where the tables are that are not here.
+    beside: Option<Arc<Beside>>,
 }
 
 impl ReadTx {
+    /// Reads where `module` keeps its tables: here, or what is committed now in the file they are in. What is read
+    /// there may have changed when this transaction is committed: for words and wishes, never for money.
+    pub fn at<T>(&self, module: &str, f: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
+        match self.beside.as_ref().and_then(|it| it.of(module)) {
+            Some(other) => other.read(f),
+            None => f(self),
+        }
+    }
+
     /// The one instant of this transaction. Never before that of an earlier transaction of this process.
     pub fn now(&self) -> Time {
         self.now
@@ -136,8 +148,13 @@ impl ReadTx {
         Ok(self.snapshot.rows(table)?)
     }
 
-    pub(super) fn new(snapshot: Box<dyn Snapshot>, now: Time, limit: ReadLimit) -> ReadTx {
-        ReadTx { snapshot, layers: Vec::new(), now, limit }
+    pub(super) fn new(
+        snapshot: Box<dyn Snapshot>,
+        now: Time,
+        limit: ReadLimit,
+        beside: Option<Arc<Beside>>,
+    ) -> ReadTx {
+        ReadTx { snapshot, layers: Vec::new(), now, limit, beside }
     }
 
     fn entries<'a>(&'a self, table: &str, range: &Scan) -> impl Iterator<Item = Result<Entry>> + use<'a> {

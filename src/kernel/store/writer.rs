@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, Ordering::SeqCst},
         mpsc::Receiver,
     },
@@ -21,6 +21,7 @@ use super::{
     engine::{Engine, EngineError, EngineResult},
     limit::ReadLimit,
     metrics::StoreMetrics,
+    names::Beside,
     random::Random,
     store::StoreRefusal,
     tx::{Extension, Hook, ReadTx, WriteTx},
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     pub ids_after: Mutex<Option<[u8; 16]>>,
     /// Whether the last look at the disk found too little space.
     pub low_on_disk: AtomicBool,
+    /// The other files, once it is known that there are any.
+    pub beside: OnceLock<Arc<Beside>>,
 }
 
 impl Shared {
@@ -170,7 +173,7 @@ impl Writer {
                 return Err(error);
             }
         };
-        let read = ReadTx::new(snapshot, shared.now(), ReadLimit::None);
+        let read = ReadTx::new(snapshot, shared.now(), ReadLimit::None, shared.beside.get().cloned());
         let mut ids = std::mem::take(&mut self.ids);
         if let Some(id) = shared.ids_after.lock().unwrap_or_else(PoisonError::into_inner).take() {
             ids.go_on_after(id);

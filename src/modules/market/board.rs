@@ -32,7 +32,7 @@ use crate::kernel::{
     api::principal::ClientId,
     clock::{Clock, Time},
     error::Result,
-    money::{CurrencyCode, Rate, RateValue, Rounding},
+    money::{CurrencyCode, Rounding},
     store::{ReadTx, Scan},
 };
 
@@ -169,20 +169,17 @@ impl Markets {
     }
 
     /// The market of the two decides; where there is none, the freshest way through one other currency.
-    fn find(&self, from: CurrencyCode, to: CurrencyCode, now: Time) -> Result<(RateValue, Vec<PriceUsed>)> {
+    fn find(&self, from: CurrencyCode, to: CurrencyCode, now: Time) -> Result<Vec<PriceUsed>> {
         if let Some(live) = self.by_pair.get(&(from, to)) {
-            let tick = live.price(now)?;
-            let mid = tick.price.quote.mid;
-            let value = if live.base == from { Some(mid) } else { mid.inverse(Rounding::Down) };
-            return Ok((value.ok_or_else(|| beyond(from, to))?, vec![live.used(&tick)]));
+            return Ok(vec![live.used(&*live.price(now)?)]);
         }
         let partners = self.partners.get(&from).map(Vec::as_slice).unwrap_or_default();
         let ways = partners.iter().filter_map(|via| {
             let (first, second) = (self.by_pair.get(&(from, *via))?, self.by_pair.get(&(*via, to))?);
-            Some(through(first, second, from, to, now))
+            Some(through(first, second, now))
         });
         let mut refused = None;
-        let mut best: Option<(Time, RateValue, Vec<PriceUsed>)> = None;
+        let mut best: Option<(Time, Vec<PriceUsed>)> = None;
         for way in ways {
             match way {
                 Ok(way) if best.as_ref().is_none_or(|it| way.0 > it.0) => best = Some(way),
@@ -191,7 +188,7 @@ impl Markets {
             }
         }
         match best {
-            Some((_, value, used)) => Ok((value, used)),
+            Some((_, used)) => Ok(used),
             None => Err(refused
                 .unwrap_or_else(|| {
                     let reason = "there is no market for it, nor a way through one other currency".to_owned();
@@ -202,29 +199,11 @@ impl Markets {
     }
 }
 
-/// From one currency to another by way of the one that two markets have in common, and the age of the older price.
-fn through(
-    first: &Live,
-    second: &Live,
-    from: CurrencyCode,
-    to: CurrencyCode,
-    now: Time,
-) -> Result<(Time, RateValue, Vec<PriceUsed>), MarketRefusal> {
+/// By way of the currency that two markets have in common, and the instant of the older price.
+fn through(first: &Live, second: &Live, now: Time) -> Result<(Time, Vec<PriceUsed>), MarketRefusal> {
     let (a, b) = (first.price(now)?, second.price(now)?);
-    let value = cross((first.base == from, &a), (second.quote == to, &b)).ok_or_else(|| beyond(from, to))?;
     let oldest = a.price.observed_at.min(b.price.observed_at);
-    Ok((oldest, value, vec![first.used(&a), second.used(&b)]))
-}
-
-/// The two legs together, rounded down once. Of each: whether it is asked in the order of its market.
-fn cross((first, a): (bool, &Latest), (second, b): (bool, &Latest)) -> Option<RateValue> {
-    let (a, b) = (a.price.quote.mid, b.price.quote.mid);
-    match (first, second) {
-        (true, true) => a.times(b, Rounding::Down),
-        (true, false) => a.over(b, Rounding::Down),
-        (false, true) => b.over(a, Rounding::Down),
-        (false, false) => a.times(b, Rounding::Up)?.inverse(Rounding::Down),
-    }
+    Ok((oldest, vec![first.used(&a), second.used(&b)]))
 }
 
 fn beyond(from: CurrencyCode, to: CurrencyCode) -> MarketRefusal {
@@ -302,12 +281,10 @@ impl Live {
 impl MarketContract for Board {
     fn rate(&self, client: ClientId, from: CurrencyCode, to: CurrencyCode) -> Result<RateFound> {
         let now = self.clock.now();
-        if from == to {
-            let rate = Rate::new(RateValue::ONE, from, to);
-            return Ok(RateFound { rate, prices: vec![], as_of: now, age: Duration::ZERO });
-        }
-        let (value, prices) = self.markets(client).find(from, to, now)?;
+        let prices = if from == to { vec![] } else { self.markets(client).find(from, to, now)? };
+        let exchange = PriceUsed::exchange(from, &prices).ok_or_else(|| beyond(from, to))?;
+        let rate = exchange.rate(Rounding::Down).ok_or_else(|| beyond(from, to))?;
         let as_of = prices.iter().map(|it| it.as_of).min().unwrap_or(now);
-        Ok(RateFound { rate: Rate::new(value, from, to), prices, as_of, age: now.since(as_of) })
+        Ok(RateFound { exchange, rate, prices, as_of, age: now.since(as_of) })
     }
 }

@@ -12,7 +12,7 @@ use crate::kernel::{
     clock::Time,
     error::{Result, refusals},
     id::id,
-    money::{Amount, Currency, CurrencyCode, Percent, Rate, RateValue, Rounding},
+    money::{Amount, Currency, CurrencyCode, Exchange, Percent, Rate, RateValue, Rounding},
     store::codec::{Decode, Encode},
 };
 
@@ -21,8 +21,8 @@ id!(/** A price of a market. */ PriceId, "pri");
 
 /// What currencies are worth in one another, per client.
 pub trait MarketContract: Send + Sync {
-    /// The middle rate from one currency to the other, rounded down: direct, turned round, or through one common
-    /// currency. The same currency is worth 1, by no price. Refuses `rate_unavailable` when a price is missing or
+    /// The middle rate from one currency to the other: direct, turned round, or through one common currency. The same
+    /// currency is worth 1, by no price. Refuses `rate_unavailable` when a price is missing or
     /// stale.
     fn rate(&self, client: ClientId, from: CurrencyCode, to: CurrencyCode) -> Result<RateFound>;
 
@@ -35,15 +35,16 @@ pub trait MarketContract: Send + Sync {
         rounding: Rounding,
     ) -> Result<Converted> {
         let found = self.rate(client, amount.currency().code, to.code)?;
-        let converted =
-            if amount.currency() == to { amount } else { amount.convert(found.rate, to, rounding)? };
-        Ok(Converted { amount: converted, found })
+        Ok(Converted { amount: amount.exchange(&found.exchange, to, rounding)?, found })
     }
 }
 
-/// What one unit of `rate.base` is worth in `rate.quote`.
+/// What one unit of a currency is worth in another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateFound {
+    /// As it was priced: what amounts are exchanged by.
+    pub exchange: Exchange,
+    /// As it is shown: the digits a rate has, rounded down.
     pub rate: Rate,
     /// What it was derived from: none for the same currency, one, or two for a cross rate.
     pub prices: Vec<PriceUsed>,
@@ -73,6 +74,15 @@ pub struct PriceUsed {
     pub source: String,
     /// When it was observed.
     pub as_of: Time,
+}
+
+impl PriceUsed {
+    /// What one unit of `from` is worth by the middle of these prices, as [`RateFound`] had it. `None` when they do not
+    /// lead on from it.
+    pub fn exchange(from: CurrencyCode, prices: &[PriceUsed]) -> Option<Exchange> {
+        let rates: Vec<Rate> = prices.iter().map(|it| Rate::new(it.mid, it.base, it.quote)).collect();
+        Exchange::through(from, &rates)
+    }
 }
 
 refusals! {

@@ -158,6 +158,10 @@ fn a_thousand_dollars_are_converted_with_the_prices_that_say_so() {
     assert_eq!((used.mid.to_string().as_str(), used.source.as_str()), ("109500", "test"));
     let latest = world.store.read(|tx| tx.get(&LATEST, &(world.client, market))).unwrap().unwrap();
     assert_eq!(used.price_id, latest.id);
+    // A market turned round once lost the last unit: 0.00999999.
+    let even = Amount::new(109_500, usd).unwrap();
+    let converted = world.board.convert(world.client, even, btc, Rounding::Down).unwrap();
+    assert_eq!(converted.amount.to_string(), "0.01000000 BTC");
     let same = world.board.convert(world.client, thousand, usd, Rounding::Down).unwrap();
     assert_eq!((same.amount, same.found.prices.len()), (thousand, 0));
 }
@@ -175,7 +179,7 @@ fn nothing_is_converted_by_a_price_that_is_stale_missing_or_paused() {
     assert_eq!(world.rate("BTC", "USD").unwrap_err(), stale);
     world.priced("EUR", "USD", "1.25");
     assert_eq!(world.rate("EUR", "BTC").unwrap_err(), stale, "nor through it");
-    world.put(market("ETH", "USD", Feed::Fixed { price: RateValue::ONE }));
+    world.put(market("ETH", "USD", Feed::Fixed { price: "1".parse().unwrap() }));
     world.take(vec![new(market_id, "100")]);
     assert!(world.rate("BTC", "USD").is_ok());
     let paused = Market { status: MarketStatus::Paused, ..market("BTC", "USD", Feed::Push) };

@@ -23,6 +23,7 @@ use lettre::{
 };
 
 use super::{
+    MODULE,
     contract::CapturedMail,
     events::{Addressee, Recipient},
     letter::{Carried, Letter, read},
@@ -171,11 +172,13 @@ impl Courier for MailCourier {
                 context["event"] = secret.values;
                 let built_in = &self.teller.built_in;
                 let kind = built_in.kind(&secret.event_type)?;
-                let preferences = match to.id {
-                    Some(user) => super::repository::preferences(tx, (client, user))?,
-                    None => Preferences::default(),
-                };
-                let words = templates::words(tx, client, built_in, kind, &preferences, &context)?;
+                let words = tx.at(MODULE.name, |tx| {
+                    let preferences = match to.id {
+                        Some(user) => super::repository::preferences(tx, (client, user))?,
+                        None => Preferences::default(),
+                    };
+                    templates::words(tx, client, built_in, kind, &preferences, &context)
+                })?;
                 self.teller.letter(tx, client, &to, words).map(Ready::Go)
             }
         }

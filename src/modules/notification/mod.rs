@@ -12,6 +12,11 @@
 //!           └─ sms        a delivery of its own ─▶ the HTTP provider
 //! ```
 //!
+//! In a file of its own (`modules.notification.database.connection`) it keeps the inbox, preferences and templates
+//! there. What is one transaction with events and deliveries stays beside the outbox: webhook endpoints and whose turn
+//! it is, open digests, and whatever sends. An event is then heard by two listeners, each once, each in its file:
+//! `notification.tell` leaves mails and short messages, `notification.inbox` fills the inbox.
+//!
 //! Always true:
 //! - No money command waits for a mail, and none is undone by one.
 //! - A channel that fails repeats no other.
@@ -64,9 +69,9 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         repository::NOTIFICATIONS.info(),
         repository::INBOXES.info(),
         repository::PREFERENCES.info(),
-        repository::DIGESTS.info(),
         repository::TEMPLATES.info(),
         repository::TEMPLATE_VERSIONS.info(),
+        repository::DIGESTS.info(),
     ]);
     boot.refusals(NotificationRefusal::CATALOGUE.iter().copied());
     boot.alias("ntf", "notification");
@@ -77,9 +82,9 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.endpoints(routes::inbox::endpoints(&inboxes));
     boot.endpoints(routes::stream::endpoints(&inboxes));
     boot.endpoints(routes::preferences::endpoints());
-    boot.endpoints(routes::outbox::endpoints());
+    boot.beside_outbox(|boot| boot.endpoints(routes::outbox::endpoints()));
     register_channels(boot, inboxes)?;
-    webhook::register(boot)
+    boot.beside_outbox(webhook::register)
 }
 
 /// Mail and short messages, as far as they are configured; then whoever fills them.
@@ -107,7 +112,9 @@ fn register_channels(boot: &mut Boot, inboxes: Arc<Inboxes>) -> Result<(), BootE
         sends_sms: sms.is_some(),
     });
     let templates = Templates { built_in, clients: boot.require()?, sends_mail: post.is_some() };
-    boot.endpoints(routes::templates::endpoints(&Arc::new(templates)));
+    let templates = Arc::new(templates);
+    boot.endpoints(routes::templates::endpoints(&templates));
+    boot.beside_outbox(|boot| boot.endpoints(vec![routes::templates::send_test(&templates)]));
     notices::listen(boot, &teller);
     if let Some(post) = post {
         let from = config.mail.from.parse();

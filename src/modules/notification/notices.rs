@@ -14,7 +14,7 @@ use super::{
     },
     events::{BeneficiaryConfirmation, EmailVerification, Invitation, PasswordReset, WithdrawalConfirmation},
     notice::{NoticeKind, Notifiable, NotificationEvent},
-    service::tell::Teller,
+    service::tell::{Part, Teller},
 };
 use crate::{
     kernel::{api::principal::UserId, boot::Boot, events::event::Mode},
@@ -77,16 +77,25 @@ macro_rules! notices {
             ]
         }
 
-        /// Hears every one of them.
-        pub fn listen(boot: &mut Boot, teller: &Arc<Teller>) {
+        /// Hears every one of them, for one part of telling. `name` is stored with deliveries: never renamed.
+        fn hear(boot: &mut Boot, teller: &Arc<Teller>, name: &'static str, part: Part) {
             $(
                 let telling = teller.clone();
-                boot.listen::<$event>("notification.tell", Mode::Queue, move |tx, envelope, event| {
-                    telling.tell(tx, envelope, &event)
+                boot.listen::<$event>(name, Mode::Queue, move |tx, envelope, event| {
+                    telling.tell(tx, part, envelope, &event)
                 });
             )+
         }
     };
+}
+
+/// Hears every event that somebody is told of: in a file of its own in two halves, each in its file, exactly once.
+pub fn listen(boot: &mut Boot, teller: &Arc<Teller>) {
+    if !boot.lives_alone() {
+        return hear(boot, teller, "notification.tell", Part::All);
+    }
+    boot.beside_outbox(|boot| hear(boot, teller, "notification.tell", Part::Letters));
+    hear(boot, teller, "notification.inbox", Part::Inbox);
 }
 
 const BOTH: &[Channel] = &[Database, Mail];

@@ -99,6 +99,8 @@ pub struct NewPayment {
     pub amount: Amount,
     /// The id of what is paid for: a funding. `None` for a plain charge, which is credited to its user.
     pub payable: Option<String>,
+    /// The currency in which what is paid for is credited, when another one than that of `amount`.
+    pub credited_in: Option<CurrencyCode>,
     pub gateway: Option<GatewayId>,
     /// `None`: the client's default.
     pub expires_in_s: Option<u64>,
@@ -213,7 +215,8 @@ refusals! {
         AttemptOpen { attempt_id: AttemptId }: Conflict "attempt_open" => "{attempt_id} is still open",
         /// Only what goes through a gateway by hand is marked by hand, and what a gateway lost track of.
         NotManual: Unprocessable "not_manual" => "the gateway says itself what became of it",
-        /// Only a settled payment of a user is refunded; `reason` is its status, or why else.
+        /// Only a settled payment of a user is refunded; `reason` is its status, or why else: `converted` is what was
+        /// credited in another currency than it was paid in. Reverse what it was for, such as the funding, instead.
         NotRefundable { reason: String }: Unprocessable "not_refundable" => "the payment cannot be refunded: {reason}",
         /// All refunds together would be more than what came, less what was taken back otherwise.
         RefundTooLarge { remaining: Amount }: Unprocessable "refund_too_large" => "{remaining} can still be refunded",

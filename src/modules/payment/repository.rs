@@ -4,7 +4,7 @@ use super::{
     contract::{AttemptId, GatewayId, PaymentId, SettlementId},
     crypto::ADDRESSES,
     inbound::SEEN,
-    model::{Attempt, Credentials, Gateway, Health, Payment, Place, Settlement},
+    model::{Attempt, Converted, Credentials, Gateway, Health, Payment, Place, Settlement},
     refund::repository::REFUNDS,
 };
 use crate::kernel::{
@@ -30,6 +30,9 @@ pub const PAYMENTS: Table<(ClientId, PaymentId), Payment> = Table::new("payment.
     // when → payments the timer has to look at
     Index::listing(DUE, |_, row| row.due_at.iter().map(Key::to_key).collect()),
 ]);
+
+/// (client, payment) → the currency in which what it pays for is credited, when another one
+pub const CONVERTED: Table<(ClientId, PaymentId), Converted> = Table::new("payment.converted");
 
 /// (client, payment, attempt) → attempt
 pub const ATTEMPTS: Table<(ClientId, PaymentId, AttemptId), Attempt> = Table::new("payment.attempts")
@@ -77,6 +80,7 @@ pub const HEALTH: Table<(ClientId, GatewayId), Health> = Table::new("payment.gat
 pub fn tables() -> Vec<TableInfo> {
     vec![
         PAYMENTS.info(),
+        CONVERTED.info(),
         ATTEMPTS.info(),
         SETTLEMENTS.info(),
         GATEWAYS.info(),

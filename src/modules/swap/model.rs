@@ -11,7 +11,7 @@ use crate::{
         clock::Time,
         error::Result,
         machine::{History, Machine},
-        money::{Amount, Currency, Percent, Rate, RateValue, Rounding},
+        money::{Amount, Currency, Exchange, Percent, Rate, RateValue, Rounding},
         store::codec::{Decode, Encode, row},
     },
     modules::{
@@ -51,15 +51,24 @@ pub struct Terms {
     pub fee_rule: Option<FeeId>,
     /// What is received. Invariant: above zero.
     pub to: Amount,
-    /// What the market said one unit of `from` is worth.
+    /// What the market said one unit of `from` is worth: the digits a rate has, rounded down.
     pub mid: RateValue,
     pub spread: Percent,
-    /// mid × (1 − spread), rounded down.
+    /// The same less the spread. Both are shown; what is received follows from `prices`, which are exact.
     pub rate: Rate,
     /// The prices the middle rate was derived from.
     pub prices: Vec<PriceUsed>,
     /// The instant of the oldest of them.
     pub as_of: Time,
+}
+
+impl Terms {
+    /// The most that what is given, less the fee, is worth at these prices less the spread. `None` when they do not
+    /// say.
+    pub fn worth(&self) -> Option<Amount> {
+        let exchange = PriceUsed::exchange(self.from.currency().code, &self.prices)?.less(self.spread)?;
+        self.from.minus(self.fee).ok()?.exchange(&exchange, self.to.currency(), Rounding::Down).ok()
+    }
 }
 
 /// A promise.
@@ -117,11 +126,11 @@ pub struct Sides {
 /// Rounds of looking for an amount whose fee leaves enough; with any percentage up to 99 some 40 do.
 const ROUNDS: usize = 5000;
 
-/// The sides of a swap at `rate`, whose base is `from`. `fee_of` says what giving an amount costs. `None` when nothing
+/// The sides of a swap by `exchange`, from `from` to `to`. `fee_of` says what giving an amount costs. `None` when nothing
 /// would be received, or no amount is enough.
 pub fn sides(
     wanted: Wanted,
-    rate: Rate,
+    exchange: &Exchange,
     from: Currency,
     to: Currency,
     mut fee_of: impl FnMut(Amount) -> Result<(Amount, Option<FeeId>)>,
@@ -132,11 +141,12 @@ pub fn sides(
             if fee.minor() >= from.minor() {
                 return Ok(None);
             }
-            let to = from.minus(fee)?.convert(rate, to, Rounding::Down)?;
+            let to = from.minus(fee)?.exchange(exchange, to, Rounding::Down)?;
             Ok(if to.is_zero() { None } else { Some(Sides { from, fee, fee_rule, to }) })
         }
         Wanted::Receive(to) => {
-            let net = to.convert(rate, from, Rounding::Up)?;
+            // The least that yields it.
+            let net = to.exchange(&exchange.back(), from, Rounding::Up)?;
             if to.is_zero() || net.is_zero() {
                 return Ok(None);
             }
@@ -184,6 +194,10 @@ mod tests {
 
     fn rate(text: &str, base: CurrencyCode, quote: CurrencyCode) -> Rate {
         Rate::new(text.parse().unwrap(), base, quote)
+    }
+
+    fn exchange(from: Currency, rate: Rate) -> Exchange {
+        Exchange::through(from.code, &[rate]).unwrap()
     }
 
     #[test]
@@ -243,12 +257,12 @@ mod tests {
 
     #[test]
     fn either_amount_may_be_named() {
-        let (sell, buy) =
-            (rate("109500", btc().code, usd().code), rate("0.00000913242", usd().code, btc().code));
+        let price = rate("109500", btc().code, usd().code);
+        let (sell, buy) = (exchange(btc(), price), exchange(usd(), price));
         let fee =
             |percent_text: &'static str| move |it: Amount| Ok((it.percent_up(percent(percent_text))?, None));
         let shown = |sides: Option<Sides>| sides.map(|it| format!("{} − {} → {}", it.from, it.fee, it.to));
-        for (wanted, rate, percent, result) in [
+        for (wanted, by, percent, result) in [
             (
                 Wanted::Give(amount(50_000_000, btc())),
                 sell,
@@ -286,12 +300,19 @@ mod tests {
                 "0",
                 Some("1000.01 USD − 0.00 USD → 0.00913243 BTC"),
             ),
+            (Wanted::Give(amount(109_500, usd())), buy, "0", Some("1095.00 USD − 0.00 USD → 0.01000000 BTC")),
+            (
+                Wanted::Receive(amount(1_000_000, btc())),
+                buy,
+                "0",
+                Some("1095.00 USD − 0.00 USD → 0.01000000 BTC"),
+            ),
             (Wanted::Give(amount(9, btc())), sell, "0", None),
             (Wanted::Give(amount(1, btc())), sell, "100", None),
             (Wanted::Receive(amount(1, usd())), sell, "100", None),
         ] {
-            let (from, to) = if rate.base == btc().code { (btc(), usd()) } else { (usd(), btc()) };
-            let found = sides(wanted, rate, from, to, fee(percent)).unwrap();
+            let (from, to) = if by == sell { (btc(), usd()) } else { (usd(), btc()) };
+            let found = sides(wanted, &by, from, to, fee(percent)).unwrap();
             assert_eq!(shown(found).as_deref(), result, "{wanted:?} with {percent} %");
         }
     }
@@ -301,30 +322,30 @@ mod tests {
         fn what_was_named_is_what_happens_and_the_house_never_pays(
             minor in 1..10i128.pow(18), mantissa in 1i64..10i64.pow(12), scale in 0u32..=12,
             fee_mantissa in 0i64..=5000, spread_mantissa in 0i64..=1000, receive in any::<bool>(),
+            turned in any::<bool>(),
         ) {
             let value: RateValue = rust_decimal::Decimal::new(mantissa, scale).to_string().parse().unwrap();
             let hundredths = |it: i64| -> Percent { rust_decimal::Decimal::new(it, 2).to_string().parse().unwrap() };
-            let Some(offered) = value.less(hundredths(spread_mantissa), Rounding::Down) else { return Ok(()) };
             let (a, b) = (currency("AAA", 8), currency("BBB", 2));
-            let rate = Rate::new(offered, a.code, b.code);
+            let (one, two) = if turned { (b, a) } else { (a, b) };
+            let middle = exchange(a, Rate::new(value, one.code, two.code));
+            let offered = middle.less(hundredths(spread_mantissa)).unwrap();
             let wanted = if receive { Wanted::Receive(amount(minor, b)) } else { Wanted::Give(amount(minor, a)) };
             let fee_of = |it: Amount| Ok((it.percent_up(hundredths(fee_mantissa))?, None));
-            let Ok(Some(there)) = sides(wanted, rate, a, b, fee_of) else { return Ok(()) };
+            let Ok(Some(there)) = sides(wanted, &offered, a, b, fee_of) else { return Ok(()) };
             match wanted {
                 Wanted::Give(given) => prop_assert_eq!(there.from, given),
                 Wanted::Receive(received) => prop_assert_eq!(there.to, received),
             }
             prop_assert!(there.fee.minor() < there.from.minor() && there.to.minor() > 0);
             // What was received is worth no more than what was given for it.
-            let (middle, net) = (Rate::new(value, a.code, b.code), there.from.minus(there.fee).unwrap());
-            prop_assert!(there.to.convert(middle, a, Rounding::Down).unwrap() <= net);
+            let net = there.from.minus(there.fee).unwrap();
+            prop_assert!(there.to.exchange(&middle.back(), a, Rounding::Down).unwrap() <= net);
 
             // And back, at the same middle: nobody has more than before.
-            let Some(inverse) = value.inverse(Rounding::Down) else { return Ok(()) };
-            let Some(back_rate) = inverse.less(hundredths(spread_mantissa), Rounding::Down) else { return Ok(()) };
-            let back_rate = Rate::new(back_rate, b.code, a.code);
+            let back_by = middle.back().less(hundredths(spread_mantissa)).unwrap();
             let no_fee = |it: Amount| Ok((Amount::zero(it.currency()), None));
-            if let Ok(Some(back)) = sides(Wanted::Give(there.to), back_rate, b, a, no_fee) {
+            if let Ok(Some(back)) = sides(Wanted::Give(there.to), &back_by, b, a, no_fee) {
                 prop_assert!(back.to <= there.from, "{} became {}", there.from, back.to);
             }
         }

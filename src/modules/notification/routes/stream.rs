@@ -26,6 +26,7 @@ use crate::{
         store::{Key as _, ReadTx, Scan},
     },
     modules::notification::{
+        MODULE,
         contract::NotificationId,
         model::Owner,
         repository::{NOTIFICATIONS, inbox},
@@ -78,7 +79,7 @@ fn stream(
 ) -> Result<Streamed> {
     let after = match after {
         Some(after) => Some(after),
-        None => kernel.store.read(|tx| newest(tx, owner))?,
+        None => kernel.store_of(MODULE.name).read(|tx| newest(tx, owner))?,
     };
     let ends_at = Instant::now() + LASTS;
     let listening = Listening { kernel, owner, after, unread: None, changes, stop, ends_at };
@@ -95,7 +96,8 @@ async fn next(listening: Option<Listening>) -> Option<(Bytes, Option<Listening>)
     loop {
         it.changes.borrow_and_update();
         // A store that does not answer ends the stream; the reader comes back to where it was.
-        let frames = it.kernel.store.read(|tx| frames(tx, it.owner, it.after, it.unread)).ok()?;
+        let frames =
+            it.kernel.store_of(MODULE.name).read(|tx| frames(tx, it.owner, it.after, it.unread)).ok()?;
         (it.after, it.unread) = (frames.after, Some(frames.unread));
         if !frames.text.is_empty() {
             return Some((frames.text.into(), Some(it)));

@@ -17,6 +17,7 @@ use crate::{
     },
     modules::{
         notification::{
+            MODULE,
             letter::{Carried, Digest, Letter, read},
             model::{OpenDigest, Preferences},
             notice::DigestWords,
@@ -71,7 +72,9 @@ impl Teller {
         let words = DigestWords { count: lines.len() as u64, lines: lines.to_vec() };
         let mut context = self.surroundings(tx, client, &user.into())?;
         context["event"] = complete(kind, &serde_json::to_value(words).unwrap_or_default());
-        let words = templates::words(tx, client, &self.built_in, kind, preferences, &context)?;
+        let words = tx.at(MODULE.name, |tx| {
+            templates::words(tx, client, &self.built_in, kind, preferences, &context)
+        })?;
         self.letter(tx, client, &user.into(), words)
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     modules::{
         client::contract::{Branding, ClientContract},
         notification::{
+            MODULE,
             contract::{Channel, Topic},
             events::Addressee,
             letter::{Letter, Text},
@@ -45,6 +46,14 @@ use crate::{
 /// More admins than a client has; a bound, because telling them is one transaction.
 const MOST_ADMINS: usize = 50;
 
+/// What telling is made of. In a file of its own the inbox is filled there, and letters are left beside the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    All,
+    Inbox,
+    Letters,
+}
+
 pub struct Teller {
     pub users: Arc<dyn UserContract>,
     pub clients: Arc<dyn ClientContract>,
@@ -58,11 +67,18 @@ pub struct Teller {
 
 impl Teller {
     /// Tells everyone whom the event concerns.
-    pub fn tell<E: NotificationEvent>(&self, tx: &mut WriteTx, envelope: &Envelope, event: &E) -> Result<()> {
+    pub fn tell<E: NotificationEvent>(
+        &self,
+        tx: &mut WriteTx,
+        part: Part,
+        envelope: &Envelope,
+        event: &E,
+    ) -> Result<()> {
         let Some(client) = envelope.client else { return Ok(()) };
         let notice = Notice::of(event);
-        for user in self.recipients(tx, client, notice.notifiable)? {
-            self.tell_one(tx, client, &user, envelope, &notice)?;
+        let recipients = tx.at("user", |tx| self.recipients(tx, client, notice.notifiable))?;
+        for user in recipients {
+            self.tell_one(tx, client, part, &user, envelope, &notice)?;
         }
         Ok(())
     }
@@ -84,19 +100,26 @@ impl Teller {
         &self,
         tx: &mut WriteTx,
         client: ClientId,
+        part: Part,
         user: &User,
         envelope: &Envelope,
         notice: &Notice,
     ) -> Result<()> {
-        let preferences = preferences(tx, (client, user.id))?;
         let kind = self.built_in.kind(notice.event_type)?;
         let context = self.context(tx, client, user, kind, notice)?;
-        let words = templates::words(tx, client, &self.built_in, kind, &preferences, &context)?;
+        let (preferences, words) = tx.at(MODULE.name, |tx| {
+            let preferences = preferences(tx, (client, user.id))?;
+            let words = templates::words(tx, client, &self.built_in, kind, &preferences, &context)?;
+            Ok((preferences, words))
+        })?;
         let wants = |channel| preferences.wants(notice.topic, channel, notice.channels.contains(&channel));
 
-        if wants(Channel::Database) {
+        if part != Part::Letters && wants(Channel::Database) {
             let row = in_inbox(tx, envelope, notice, &words, &context);
             self.inboxes.deliver(tx, (client, user.id), row)?;
+        }
+        if part == Part::Inbox {
+            return Ok(());
         }
         // Somebody who may not come in any more hears about that, and about nothing else.
         let reachable = user.status != UserStatus::Disabled || notice.topic == Topic::Security;
@@ -184,7 +207,7 @@ impl Teller {
 
     /// What every template may name, whatever the event.
     pub fn surroundings(&self, tx: &ReadTx, client: ClientId, user: &Addressee) -> Result<Value> {
-        let client = self.clients.get(tx, client)?;
+        let client = tx.at("client", |tx| self.clients.get(tx, client))?;
         let Branding { display_name, support_email, website } = client.settings.branding;
         Ok(json!({
             "client": {

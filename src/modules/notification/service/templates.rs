@@ -19,6 +19,7 @@ use crate::{
     modules::{
         client::contract::ClientContract,
         notification::{
+            MODULE,
             contract::{Locale, NotificationRefusal, TemplateId},
             letter::Letter,
             mail,
@@ -143,7 +144,7 @@ impl Templates {
         if !self.sends_mail {
             return Err(NotificationRefusal::MailNotConfigured.into());
         }
-        let (kind, words) = self.words_of(tx, client, call.path)?;
+        let (kind, words) = tx.at(MODULE.name, |tx| self.words_of(tx, client, call.path))?;
         let context = self.made_up(tx, client, kind)?;
         let words = self.built_in.fill(&words, &context).map_err(NotificationRefusal::from)?;
 
@@ -180,7 +181,7 @@ impl Templates {
     }
 
     fn made_up(&self, tx: &ReadTx, client: ClientId, kind: &NoticeKind) -> Result<Value> {
-        let client = self.clients.get(tx, client)?;
+        let client = tx.at("client", |tx| self.clients.get(tx, client))?;
         let branding = client.settings.branding;
         let mut context = example(kind, false);
         context["client"] = json!({

@@ -32,7 +32,7 @@ use crate::{
         clock::Time,
         error::Result,
         machine::{History, Machine},
-        money::Amount,
+        money::{Amount, CurrencyCode},
         store::codec::{Decode, Encode, row},
     },
     modules::{balance::contract::EntryId, client::contract::Approval},
@@ -189,6 +189,13 @@ pub struct Payment {
 }
 row!(Payment, 3, { 1 => before::PaymentV1, 2 => before::PaymentV2 });
 stamped!(Payment);
+
+/// What a payment pays for is credited in another currency: it is taken back with that, never refunded by itself.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Converted {
+    pub currency: CurrencyCode,
+}
+row!(Converted);
 
 /// Money that somebody says came, while a person has to decide about it.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -504,6 +511,7 @@ mod tests {
                 times: Times::at(at),
             },
         );
+        golden("payment.converted", &Converted { currency: usd(0).currency().code });
         golden("payment.gateways", &bank(true, vec![usd(0).currency()], "10.00", "500"));
         let health = Health { calls: 70, recent: 5, last_success_at: Some(at), ..Health::default() };
         golden(

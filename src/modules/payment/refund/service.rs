@@ -32,7 +32,7 @@ use crate::{
             adapter::{RefundOutcome, RefundRequest},
             contract::{GatewayKind, PaymentRefusal, PaymentStatus, RefundId, RefundStatus, SettlementId},
             model::Place,
-            repository::SETTLEMENTS,
+            repository::{CONVERTED, SETTLEMENTS},
             service::{Case, Payments, credited, gateway},
         },
         transaction::contract::{EntryType, NewTransaction, TransactionStatus},
@@ -67,6 +67,9 @@ impl Payments {
             return Err(not_refundable(case.payment.status().name()).into());
         }
         let user = case.payment.user.ok_or_else(|| not_refundable("it is no user's"))?;
+        if tx.get(&CONVERTED, &(client, case.id))?.is_some() {
+            return Err(not_refundable("converted").into());
+        }
         self.check_not_own(tx, caller, &case)?;
         self.users.check_may_pay(tx, client, user)?;
         check_external_id(tx, &REFUNDS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;

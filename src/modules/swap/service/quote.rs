@@ -13,7 +13,7 @@ use crate::{
         },
         error::Result,
         machine::{History, Step},
-        money::{Amount, Currency, Rate, Rounding},
+        money::{Amount, Currency, Rounding},
         store::{ReadTx, WriteTx},
     },
     modules::{
@@ -91,18 +91,19 @@ impl Swaps {
     ) -> Result<Terms> {
         let found = self.market.rate(client, from.code, to.code)?;
         let spread = self.pricing.spread(tx, client, from.code, to.code, tier)?;
-        let value = found.rate.value.less(spread, Rounding::Down).ok_or_else(|| {
+        let nothing_left = || {
             let (pair, reason) =
                 (format!("{}/{}", from.code, to.code), "the spread leaves nothing".to_owned());
             MarketRefusal::RateUnavailable { pair, reason, age_s: None }
-        })?;
-        let rate = Rate::new(value, from.code, to.code);
+        };
+        let exchange = found.exchange.less(spread).ok_or_else(nothing_left)?;
+        let rate = exchange.rate(Rounding::Down).ok_or_else(nothing_left)?;
         let fee_of = |amount: Amount| {
             let (operation, to) = (FeeOperation::Swap, Some(to.code));
             let question = FeeQuestion { operation, amount, to, gateway: None, tier };
             self.pricing.fee(tx, client, &question).map(|it| (it.fee, it.rule))
         };
-        let sides = sides(wanted, rate, from, to, fee_of)?.ok_or(SwapRefusal::SwapTooSmall)?;
+        let sides = sides(wanted, &exchange, from, to, fee_of)?.ok_or(SwapRefusal::SwapTooSmall)?;
         Ok(Terms {
             from: sides.from,
             fee: sides.fee,

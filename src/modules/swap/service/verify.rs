@@ -45,6 +45,9 @@ impl Swaps {
             if found != wanted {
                 wrong.push(format!("{} did not move what {id} says", swap.entry));
             }
+            if swap.terms.worth().is_none_or(|it| swap.terms.to > it) {
+                wrong.push(format!("{id} gave more than its prices say"));
+            }
             let records = if swap.terms.fee.is_zero() { 2 } else { 3 };
             if swap.transactions.len() != records {
                 wrong.push(format!("{id} has {} records, {records} wanted", swap.transactions.len()));

@@ -54,6 +54,7 @@ mod totp;
 mod transaction;
 mod transfer;
 mod user;
+mod votes;
 mod webhook;
 mod wire;
 mod withdrawal;

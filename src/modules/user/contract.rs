@@ -19,7 +19,10 @@ use crate::{
         money::Amount,
         store::{ReadTx, WriteTx},
     },
-    modules::{client::contract::ApprovalPolicy, role::contract::RoleId},
+    modules::{
+        client::contract::{Approval, ApprovalPolicy, Ballot, ClientContract, Motion},
+        role::contract::RoleId,
+    },
 };
 
 text_enum! {
@@ -142,6 +145,29 @@ pub trait UserContract: Send + Sync {
             _ => vec![],
         };
         policy.check_voter(amount, voter, &roles)
+    }
+
+    /// Counts the caller's vote on a motion, under the rules of now. Refuses, in this order: `self_approval` (whoever
+    /// is concerned), `revision_stale`, `not_on_committee`, `already_voted`. True when it was the last one needed: the
+    /// earlier ones count as far as their voters would still have one.
+    fn vote(
+        &self,
+        tx: &ReadTx,
+        clients: &dyn ClientContract,
+        caller: &Caller,
+        motion: Motion<'_>,
+        approval: &mut Approval,
+        ballot: Ballot,
+    ) -> Result<bool> {
+        let client = caller.client()?;
+        for other in motion.concerned {
+            clients.check_other(tx, client, caller, *other)?;
+        }
+        let policy = clients.approval_policy(tx, client, motion.operation)?;
+        let is_voter = |it| clients.same_person(tx, client, caller.actor(), it);
+        let amount = approval.amount;
+        let may_vote = |it, policy: &_| self.check_voter(tx, client, it, (policy, amount));
+        approval.cast(caller.actor(), is_voter, may_vote, ballot, policy, tx.now())
     }
 
     /// The hash of the password; `None` when none was ever set.

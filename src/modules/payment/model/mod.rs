@@ -35,7 +35,7 @@ use crate::{
         money::{Amount, CurrencyCode},
         store::codec::{Decode, Encode, row},
     },
-    modules::balance::contract::EntryId,
+    modules::{balance::contract::EntryId, client::contract::Approval},
 };
 
 text_enum! {
@@ -187,7 +187,7 @@ pub struct Payment {
     pub history: History<PaymentStatus>,
     pub stamp: Stamp,
 }
-row!(Payment, 2, { 1 => before::PaymentV1 });
+row!(Payment, 3, { 1 => before::PaymentV1, 2 => before::PaymentV2 });
 stamped!(Payment);
 
 /// What a payment pays for is credited in another currency: it is taken back with that, never refunded by itself.
@@ -207,6 +207,8 @@ pub struct Said {
     pub reason: Option<String>,
     pub proof: Option<String>,
     pub at: Time,
+    /// What others think of it, where they have to agree.
+    pub approval: Option<Approval>,
 }
 
 impl Payment {
@@ -375,6 +377,8 @@ pub struct Claimant {
     pub by: Actor,
     pub reason: String,
     pub at: Time,
+    /// What others think of it.
+    pub approval: Approval,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -400,7 +404,7 @@ pub struct Settlement {
     pub moved_by: Option<EntryId>,
     pub times: Times,
 }
-row!(Settlement, 2, { 1 => before::SettlementV1 });
+row!(Settlement, 3, { 1 => before::SettlementV1, 2 => before::SettlementV2 });
 
 impl Settlement {
     /// As a person sees it: where it is, or that a second person has to agree.
@@ -440,6 +444,7 @@ mod tests {
             reason: Some("seen".into()),
             proof: None,
             at,
+            approval: Some(Approval::of_before(usd(900))),
         };
         golden(
             "payment.payments",
@@ -500,6 +505,7 @@ mod tests {
                     by: Actor::User(UserId::from_bytes([6; 16])),
                     reason: "hers".into(),
                     at,
+                    approval: Approval::of_before(usd(1000)),
                 }),
                 moved_by: None,
                 times: Times::at(at),

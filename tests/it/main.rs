@@ -16,6 +16,7 @@ mod client;
 mod crash;
 mod currency;
 mod dashboard;
+mod dispute;
 mod events;
 mod foureyes;
 mod funding;

@@ -3,6 +3,7 @@
 use super::{
     contract::{AttemptId, GatewayId, PaymentId, SettlementId},
     crypto::ADDRESSES,
+    dispute::repository::DISPUTES,
     inbound::SEEN,
     model::{Attempt, Credentials, Gateway, Health, Payment, Place, Settlement},
     refund::repository::REFUNDS,
@@ -83,6 +84,7 @@ pub fn tables() -> Vec<TableInfo> {
         CREDENTIALS.info(),
         HEALTH.info(),
         REFUNDS.info(),
+        DISPUTES.info(),
         SEEN.info(),
         ADDRESSES.info(),
     ]

@@ -317,6 +317,8 @@ fn the_stored_forms_stay_what_they_are() {
         price_path: None,
         bid_path: Some("bid".into()),
         ask_path: Some("ask".into()),
+        header_name: Some("x-api-key".into()),
+        header_secret: Some("acme".into()),
     };
     let pull = Pull { interval_s: 60, median_of: 1, providers: vec![provider] };
     golden("market.markets", &Market { stamp: Stamp::at(at), ..market("BTC", "USD", Feed::Http(pull)) });

@@ -81,6 +81,7 @@ pub fn endpoints(recovery: &Arc<Recovery>) -> Vec<Endpoint> {
             .public()
             .plain()
             .status(202)
+            .refuses(&["mail_not_configured"])
             .example(json!({ "email": "ann@example.com" }))
             .writes({
                 let recovery = recovery.clone();
@@ -134,6 +135,7 @@ pub fn endpoints(recovery: &Arc<Recovery>) -> Vec<Endpoint> {
             .public()
             .plain()
             .status(202)
+            .refuses(&["mail_not_configured"])
             .example(json!({ "email": "ann@example.com" }))
             .writes({
                 let recovery = recovery.clone();

@@ -17,6 +17,7 @@ mod confirm;
 mod crash;
 mod currency;
 mod dashboard;
+mod dispute;
 mod events;
 mod foureyes;
 mod funding;

@@ -124,6 +124,25 @@ async fn a_price_is_taken_or_refused_with_an_event() {
     assert_eq!(forced.body["forced_reason"], "checked by phone");
     assert_eq!(forced.body["observed_at"], now);
 
+    // A feed that repeats itself counts nothing twice, with or without a key.
+    let again = json!({ "price": "200000", "observed_at": now });
+    let once = coffer.key().idempotent("k-1").post(&path, again.clone()).await.expect(201).body;
+    let batch = json!({ "prices": [{ "market_id": id, "price": "200000", "observed_at": now }] });
+    for _ in 0..2 {
+        let repeated = coffer.key().idempotent("k-1").post(&path, again.clone()).await.expect(201).body;
+        assert_eq!((&repeated["id"], &repeated["sequence"]), (&once["id"], &once["sequence"]));
+        let repeated =
+            coffer.key().idempotent("k-2").post("/markets/prices", batch.clone()).await.expect(200).body;
+        assert_eq!(repeated["data"][0]["price_id"], once["id"]);
+    }
+    let documented = coffer.openapi();
+    for path in ["/api/v1/markets/{id}/prices", "/api/v1/markets/prices"] {
+        let operation = &documented["paths"][path]["post"];
+        assert_eq!(operation["x-idempotent"], "natural", "{path}");
+        let parameters = operation["parameters"].as_array().unwrap();
+        assert!(parameters.iter().all(|it| it["name"] != "Idempotency-Key"), "{path}");
+    }
+
     let listed = coffer.publishable().get(&path).await.expect(200);
     assert_eq!(listed.headers["cache-control"], "public, max-age=1");
     let mids: Vec<_> =

@@ -14,7 +14,7 @@ use crate::{
             principal::{Actor, ClientId, UserId},
         },
         clock::Time,
-        error::{Result, refusals},
+        error::{Result, fault, refusals},
         machine::ChangeOut,
         money::Amount,
         store::{ReadTx, WriteTx},
@@ -128,6 +128,20 @@ pub trait UserContract: Send + Sync {
             UserStatus::Disabled => Err(UserRefusal::UserNotActive { user_status: user.status }.into()),
             _ => Ok(user),
         }
+    }
+
+    /// Stops money from leaving the accounts of an active user, by itself, for a reason its staff can read. Staff end it.
+    /// False when nothing changed: it is frozen or disabled already, or the last active admin, who could not end it.
+    /// Doubles need not know.
+    fn freeze(
+        &self,
+        _tx: &mut WriteTx,
+        _caller: &Caller,
+        _client: ClientId,
+        user: UserId,
+        _reason: &str,
+    ) -> Result<bool> {
+        Err(fault!("{user} cannot be frozen here"))
     }
 
     /// Refuses `not_on_committee` to whoever has no vote on this much under the policy.

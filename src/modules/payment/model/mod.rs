@@ -165,7 +165,8 @@ pub struct Payment {
     pub paid_state: PaidState,
     /// What went back, or is about to. Invariant: the sum of its refunds that are neither failed nor canceled.
     pub refunded: Amount,
-    /// What its payer's bank takes back. Invariant: refunded + disputed <= received.
+    /// What its payer's bank took back. Invariant: the sum of its disputes that are open or lost, and together with
+    /// `refunded` at most `received`.
     pub disputed: Amount,
     /// What it paid for was taken back as a whole: nothing is left to refund.
     pub is_reversed: bool,
@@ -251,14 +252,6 @@ impl Payment {
             return Ok(Amount::zero(self.received.currency()));
         }
         self.received.minus(gone)
-    }
-
-    /// Its payer's bank takes `amount` back, as far as it did not go back already; `None`: it does not after all.
-    pub fn dispute(&mut self, amount: Option<Amount>) -> Result<()> {
-        let left = self.received.minus(self.refunded)?;
-        let disputed = amount.unwrap_or(Amount::zero(left.currency()));
-        self.disputed = if disputed < left { disputed } else { left };
-        Ok(())
     }
 
     /// The gateway is asked `after` from now; the timer looks then.
@@ -610,12 +603,6 @@ mod tests {
                 (usd(refunded), usd(disputed), reversed);
             assert_eq!(payment.refundable().unwrap(), usd(wanted));
         }
-        let mut payment = paid(1000);
-        payment.refunded = usd(400);
-        payment.dispute(Some(usd(1000))).unwrap();
-        assert_eq!(payment.disputed, usd(600), "what went back already is not disputed");
-        payment.dispute(None).unwrap();
-        assert_eq!(payment.refundable().unwrap(), usd(600));
     }
 
     fn paid(minor: i128) -> Payment {

@@ -310,12 +310,12 @@ impl Payments {
     }
 
     /// What it paid for was taken back as a whole: nothing is left to refund. Refuses `refund_too_large` when a part
-    /// was refunded already, or is about to be.
+    /// was refunded or disputed already, or is about to be.
     pub fn reversed(&self, tx: &mut WriteTx, envelope: &Envelope, event: FundingReversed) -> Result<()> {
         let Some(payment) = event.payment_id else { return Ok(()) };
         let client = Caller::behind(envelope).client()?;
         let mut case = Case::load(tx, client, payment)?;
-        if !case.payment.refunded.is_zero() {
+        if !case.payment.refunded.is_zero() || !case.payment.disputed.is_zero() {
             let remaining = case.payment.refundable()?;
             return Err(PaymentRefusal::RefundTooLarge { remaining }.into());
         }

@@ -113,7 +113,7 @@ object! {
         received: Amount = row.received,
         /// What went back, or is about to.
         refunded: Amount = row.refunded,
-        /// What its payer's bank takes back.
+        /// What its payer's bank took back, or is about to keep: see `disputes`.
         disputed: Amount = row.disputed,
         currency: CurrencyCode = row.amount.currency().code,
         gateway_id: Option<GatewayId> = row.gateway,

@@ -428,7 +428,9 @@ async fn what_is_no_deposit_or_no_currency_is_refused_and_lists_tell_them_apart(
     crate::payment::set(&coffer, json!({ "payment": { "expires_after_s": 600 } })).await;
     let bitcoin = ask(&coffer, &ann, "10.00", "BTC", json!({})).await.expect(201);
     assert_eq!(bitcoin.body["quote"]["expires_at"], "2026-01-01T00:10:00.000000Z");
-    ask(&coffer, &ann, "10.00", "EUR", json!({})).await.expect(201);
+    crate::payment::set(&coffer, json!({ "funding": { "quote_expires_after_s": 60 } })).await;
+    let euros = ask(&coffer, &ann, "10.00", "EUR", json!({})).await.expect(201);
+    assert_eq!(euros.body["quote"]["expires_at"], "2026-01-01T00:01:00.000000Z");
     ask(&coffer, &ann, "10.00", "USD", json!({})).await.expect(201);
     let list = coffer.key().get("/fundings?pay_currency=BTC").await.expect(200).body;
     assert_eq!(list["data"].as_array().unwrap().len(), 1);

@@ -1,6 +1,9 @@
 //! What other modules may ask of clients.
 
-pub use super::approval::{ApprovalOperation, ApprovalPolicy, Automatic};
+pub use super::{
+    approval::{ApprovalOperation, ApprovalPolicy, Automatic},
+    votes::{Approval, ApprovalOut, ApproveIn, Ballot, Motion, Vote, VoteOut},
+};
 
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -235,6 +238,12 @@ refusals! {
         /// somebody else agrees.
         NeedsSecondPerson { operation: ApprovalOperation }: Forbidden "needs_second_person"
             => "this loosens who approves a {operation}: it takes a second person",
+        /// The rules for approving, or what is to be approved, have changed since: votes cast before are void. Look
+        /// again, and vote for `current_revision`.
+        RevisionStale { current_revision: u32 }: Conflict "revision_stale"
+            => "it is at revision {current_revision}",
+        /// Everybody has one vote.
+        AlreadyVoted: Conflict "already_voted" => "you have voted already",
         /// There is nothing to agree to.
         NothingProposed: Conflict "nothing_proposed" => "nothing is proposed",
     }

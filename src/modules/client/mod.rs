@@ -1,7 +1,7 @@
 //! Client: the tenants of an installation.
 //!
 //! Owns the clients (live or test) with their settings and branding, who has to approve what, their API keys, and the
-//! secrets they store for gateways and mail. Calls Currency and Role to set a new client up. Announces `client.created`, `client.activated`,
+//! secrets they store for gateways and mail; and how votes are counted (`votes.rs`), wherever several people agree. Calls Currency and Role to set a new client up. Announces `client.created`, `client.activated`,
 //! `client.deactivated`, `api_key.created`, `api_key.rotated`, `api_key.revoked`,
 //! `approval_policy.changed` and, thirty days, seven and one before it
 //! ends, `api_key.expiring`. Hears `currency.default_changed`, in the same transaction: amounts in the settings begin
@@ -23,6 +23,7 @@ mod model;
 mod repository;
 mod routes;
 mod service;
+mod votes;
 
 use std::sync::Arc;
 

@@ -148,8 +148,19 @@ mod tests {
         };
         let proposed = Some(Proposal { policy, by: Actor::System, at });
         let times = Times::at(at);
-        let row = PolicyRow { one_person_up_to: Some(usd), committee, revision: 3, proposed, times };
+        let row = PolicyRow {
+            approvals: Some(2),
+            one_person_up_to: Some(usd),
+            committee,
+            revision: 3,
+            proposed,
+            times,
+        };
         golden("client.approval_policies", &row);
+        let first = include_str!("../../../tests/golden/rows/client.approval_policies.v1.hex");
+        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
+        let row = PolicyRow { approvals: None, ..row };
+        assert_eq!(PolicyRow::decode_row(&first).unwrap(), row, "when only withdrawals took several people");
         let (sealed, set_by) = (vec![1, 2, 3], Actor::Key(KeyId::from_bytes([3; 16])));
         golden("client.secrets", &SecretRow { sealed, set_by, created_at: at, updated_at: at, version: 2 });
     }

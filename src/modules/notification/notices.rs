@@ -35,7 +35,10 @@ use crate::{
             InvestmentSuspended,
         },
         market::events::ProviderFailed,
-        payment::events::{PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate},
+        payment::events::{
+            DisputeDismissed, DisputeInquired, DisputeLost, DisputeOpened, DisputeWon, PaymentConflicted,
+            PaymentExpired, PaymentFailed, PaymentLate,
+        },
         swap::events::SwapExecuted,
         user::events::{
             UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen,
@@ -104,6 +107,7 @@ const FUNDING: Option<(&str, &str)> = Some(("/fundings/{entity}", "Show the depo
 const WITHDRAWAL: Option<(&str, &str)> = Some(("/withdrawals/{entity}", "Show the withdrawal"));
 const BENEFICIARIES: Option<(&str, &str)> = Some(("/beneficiaries", "Show where money may go"));
 const PAYMENT: Option<(&str, &str)> = Some(("/payments/{entity}", "Show the payment"));
+const DISPUTE: Option<(&str, &str)> = Some(("/disputes/{entity}", "Show the dispute"));
 const INVESTMENT: Option<(&str, &str)> = Some(("/investments/{entity}", "Show the investment"));
 const KEYS: Option<(&str, &str)> = Some(("/api-keys", "Show the keys"));
 const SESSIONS: Option<(&str, &str)> = Some(("/sessions", "Show where you are signed in"));
@@ -151,6 +155,12 @@ notices! {
     PaymentExpired: Payments, BOTH, PAYMENT, |it| unless_told(it.payable.as_ref(), it.user_id);
     PaymentConflicted: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
     PaymentLate: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
+
+    DisputeInquired: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
+    DisputeOpened: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
+    DisputeWon: Payments, BOTH, DISPUTE, |it| it.user_id;
+    DisputeLost: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
+    DisputeDismissed: Payments, INBOX, DISPUTE, |_it| Notifiable::Admins;
 
     InvestmentCreated: Investments, BOTH, INVESTMENT, |it| it.user_id;
     InvestmentActivated: Investments, INBOX, INVESTMENT, |it| it.user_id;

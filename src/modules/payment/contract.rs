@@ -19,7 +19,7 @@ use crate::kernel::{
         codec::{Decode, Encode},
     },
 };
-pub use crate::modules::pricing::contract::GatewayId;
+pub use crate::modules::{balance::contract::DisputeId, pricing::contract::GatewayId};
 
 id!(/** A payment: money on its way in. */ PaymentId, "pay");
 id!(/** One try at a payment, through one gateway. */ AttemptId, "att");
@@ -78,6 +78,18 @@ impl GatewayKind {
     /// Whether a person pays back, and says so.
     pub fn pays_back_by_hand(self) -> bool {
         matches!(self, GatewayKind::Manual | GatewayKind::Crypto)
+    }
+}
+
+text_enum! {
+    pub enum DisputeStatus {
+        /// The bank asks; nothing was taken back.
+        Inquiry = "inquiry",
+        /// The bank took the money back, and may yet think again.
+        Open = "open",
+        Won = "won",
+        Lost = "lost",
+        Dismissed = "dismissed",
     }
 }
 
@@ -220,6 +232,10 @@ refusals! {
         NotRefundable { reason: String }: Unprocessable "not_refundable" => "the payment cannot be refunded: {reason}",
         /// All refunds together would be more than what came, less what was taken back otherwise.
         RefundTooLarge { remaining: Amount }: Unprocessable "refund_too_large" => "{remaining} can still be refunded",
+        /// Only a settled payment of a user is disputed; `reason` is its status, or why else.
+        NotDisputable { reason: String }: Unprocessable "not_disputable" => "the payment cannot be disputed: {reason}",
+        /// More than what came, less what went back already.
+        DisputeTooLarge { remaining: Amount }: Unprocessable "dispute_too_large" => "{remaining} can still be disputed",
         /// A gateway's message whose signature, time or form is wrong, or of a gateway there is not: which of these is
         /// not said. Signed over the bytes as sent, not older than five minutes.
         WebhookRefused: Malformed "webhook_refused" => "the message is not signed as it should be",

@@ -12,8 +12,11 @@ use crate::kernel::{
     money::CurrencyCode,
 };
 
-/// Refunds are part of Payment: what they announce, others find here.
-pub use super::refund::events::{RefundCanceled, RefundFailed, RefundRequested, RefundSucceeded};
+/// Refunds and disputes are part of Payment: what they announce, others find here.
+pub use super::{
+    dispute::events::{DisputeDismissed, DisputeInquired, DisputeLost, DisputeOpened, DisputeWon},
+    refund::events::{RefundCanceled, RefundFailed, RefundRequested, RefundSucceeded},
+};
 
 events! {
     payment_id of (id: PaymentId, row: &Payment, because: Option<String>) {
@@ -39,8 +42,6 @@ events! {
     PaymentExpired = "payment.expired",
     /// What the gateway says does not fit what was asked: a person has to decide.
     PaymentConflicted = "payment.conflicted",
-    /// Its payer's bank takes money back, or does not after all: see `disputed` of the payment.
-    PaymentDisputed = "payment.disputed",
     /// Money came that the payment has no use for any more: it is in suspense.
     PaymentLate = "payment.late",
 }

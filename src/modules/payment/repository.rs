@@ -3,6 +3,7 @@
 use super::{
     contract::{AttemptId, GatewayId, PaymentId, SettlementId},
     crypto::ADDRESSES,
+    dispute::repository::DISPUTES,
     inbound::SEEN,
     model::{Attempt, Converted, Credentials, Gateway, Health, Payment, Place, Settlement},
     refund::repository::REFUNDS,
@@ -87,6 +88,7 @@ pub fn tables() -> Vec<TableInfo> {
         CREDENTIALS.info(),
         HEALTH.info(),
         REFUNDS.info(),
+        DISPUTES.info(),
         SEEN.info(),
         ADDRESSES.info(),
     ]

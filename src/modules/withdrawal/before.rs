@@ -3,7 +3,7 @@
 use super::{
     contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus},
     method::Method,
-    model::{Beneficiary, Purpose, Standing, Vote, Withdrawal},
+    model::{Beneficiary, Purpose, Standing, Withdrawal},
 };
 use crate::kernel::{
     api::{object::Stamp, principal::UserId},
@@ -13,7 +13,7 @@ use crate::kernel::{
     store::codec::{Decode, Encode},
 };
 use crate::modules::{
-    client::contract::{ApprovalPolicy, Automatic},
+    client::contract::{Approval, ApprovalPolicy, Automatic, Vote},
     payment::contract::GatewayInfo,
     transaction::contract::TransactionId,
 };
@@ -60,9 +60,7 @@ impl From<WithdrawalV1> for Withdrawal {
             fee_included: it.fee_included,
             payout: it.payout,
             history: it.history,
-            votes: it.votes,
-            policy,
-            revision: it.revision,
+            approval: Approval { votes: it.votes, policy, revision: it.revision, amount: it.amount },
             gateway: it.gateway,
             reference: it.reference,
             due_at: it.due_at,
@@ -105,9 +103,12 @@ impl From<WithdrawalV2> for Withdrawal {
             fee_included: it.fee_included,
             payout: it.payout,
             history: it.history,
-            votes: it.votes,
-            policy: it.policy,
-            revision: it.revision,
+            approval: Approval {
+                votes: it.votes,
+                policy: it.policy,
+                revision: it.revision,
+                amount: it.amount,
+            },
             gateway: it.gateway,
             reference: it.reference,
             due_at: it.due_at,

@@ -74,11 +74,5 @@ refusals! {
         /// The user has a beneficiary with this very account, or address and memo.
         BeneficiaryExists { existing_id: BeneficiaryId }: Conflict "beneficiary_exists"
             => "{existing_id} is the same account",
-        /// The rules for approving have changed since: votes cast before are void. Look again, and vote for
-        /// `current_revision`.
-        RevisionStale { current_revision: u32 }: Conflict "revision_stale"
-            => "the withdrawal is at revision {current_revision}",
-        /// Everybody has one vote.
-        AlreadyVoted: Conflict "already_voted" => "you have voted already",
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::{
     before,
-    contract::{BeneficiaryId, WithdrawalId, WithdrawalRefusal, WithdrawalStatus, WithdrawalType},
+    contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus, WithdrawalType},
     method::Method,
 };
 use crate::kernel::{
@@ -25,7 +25,7 @@ use crate::kernel::{
         call::Caller,
         input::text_enum,
         object::{Stamp, stamped},
-        principal::{Actor, UserId},
+        principal::UserId,
     },
     clock::Time,
     error::Result,
@@ -36,7 +36,7 @@ use crate::kernel::{
 };
 use crate::modules::{
     balance::contract::{HoldId, HouseAccount},
-    client::contract::{ApprovalPolicy, ClientRefusal},
+    client::contract::{Approval, ApprovalPolicy},
     payment::contract::GatewayInfo,
     transaction::contract::TransactionId,
 };
@@ -158,11 +158,7 @@ pub struct Withdrawal {
     /// What reaches its destination. Invariant: the amount, less the fee when it is included.
     pub payout: Amount,
     pub history: History<WithdrawalStatus>,
-    pub votes: Vec<Vote>,
-    /// The rules for approving that the votes were cast under.
-    pub policy: ApprovalPolicy,
-    /// From 1; one more whenever a vote is cast under other rules than the ones before.
-    pub revision: u32,
+    pub approval: Approval,
     /// The gateway asked. Invariant: there from `processing` on.
     pub gateway: Option<GatewayInfo>,
     /// The gateway's reference.
@@ -200,16 +196,6 @@ impl ChargeKind {
             ChargeKind::Tax => HouseAccount::Tax,
         }
     }
-}
-
-/// Somebody's approval.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub struct Vote {
-    pub actor: Actor,
-    pub at: Time,
-    pub note: Option<String>,
-    /// Counts only while the withdrawal is at this revision.
-    pub revision: u32,
 }
 
 impl Withdrawal {
@@ -299,71 +285,11 @@ impl Withdrawal {
         Ok(())
     }
 
-    // Approval by people.
-
-    /// The revision a vote has to name under these rules. Votes for another are void.
-    pub fn revision_under(&self, policy: &ApprovalPolicy) -> u32 {
-        let decided = self.status() != PendingReview;
-        if decided || self.policy == *policy { self.revision } else { self.revision + 1 }
+    /// What people think of it, under the rules of now while they are asked.
+    pub fn approval_under(&self, policy: &ApprovalPolicy) -> Approval {
+        let approval = self.approval.clone();
+        if self.status() == PendingReview { approval.seen_under(policy.clone()) } else { approval }
     }
-
-    /// The rules in force.
-    pub fn policy_under<'a>(&'a self, policy: &'a ApprovalPolicy) -> &'a ApprovalPolicy {
-        if self.revision_under(policy) == self.revision { &self.policy } else { policy }
-    }
-
-    /// Votes for its approval; `is_voter` knows who is the same person as the voter, `may_vote` refuses those who have
-    /// no vote. Refuses, in this order: `self_approval` (whoever asked for it, or whose money it is),
-    /// `invalid_state_transition`, `revision_stale`, `not_on_committee`, `already_voted`. True when the vote was the
-    /// last one needed: the earlier ones count as far as their voters would still have one.
-    pub fn vote(
-        &mut self,
-        voter: Actor,
-        is_voter: impl Fn(Actor) -> Result<bool>,
-        may_vote: impl Fn(Actor, &ApprovalPolicy) -> Result<()>,
-        ballot: Ballot,
-        policy: ApprovalPolicy,
-        now: Time,
-    ) -> Result<bool> {
-        if is_voter(self.history.creator())? || is_voter(Actor::User(self.user))? {
-            return Err(ClientRefusal::SelfApproval.into());
-        }
-        self.check_not_expired(Approve, now)?;
-        WITHDRAWAL.next(self.status(), Approve)?;
-        let revision = self.revision_under(&policy);
-        if ballot.revision != revision {
-            return Err(WithdrawalRefusal::RevisionStale { current_revision: revision }.into());
-        }
-        may_vote(voter, &policy)?;
-        let mut votes = 1;
-        for vote in self.counted(revision) {
-            if is_voter(vote.actor)? {
-                return Err(WithdrawalRefusal::AlreadyVoted.into());
-            }
-            votes += u32::from(may_vote(vote.actor, &policy).is_ok());
-        }
-
-        let is_enough = votes >= policy.needed(self.amount);
-        (self.policy, self.revision) = (policy, revision);
-        self.votes.push(Vote { actor: voter, at: now, note: ballot.note, revision });
-        if !is_enough {
-            self.stamp.touch(now); // The last vote and the move it leads to are one change: `step` counts it.
-        }
-        Ok(is_enough)
-    }
-
-    /// The votes that count at a revision.
-    pub fn counted(&self, revision: u32) -> impl Iterator<Item = &Vote> {
-        self.votes.iter().filter(move |it| it.revision == revision)
-    }
-}
-
-/// What a voter says.
-#[derive(Debug, Clone)]
-pub struct Ballot {
-    /// The revision looked at.
-    pub revision: u32,
-    pub note: Option<String>,
 }
 
 /// Where a user may be paid out to.

@@ -1,16 +1,19 @@
 //! Clients as earlier releases stored them.
 
-use super::ClientRow;
+use super::{ClientRow, PolicyRow, Proposal};
 use crate::{
     kernel::{
-        api::{input::Metadata, principal::ClientId},
+        api::{input::Metadata, object::Times, principal::ClientId},
         clock::Time,
         money::{Amount, Percent},
         store::codec::{Decode, Encode},
     },
-    modules::client::contract::{
-        Branding, Client, ClientMode, DEPOSIT_QUOTE_S, FundingSettings, PaymentSettings, ReferralSettings,
-        Settings, SwapSettings, TransferSettings, WithdrawalSettings,
+    modules::client::{
+        approval::Committee,
+        contract::{
+            Branding, Client, ClientMode, DEPOSIT_QUOTE_S, FundingSettings, PaymentSettings, ReferralSettings,
+            Settings, SwapSettings, TransferSettings, WithdrawalSettings,
+        },
     },
 };
 
@@ -143,5 +146,22 @@ impl<Old> ClientOf<Old> {
             updated_at: self.updated_at,
             version: self.version,
         }
+    }
+}
+
+/// When only withdrawals took several people.
+#[derive(Encode, Decode)]
+pub struct PolicyRowV1 {
+    one_person_up_to: Option<Amount>,
+    committee: Option<Committee>,
+    revision: u32,
+    proposed: Option<Proposal>,
+    times: Times,
+}
+
+impl From<PolicyRowV1> for PolicyRow {
+    fn from(it: PolicyRowV1) -> PolicyRow {
+        let PolicyRowV1 { one_person_up_to, committee, revision, proposed, times } = it;
+        PolicyRow { approvals: None, one_person_up_to, committee, revision, proposed, times }
     }
 }

@@ -46,6 +46,8 @@ pub fn check_slug(slug: &str) -> Result<()> {
 /// What an approval policy says beyond the settings.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct PolicyRow {
+    /// How many people, where the settings do not say it.
+    pub approvals: Option<u32>,
     pub one_person_up_to: Option<Amount>,
     pub committee: Option<Committee>,
     pub revision: u32,
@@ -53,7 +55,7 @@ pub struct PolicyRow {
     pub proposed: Option<Proposal>,
     pub times: Times,
 }
-row!(PolicyRow);
+row!(PolicyRow, 2, { 1 => before::PolicyRowV1 });
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Proposal {

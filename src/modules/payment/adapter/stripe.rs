@@ -173,7 +173,7 @@ pub fn money(object: &Value, field: &str) -> Result<Money, String> {
 }
 
 /// Somebody else's words are kept as far as they are worth reading.
-fn clipped(text: &str) -> String {
+pub fn clipped(text: &str) -> String {
     let clean: String = text.chars().filter(|it| !it.is_control()).take(300).collect();
     if clean.trim().is_empty() { "no reason given".to_owned() } else { clean }
 }

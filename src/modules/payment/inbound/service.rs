@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     KEPT,
-    message::{About, AddressTransfer, Dispute, Message, Signed},
+    message::{About, AddressTransfer, Message, Signed},
     signature::verify,
 };
 use crate::{
@@ -28,7 +28,6 @@ use crate::{
             },
             contract::{AttemptId, GatewayId, PaymentId, PaymentRefusal},
             crypto::attempt_at,
-            events::PaymentDisputed,
             model::Gateway,
             refund::repository::REFUNDS,
             repository::{ATTEMPTS, BY_REFERENCE, GATEWAYS, GATEWAYS_BY_ID},
@@ -131,7 +130,10 @@ impl Payments {
         match message.about {
             About::Intent { intent, attempt } => self.hear_intent(tx, caller, (client, id), intent, attempt),
             About::Refund(refund) => self.hear_refund(tx, caller, (client, id), refund),
-            About::Dispute(dispute) => self.hear_dispute(tx, caller, (client, id), dispute),
+            About::Dispute(word) => match of_reference(tx, client, id, &word.charge)? {
+                Some((payment, _)) => self.hear_dispute(tx, caller, (client, id), payment, word),
+                None => Ok(()),
+            },
             About::Transfer(transfer) => self.hear_transfer(tx, caller, (client, id, row), transfer),
             About::Other => Ok(()),
         }
@@ -202,29 +204,6 @@ impl Payments {
             }
         };
         self.take_refund_word(tx, caller, (client, ours), outcome).map(drop)
-    }
-
-    /// The payer's bank takes money back: what is disputed is not refunded as well, and a person is told. Booking it is
-    /// a person's decision (an adjustment): the user may have spent it.
-    fn hear_dispute(
-        &self,
-        tx: &mut WriteTx,
-        caller: &Caller,
-        (client, id): (ClientId, GatewayId),
-        dispute: Dispute,
-    ) -> Result<()> {
-        let Some((payment, _)) = of_reference(tx, client, id, &dispute.charge)? else { return Ok(()) };
-        let mut case = Case::load(tx, client, payment)?;
-        let Ok(amount) = dispute.amount.like(case.payment.amount.currency()) else { return Ok(()) };
-        if amount.currency() != case.payment.amount.currency() {
-            tracing::error!(payment.id = %payment, "{} disputes {amount} of {payment}: another currency", dispute.id);
-            return Ok(());
-        }
-        case.payment.dispute(if dispute.is_won { None } else { Some(amount) })?;
-        case.save(tx)?;
-        let reason = format!("{}: {}", dispute.id, if dispute.is_won { "won" } else { "taken back" });
-        tx.publish(caller, &PaymentDisputed::of(payment, &case.payment, Some(reason)))?;
-        Ok(())
     }
 
     fn hear_transfer(

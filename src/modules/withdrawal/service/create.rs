@@ -31,7 +31,7 @@ use crate::kernel::{
 use crate::modules::{
     balance::contract::{Account, EntryId, Line, NewEntry, UserAccount},
     category::contract::built_in,
-    client::contract::{ApprovalPolicy, Automatic},
+    client::contract::{Approval, ApprovalPolicy, Automatic},
     pricing::contract::{FeeOperation, FeeQuestion, LimitOperation, LimitUse},
     transaction::contract::{EntryType, NewTransaction, TransactionStatus},
     withdrawal::{
@@ -176,9 +176,7 @@ impl Withdrawals {
             fee_included: asked.input.fee_included.unwrap_or(false),
             payout: new.payout,
             history: History::begin(status, asked.caller, now),
-            votes: vec![],
-            policy: new.policy,
-            revision: 1,
+            approval: Approval::under(new.policy, asked.amount),
             gateway: None,
             reference: None,
             due_at: status.deadline(now),

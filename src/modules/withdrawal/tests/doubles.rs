@@ -107,7 +107,7 @@ impl State {
                 let currency = line.account.currency;
                 let (available, wanted) = (self.of(&name), -line.delta);
                 return Err(BalanceRefusal::InsufficientFunds {
-                    available: Amount::new(available, currency)?,
+                    available: Amount::new(available, currency)?.into(),
                     wanted: Amount::new(wanted, currency)?,
                     currency: currency.code,
                 }
@@ -197,7 +197,7 @@ impl BalanceContract for World {
     }
 
     fn balances(&self, _: &ReadTx, _: ClientId, _: UserId, currency: Currency) -> Result<Balances> {
-        let available = Amount::new(self.state().of(AVAILABLE), currency)?;
+        let available = Amount::new(self.state().of(AVAILABLE), currency)?.into();
         let zero = Amount::zero(currency);
         Ok(Balances { available, held: zero, invested: zero, commission: zero })
     }

@@ -9,11 +9,11 @@ use crate::{
         store::{Row as _, codec::golden},
     },
     modules::{
-        client::contract::{ApprovalPolicy, Automatic},
+        client::contract::{Approval, ApprovalPolicy, Automatic, Vote},
         payment::contract::{GatewayInfo, GatewayKind},
         withdrawal::{
             contract::WithdrawalStatus,
-            model::{Beneficiary, Purpose, Standing, Vote, WITHDRAWAL, Withdrawal, WithdrawalEvent},
+            model::{Beneficiary, Purpose, Standing, WITHDRAWAL, Withdrawal, WithdrawalEvent},
         },
     },
 };
@@ -37,15 +37,18 @@ fn a_withdrawal_has_the_same_bytes_in_every_release() {
         fee_included: false,
         payout: usd(1_500_00),
         history,
-        votes: vec![Vote { actor: Actor::User(id(7)), at, note: Some("ok".into()), revision: 2 }],
-        policy: ApprovalPolicy {
-            automatic: Automatic::UpTo(usd(1_000_00)),
-            one_person_up_to: None,
-            approvals: 1,
-            committee: None,
-            revision: 0,
+        approval: Approval {
+            votes: vec![Vote { actor: Actor::User(id(7)), at, note: Some("ok".into()), revision: 2 }],
+            policy: ApprovalPolicy {
+                automatic: Automatic::UpTo(usd(1_000_00)),
+                one_person_up_to: None,
+                approvals: 1,
+                committee: None,
+                revision: 0,
+            },
+            revision: 2,
+            amount: usd(1_500_00),
         },
-        revision: 2,
         gateway: Some(GatewayInfo { id: id(3), kind: GatewayKind::Sandbox, slug: "sandbox".into() }),
         reference: Some("G-1".into()),
         due_at: Some(at.after(30 * DAY)),

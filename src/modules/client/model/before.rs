@@ -11,8 +11,8 @@ use crate::{
     modules::client::{
         approval::Committee,
         contract::{
-            Branding, Client, ClientMode, DEPOSIT_QUOTE_S, FundingSettings, PaymentSettings, ReferralSettings,
-            Settings, SwapSettings, TransferSettings, WithdrawalSettings,
+            Branding, Client, ClientMode, DEPOSIT_QUOTE_S, FundingSettings, PaymentSettings,
+            ReferralSettings, Settings, SwapSettings, TransferSettings, WithdrawalSettings,
         },
     },
 };

@@ -6,6 +6,7 @@ use super::{
     model::{
         ClientRow, PolicyRow, SecretRow,
         key::{ApiKey, LastUse},
+        loosened::SettingsProposal,
     },
 };
 use crate::kernel::{
@@ -59,6 +60,9 @@ pub const SECRETS: Table<(ClientId, String), SecretRow> = Table::new("client.sec
 
 /// (client, operation) → what its approval policy says beyond the settings
 pub const POLICIES: Table<(ClientId, String), PolicyRow> = Table::new("client.approval_policies");
+
+/// client → looser settings that wait for somebody else to agree
+pub const SETTINGS_PROPOSALS: Table<ClientId, SettingsProposal> = Table::new("client.settings_proposals");
 
 pub fn policy_key(client: ClientId, operation: ApprovalOperation) -> (ClientId, String) {
     (client, operation.name().to_owned())

@@ -2,6 +2,7 @@
 
 mod before;
 pub mod key;
+pub mod loosened;
 pub mod settings;
 
 use super::{

@@ -14,7 +14,7 @@ use crate::{
 const KEY: &str = "sk_of_the_provider";
 
 /// An active gateway at the recorder.
-async fn provider(coffer: &Instance, slug: &str, config: Value) -> String {
+pub async fn provider(coffer: &Instance, slug: &str, config: Value) -> String {
     let mut setup = json!({ "base_url": coffer.webhooks().url(&format!("/{slug}")), "timeout_s": 20 });
     setup.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
     let body = json!({
@@ -38,7 +38,7 @@ fn object(id: &str, status: &str, amount: u64) -> Value {
     })
 }
 
-fn json_reply(status: u16, body: &Value) -> Reply {
+pub fn json_reply(status: u16, body: &Value) -> Reply {
     Reply::status(status).header("content-type", "application/json").body(body.to_string())
 }
 

@@ -39,6 +39,7 @@ mod notification_file;
 mod operator;
 mod pay_currency;
 mod payment;
+mod payout;
 mod permissions;
 mod pricing;
 mod questions;

@@ -129,9 +129,13 @@ mod tests {
         let metadata = Metadata([("tier".to_owned(), "gold".to_owned())].into());
         let row = ClientRow { client, external_id: Some("n-1".into()), metadata };
         golden("client.clients", &row);
-        let first = include_str!("../../../tests/golden/rows/client.clients.v1.hex");
-        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
-        assert_eq!(ClientRow::decode_row(&first).unwrap(), row, "what the first release stored");
+        for (release, stored) in [
+            ("first", include_str!("../../../tests/golden/rows/client.clients.v1.hex")),
+            ("second", include_str!("../../../tests/golden/rows/client.clients.v2.hex")),
+        ] {
+            let stored = data_encoding::HEXLOWER.decode(stored.trim().as_bytes()).unwrap();
+            assert_eq!(ClientRow::decode_row(&stored).unwrap(), row, "what the {release} stored");
+        }
         let previous = Some(Previous { hash: [2; 32], valid_until: at });
         let ip_allow_list = vec!["10.1.0.0/16".parse().unwrap(), "2001:db8::1".parse().unwrap()];
         golden("client.keys", &ApiKey { previous, ip_allow_list, expires_at: Some(at), ..key() });

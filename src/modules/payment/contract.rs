@@ -21,6 +21,8 @@ use crate::kernel::{
 };
 pub use crate::modules::{balance::contract::DisputeId, pricing::contract::GatewayId};
 
+pub use super::model::{MOST_QUESTIONS, patience};
+
 id!(/** A payment: money on its way in. */ PaymentId, "pay");
 id!(/** One try at a payment, through one gateway. */ AttemptId, "att");
 id!(/** Money that came. */ SettlementId, "stl");
@@ -73,6 +75,11 @@ impl GatewayKind {
     /// takes exactly what it was told, or something is wrong.
     pub fn payer_chooses_amount(self) -> bool {
         matches!(self, GatewayKind::Manual | GatewayKind::Crypto)
+    }
+
+    /// Whether it can be asked what became of a payout. Elsewhere a person sends it, and knows.
+    pub fn knows_payouts(self) -> bool {
+        matches!(self, GatewayKind::Sandbox | GatewayKind::Http)
     }
 
     /// Whether a person pays back, and says so.
@@ -184,11 +191,11 @@ pub trait PaymentContract: Send + Sync {
     /// Cancels an open payment because what it was for is canceled. Refuses `invalid_state_transition`.
     fn cancel(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, payment: PaymentId) -> Result<()>;
 
-    /// The gateway to pay out through: the one named, or the first active one that takes the amount. Refuses
-    /// `gateway_unavailable`, `not_found`.
+    /// The gateway to pay out through: the one named, or the first active one that takes the amount, and answers: of
+    /// those that wait for an open breaker, one goes through. Refuses `gateway_unavailable`, `not_found`.
     fn payout_gateway(
         &self,
-        tx: &ReadTx,
+        tx: &mut WriteTx,
         client: ClientId,
         named: Option<GatewayId>,
         amount: Amount,
@@ -204,6 +211,25 @@ pub trait PaymentContract: Send + Sync {
         access: GatewayAccess,
         request: PayoutRequest,
     ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>>;
+
+    /// Asks a gateway what became of a payout, by its own `reference` where it said one. Nothing is ever sent by asking.
+    /// Called with no transaction open.
+    fn ask_payout(
+        &self,
+        gateway: GatewayInfo,
+        access: GatewayAccess,
+        request: PayoutRequest,
+        reference: Option<String>,
+    ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>>;
+
+    /// Remembers how the gateway answered, for its health and its breaker.
+    fn note_payout(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        gateway: GatewayId,
+        outcome: &PayoutOutcome,
+    ) -> Result<()>;
 }
 
 refusals! {
@@ -232,7 +258,8 @@ refusals! {
         NotRefundable { reason: String }: Unprocessable "not_refundable" => "the payment cannot be refunded: {reason}",
         /// All refunds together would be more than what came, less what was taken back otherwise.
         RefundTooLarge { remaining: Amount }: Unprocessable "refund_too_large" => "{remaining} can still be refunded",
-        /// Only a settled payment of a user is disputed; `reason` is its status, or why else.
+        /// Only a settled payment of a user is disputed; `reason` is its status, or why else: `converted` is what was
+        /// credited in another currency than it was paid in.
         NotDisputable { reason: String }: Unprocessable "not_disputable" => "the payment cannot be disputed: {reason}",
         /// More than what came, less what went back already.
         DisputeTooLarge { remaining: Amount }: Unprocessable "dispute_too_large" => "{remaining} can still be disputed",

@@ -69,6 +69,24 @@ pub struct SuspenseAssigned {
 }
 event!(SuspenseAssigned, "suspense.assigned", settlement_id);
 
+/// A gateway told, signed, what became of a payout. What it means is for the module whose payout it is to say, by a
+/// pinned sync listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PayoutReported {
+    /// Ours: the id of the withdrawal.
+    pub reference: String,
+    pub gateway_id: GatewayId,
+    /// The gateway's own.
+    pub gateway_reference: String,
+    /// `paid`, `sent`, `failed`, or `unknown`: a state we do not know.
+    pub outcome: String,
+    /// In minor units, as the gateway says it.
+    pub amount_minor: String,
+    pub currency: CurrencyCode,
+    pub reason: Option<String>,
+}
+event!(PayoutReported, "payout.reported", reference);
+
 /// The money came. What it was for is completed in the same transaction, by a pinned sync listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PaymentSettled {

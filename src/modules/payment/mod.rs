@@ -5,7 +5,7 @@
 //! (see `inbound/`), credentials, addresses (see `crypto/`) and health. Calls Client for settings, Pricing for what a
 //! plain charge costs, User for who may receive, Currency, Balance and Transaction to book plain charges and suspense.
 //! Announces `payment.created`, `initiated`, `settled`, `failed`, `canceled`, `expired`, `conflicted` and `late`,
-//! `suspense.assigned`, `refund.*` and `dispute.*`. What is paid for (a funding, an investment) belongs to a module
+//! `suspense.assigned`, `payout.reported`, `refund.*` and `dispute.*`. What is paid for (a funding, an investment) belongs to a module
 //! above, which hears `payment.settled` in the same transaction and books it; `funding.reversed` is heard in turn, so
 //! that nothing is taken back twice.
 //!
@@ -81,6 +81,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.announces::<events::SuspenseAssigned>();
     events::announced(boot);
     boot.announces::<events::PaymentSettled>();
+    boot.announces::<events::PayoutReported>();
     boot.endpoints(routes::endpoints(&service));
     boot.job(service::due_job(&service));
     boot.job(service::refunds_job(&service));

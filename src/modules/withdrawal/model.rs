@@ -11,6 +11,9 @@
 //!                                                                   └─lose_track─► needs_reconciliation ◄─lose_track─┘
 //! ```
 //!
+//! A gateway tells by itself, too: `sent` is completed or failed by it (`gateway_completed`, `gateway_failed`), and
+//! what had arrived may come back (`gateway_returned`).
+//!
 //! The money is held in every state up to `needs_reconciliation`; the move out of them releases or captures it.
 
 use std::time::Duration;
@@ -37,7 +40,7 @@ use crate::kernel::{
 use crate::modules::{
     balance::contract::{HoldId, HouseAccount},
     client::contract::{Approval, ApprovalPolicy},
-    payment::contract::GatewayInfo,
+    payment::contract::{GatewayInfo, MOST_QUESTIONS, patience},
     transaction::contract::TransactionId,
 };
 
@@ -56,6 +59,8 @@ text_enum! {
         GatewaySent = "gateway_sent",
         GatewayCompleted = "gateway_completed",
         GatewayFailed = "gateway_failed",
+        /// The gateway said that it had arrived, and says now that it did not.
+        GatewayReturned = "gateway_returned",
         /// The gateway did not say, or did not say in time.
         LoseTrack = "lose_track",
         /// A person found out that it is on its way after all.
@@ -94,6 +99,8 @@ pub const WITHDRAWAL: Machine<WithdrawalStatus, WithdrawalEvent> = Machine {
         (Processing, GatewayCompleted, Completed),
         (Processing, GatewayFailed, Failed),
         (Processing, LoseTrack, NeedsReconciliation),
+        (Sent, GatewayCompleted, Completed),
+        (Sent, GatewayFailed, Failed),
         (Sent, Complete, Completed),
         (Sent, Fail, Failed),
         (Sent, LoseTrack, NeedsReconciliation),
@@ -103,6 +110,7 @@ pub const WITHDRAWAL: Machine<WithdrawalStatus, WithdrawalEvent> = Machine {
         (NeedsReconciliation, GatewaySent, Sent),
         (NeedsReconciliation, GatewayCompleted, Completed),
         (NeedsReconciliation, GatewayFailed, Failed),
+        (Completed, GatewayReturned, Returned),
         (Completed, Return, Returned),
     ],
 };
@@ -289,6 +297,28 @@ impl Withdrawal {
     pub fn approval_under(&self, policy: &ApprovalPolicy) -> Approval {
         let approval = self.approval.clone();
         if self.status() == PendingReview { approval.seen_under(policy.clone()) } else { approval }
+    }
+}
+
+/// Asking a gateway what became of a payout, as long as nobody knows.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Question {
+    /// How often it was asked.
+    pub asked: u32,
+    /// `None` when it was asked often enough: a person finds out.
+    pub due_at: Option<Time>,
+}
+row!(Question);
+
+impl Question {
+    pub fn first(now: Time) -> Question {
+        Question { asked: 0, due_at: Some(now.after(patience(0))) }
+    }
+
+    /// It is asked now, and later the next time.
+    pub fn ask(&mut self, now: Time) {
+        self.asked += 1;
+        self.due_at = (self.asked < MOST_QUESTIONS).then(|| now.after(patience(self.asked)));
     }
 }
 

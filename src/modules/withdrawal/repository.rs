@@ -2,7 +2,7 @@
 
 use super::{
     contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus},
-    model::{Beneficiary, Withdrawal},
+    model::{Beneficiary, Question, Withdrawal},
 };
 use crate::kernel::{
     api::{
@@ -32,6 +32,14 @@ pub const BY_USER: &str = "withdrawal.by_user";
 pub const BY_EXTERNAL_ID: &str = "withdrawal.by_external_id";
 pub const BY_DEADLINE: &str = "withdrawal.by_deadline";
 pub const OPEN_BY_STATUS: &str = "withdrawal.open_by_status";
+
+/// (client, withdrawal) → when its gateway is asked what became of it
+pub const QUESTIONS: Table<(ClientId, WithdrawalId), Question> = Table::new("withdrawal.questions")
+    .with_indexes(&[
+        // when → gateways to be asked
+        Index::listing(QUESTIONS_DUE, |_, row| row.due_at.iter().map(Time::to_key).collect()),
+    ]);
+pub const QUESTIONS_DUE: &str = "withdrawal.questions_due";
 
 /// What [`OPEN_BY_STATUS`] lists by.
 pub fn open_key(client: ClientId, status: WithdrawalStatus) -> (ClientId, u8) {

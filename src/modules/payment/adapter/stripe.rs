@@ -48,6 +48,26 @@ pub enum RefundStatus {
     Failed,
 }
 
+/// Money sent out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Payout {
+    pub id: String,
+    pub status: PayoutStatus,
+    pub amount: Money,
+    /// Ours, from its metadata.
+    pub withdrawal_id: Option<String>,
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayoutStatus {
+    Sent,
+    Paid,
+    Failed,
+    /// None that we know: a person finds out.
+    Unknown(String),
+}
+
 /// Whole minor units of a currency whose decimals only its reader knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Money {
@@ -132,6 +152,25 @@ impl Refund {
             amount: money(object, "amount")?,
             refund_id: object["metadata"]["refund_id"].as_str().map(str::to_owned),
             error: object["failure_reason"].as_str().map(clipped),
+        })
+    }
+}
+
+impl Payout {
+    pub fn read(object: &Value) -> Result<Payout, String> {
+        expect_object(object, "payout")?;
+        let status = match text(object, "status")? {
+            "pending" | "in_transit" => PayoutStatus::Sent,
+            "paid" => PayoutStatus::Paid,
+            "failed" | "canceled" => PayoutStatus::Failed,
+            other => PayoutStatus::Unknown(clipped(other)),
+        };
+        Ok(Payout {
+            id: id(object)?,
+            status,
+            amount: money(object, "amount")?,
+            withdrawal_id: object["metadata"]["withdrawal_id"].as_str().map(str::to_owned),
+            error: object["failure_message"].as_str().map(clipped),
         })
     }
 }

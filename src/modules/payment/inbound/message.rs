@@ -5,6 +5,7 @@
 //! | `payment_intent.*` | `payment_intent` |
 //! | `refund.*`, `charge.refund.updated` | `refund` |
 //! | `charge.dispute.*` | `dispute` |
+//! | `payout.*` | `payout` |
 //! | `address.transfer`, `address.transfer_dropped` | `transfer`: address, txid, output, amount, currency, confirmations |
 //!
 //! Others are let pass.
@@ -17,7 +18,7 @@ use crate::{
     modules::payment::{
         adapter::{
             crypto::reference,
-            stripe::{self, Intent, Money, Refund},
+            stripe::{self, Intent, Money, Payout, Refund},
         },
         contract::{AttemptId, DisputeStatus, PaymentId},
     },
@@ -42,6 +43,7 @@ pub enum About {
     },
     Refund(Refund),
     Dispute(DisputeWord),
+    Payout(Payout),
     Transfer(AddressTransfer),
     /// None of our business.
     Other,
@@ -84,6 +86,9 @@ impl Message {
             "charge.refund.updated" => About::Refund(Refund::read(object)?),
             _ if kind.starts_with("refund.") => About::Refund(Refund::read(object)?),
             _ if kind.starts_with("charge.dispute.") => About::Dispute(dispute(kind, object)?),
+            // What the gateway settles with its own books of payouts says nothing of ours.
+            "payout.reconciliation_completed" => About::Other,
+            _ if kind.starts_with("payout.") => About::Payout(Payout::read(object)?),
             "address.transfer" | "address.transfer_dropped" => {
                 About::Transfer(transfer(object, kind == "address.transfer_dropped")?)
             }
@@ -164,6 +169,8 @@ mod tests {
         let intent = json!({ "id": "pi_1", "object": "payment_intent", "amount": 5, "currency": "usd", "status": "succeeded" });
         let refund = json!({ "id": "re_1", "object": "refund", "amount": 5, "currency": "usd", "status": "succeeded" });
         let dispute = json!({ "id": "dp_1", "object": "dispute", "amount": 5, "currency": "usd", "status": "lost", "payment_intent": "pi_1" });
+        let payout =
+            json!({ "id": "po_1", "object": "payout", "amount": 5, "currency": "usd", "status": "paid" });
         let transfer = json!({ "object": "transfer", "address": "bc1q", "txid": "AB12", "output": 1, "amount": 5, "currency": "BTC", "confirmations": 2 });
         for (kind, object, wanted) in [
             ("payment_intent.succeeded", &intent, "intent"),
@@ -172,6 +179,8 @@ mod tests {
             ("charge.dispute.created", &dispute, "dispute"),
             ("address.transfer", &transfer, "transfer ab12:1"),
             ("address.transfer_dropped", &transfer, "dropped ab12:1"),
+            ("payout.paid", &payout, "payout Paid"),
+            ("payout.canceled", &refund, "error"),
             ("customer.created", &json!({}), "other"),
             ("payment_intent.succeeded", &refund, "error"),
             ("refund.updated", &json!(null), "error"),
@@ -180,6 +189,7 @@ mod tests {
                 Ok(About::Intent { .. }) => "intent".to_owned(),
                 Ok(About::Refund(_)) => "refund".to_owned(),
                 Ok(About::Dispute(_)) => "dispute".to_owned(),
+                Ok(About::Payout(it)) => format!("payout {:?}", it.status),
                 Ok(About::Transfer(it)) if it.is_dropped => format!("dropped {}", it.reference),
                 Ok(About::Transfer(it)) => format!("transfer {}", it.reference),
                 Ok(About::Other) => "other".to_owned(),

@@ -13,6 +13,7 @@ use crate::{
         clock::Time,
         error::{Result, fault},
         events::worker::Job,
+        id::parse,
         store::{
             Index, Key as _, ReadTx, Scan, Table, WriteTx,
             codec::{Decode, Encode, row},
@@ -24,10 +25,11 @@ use crate::{
             adapter::{
                 Notice, RefundOutcome,
                 crypto::Transfer,
-                stripe::{Intent, Refund, RefundStatus},
+                stripe::{Intent, Payout, PayoutStatus, Refund, RefundStatus},
             },
             contract::{AttemptId, GatewayId, PaymentId, PaymentRefusal},
             crypto::attempt_at,
+            events::PayoutReported,
             model::Gateway,
             refund::repository::REFUNDS,
             repository::{ATTEMPTS, BY_REFERENCE, GATEWAYS, GATEWAYS_BY_ID},
@@ -134,6 +136,7 @@ impl Payments {
                 Some((payment, _)) => self.hear_dispute(tx, caller, (client, id), payment, word),
                 None => Ok(()),
             },
+            About::Payout(payout) => self.hear_payout(tx, caller, id, payout),
             About::Transfer(transfer) => self.hear_transfer(tx, caller, (client, id, row), transfer),
             About::Other => Ok(()),
         }
@@ -204,6 +207,35 @@ impl Payments {
             }
         };
         self.take_refund_word(tx, caller, (client, ours), outcome).map(drop)
+    }
+
+    /// Whose payout it is hears of it: this module does not know its state. One that carries no id of ours is none of
+    /// ours.
+    fn hear_payout(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        gateway_id: GatewayId,
+        payout: Payout,
+    ) -> Result<()> {
+        let ours = payout.withdrawal_id.filter(|it| parse("wdr", it).is_ok());
+        let Some(reference) = ours else { return Ok(()) };
+        let (outcome, unknown) = match payout.status {
+            PayoutStatus::Paid => ("paid", None),
+            PayoutStatus::Sent => ("sent", None),
+            PayoutStatus::Failed => ("failed", None),
+            PayoutStatus::Unknown(status) => ("unknown", Some(format!("the status {status} is unknown"))),
+        };
+        let event = PayoutReported {
+            reference,
+            gateway_id,
+            gateway_reference: payout.id,
+            outcome: outcome.to_owned(),
+            amount_minor: payout.amount.minor.to_string(),
+            currency: payout.amount.code,
+            reason: payout.error.or(unknown),
+        };
+        tx.publish(caller, &event).map(drop)
     }
 
     fn hear_transfer(

@@ -1,5 +1,6 @@
 //! The use cases of withdrawals, and the one function that moves them.
 
+pub mod ask;
 pub mod automatic;
 mod beneficiary;
 mod bulk;
@@ -118,6 +119,7 @@ impl Withdrawals {
             Failed | Rejected | Canceled | Expired => self.release(tx, client, &withdrawal)?,
             Returned => self.take_back(tx, caller, client, &withdrawal)?,
         }
+        self.plan_question(tx, client, &withdrawal)?;
         repository::put(tx, client, &withdrawal)?;
         announce(tx, caller, &withdrawal)?;
         Ok(withdrawal)

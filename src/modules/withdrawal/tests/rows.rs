@@ -13,13 +13,19 @@ use crate::{
         payment::contract::{GatewayInfo, GatewayKind},
         withdrawal::{
             contract::WithdrawalStatus,
-            model::{Beneficiary, Purpose, Standing, WITHDRAWAL, Withdrawal, WithdrawalEvent},
+            model::{Beneficiary, Purpose, Question, Standing, WITHDRAWAL, Withdrawal, WithdrawalEvent},
         },
     },
 };
 
 fn notes() -> Metadata {
     Metadata([("color".to_owned(), "red".to_owned())].into())
+}
+
+#[test]
+fn a_question_has_the_same_bytes_in_every_release() {
+    let at = Time::from_micros(1_700_000_000_000_000);
+    golden("withdrawal.questions", &Question { asked: 2, due_at: Some(at) });
 }
 
 #[test]

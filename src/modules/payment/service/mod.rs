@@ -381,6 +381,8 @@ fn info(case: &Case) -> PaymentInfo {
     let Case { id, payment, .. } = case;
     PaymentInfo {
         id: *id,
+        payable: payment.payable.clone(),
+        went_back: !payment.refunded.is_zero() || !payment.disputed.is_zero(),
         status: payment.status(),
         amount: payment.amount,
         gateway: payment.gateway,

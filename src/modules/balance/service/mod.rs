@@ -33,7 +33,7 @@ use crate::modules::{
     user::contract::UserContract,
 };
 
-pub use history::{BalancesAt, StatementCursor, StatementQuery, find_entry};
+pub use history::{BalancesAt, Statement, StatementCursor, StatementQuery, find_entry};
 pub use trial::{Sum, Trial, kind};
 pub use verify::{Verify, clients};
 

@@ -156,6 +156,15 @@ impl<S: Named> History<S> {
         &self.0[self.0.len() - 1]
     }
 
+    /// Whether this very command moved it by `event` before, whatever has become of it since.
+    pub fn was<E: Named>(&self, event: E, caller: &Caller) -> bool {
+        let same = |it: &Change<S>| {
+            (it.event.as_str(), it.actor, it.fingerprint)
+                == (event.name(), caller.actor(), caller.fingerprint)
+        };
+        self.0.iter().any(same)
+    }
+
     #[cfg(test)]
     pub fn changes(&self) -> &[Change<S>] {
         &self.0

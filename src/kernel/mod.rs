@@ -10,6 +10,7 @@ mod files;
 pub mod id;
 pub mod last_used;
 pub mod machine;
+pub mod mailed;
 pub mod money;
 pub mod net;
 pub mod password;

@@ -256,6 +256,65 @@ impl utoipa::PartialSchema for Amount {
 }
 impl utoipa::ToSchema for Amount {}
 
+/// What an account holds: an amount, or, after a chargeback, what is missing. Stored as an [`Amount`] is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct Standing {
+    minor: i128, // Invariant: |minor| <= MAX_MINOR.
+    currency: Currency,
+}
+
+impl Standing {
+    /// `minor` units of `currency`; [`Flaw`] `amount_too_large` beyond [`MAX_MINOR`], either way.
+    pub fn new(minor: i128, currency: Currency) -> Result<Standing> {
+        if !(-MAX_MINOR..=MAX_MINOR).contains(&minor) {
+            return Err(too_large("amount", currency));
+        }
+        Ok(Standing { minor, currency })
+    }
+
+    #[cfg(test)]
+    pub fn minor(&self) -> i128 {
+        self.minor
+    }
+}
+
+impl From<Amount> for Standing {
+    fn from(amount: Amount) -> Standing {
+        Standing { minor: amount.minor, currency: amount.currency }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.currency.show(self.minor), self.currency.code)
+    }
+}
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Standing {
+    /// The digits alone, as of an [`Amount`], with a `-` before what is missing.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.currency.show(self.minor))
+    }
+}
+
+impl utoipa::PartialSchema for Standing {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{Object, Type};
+        Object::builder()
+            .schema_type(Type::String)
+            .description(Some("An amount; below zero only after a chargeback"))
+            .pattern(Some(r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"))
+            .into()
+    }
+}
+impl utoipa::ToSchema for Standing {}
+
 /// A well-formed amount whose currency is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AmountText(String); // Invariant: matches ^(0|[1-9][0-9]*)(\.[0-9]+)?$, at most 64 characters.

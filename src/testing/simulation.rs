@@ -84,12 +84,23 @@ impl Simulation {
         self.app = boot(&self.disk, &self.clock, self.seed, self.commit);
     }
 
-    /// Moves the clock and runs what came due.
-    pub fn advance(&self, by: Duration) {
+    /// Moves the clock, and runs what came due, through as many restarts as it takes.
+    pub fn advance(&mut self, by: Duration) {
         self.clock.advance(by);
-        if let Some(app) = &self.app {
-            let _ = app.kernel().worker.settle(); // The power may go meanwhile: the next request notices.
+        while !self.settle() {
+            self.restart();
         }
+    }
+
+    /// Runs what came due. Whether all of it ran before the power went.
+    fn settle(&self) -> bool {
+        let Some(app) = &self.app else { return false };
+        app.kernel().worker.settle().is_ok() && !self.disk.is_dead()
+    }
+
+    /// What time it is, as the API would say it.
+    pub fn now(&self) -> String {
+        self.clock.now().to_string()
     }
 
     /// Everything that is wrong with the books.

@@ -138,9 +138,9 @@ impl Recorder {
         std::mem::take(&mut *self.shared.received.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until `count` requests came, at most 20 seconds.
+    /// Waits until `count` requests came, at most a minute.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
-        for _ in 0..2000 {
+        for _ in 0..6000 {
             let received = self.received();
             if received.len() >= count {
                 return received;

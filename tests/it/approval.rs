@@ -37,7 +37,7 @@ async fn one_person_tightens_and_two_loosen_by_whatever_route() {
     let key = coffer.key();
     let all = key.get("/approval-policies").await.expect(200);
     let shown: Vec<_> = all.body["data"].as_array().unwrap().iter().map(|it| &it["automatic"]).collect();
-    assert_eq!(shown, ["up_to", "always", "always", "never"]);
+    assert_eq!(shown, ["up_to", "always", "always", "never", "never", "never"]);
 
     // Tighter: at once, and the settings say so too.
     let tight = json!({ "automatic": "up_to", "automatic_up_to": "50.00" });
@@ -91,7 +91,7 @@ async fn what_does_not_fit_the_operation_is_refused() {
         ("withdrawal", json!({ "automatic": "never", "committee": { "members": ["x"] } }), "invalid_format"),
         ("withdrawal", json!({ "automatic": "never", "committee": { "role": "x" } }), "role_unknown"),
         ("payment", json!({ "automatic": "never" }), "not_allowed"),
-        ("refund", json!({ "automatic": "always", "approvals": 2 }), "out_of_range"),
+        ("refund", json!({ "automatic": "always", "approvals": 6 }), "out_of_range"),
         ("adjustment", json!({ "automatic": "always" }), "not_allowed"),
     ] {
         put(&key, &format!("/approval-policies/{operation}"), rules).await.refused(422, wanted);

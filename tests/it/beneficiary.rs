@@ -46,7 +46,7 @@ async fn users_keep_their_own_beneficiaries() {
     assert_eq!(ann.get(&path).await.expect(200).body, made.body);
     bob.get(&path).await.refused(404, "not_found");
     bob.delete(&path, 1).await.refused(404, "not_found");
-    ann.delete(&path, 2).await.refused(412, "stale_version");
+    ann.delete(&path, 3).await.refused(412, "stale_version");
     ann.send(hyper::Method::DELETE, &path, None).await.refused(428, "if_match_required");
     assert_eq!(ann.get("/beneficiaries").await.expect(200).body["data"].as_array().unwrap().len(), 1);
     ann.delete(&path, 1).await.expect(200);

@@ -149,13 +149,20 @@ async fn a_server_that_has_nothing_to_do_writes_nothing() {
     let installation = Installation::new();
     let server = installation.start().await;
     installation.make_client(&server).await;
-    tokio::time::sleep(Duration::from_secs(2)).await; // What the client's making set off is over.
     let file = installation.folder.path().join("coffer.redb");
     let state = || {
         let file = std::fs::metadata(&file).unwrap();
         (file.len(), file.modified().unwrap())
     };
-    let before = state();
+    let mut before = state();
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let now = state();
+        if now == before {
+            break; // What the client's making set off is over.
+        }
+        before = now;
+    }
     tokio::time::sleep(idle()).await;
     assert_eq!(state(), before, "neither written to nor grown");
 }

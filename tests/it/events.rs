@@ -79,7 +79,7 @@ async fn a_stream_brings_events_as_they_happen_and_ends_with_the_server() {
     while !text.contains(&bob) {
         let mut piece = [0; 4096];
         let read =
-            tokio::time::timeout(Duration::from_secs(5), stream.read(&mut piece)).await.unwrap().unwrap();
+            tokio::time::timeout(Duration::from_secs(30), stream.read(&mut piece)).await.unwrap().unwrap();
         assert!(read > 0, "{text}");
         text.push_str(std::str::from_utf8(&piece[..read]).unwrap());
     }
@@ -89,8 +89,8 @@ async fn a_stream_brings_events_as_they_happen_and_ends_with_the_server() {
     let began = Wall::now();
     drop(coffer);
     let mut rest = vec![];
-    tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.unwrap().unwrap();
-    assert!(began.elapsed() < Duration::from_secs(5));
+    tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(30));
 }
 
 #[tokio::test]

@@ -12,11 +12,11 @@ use crate::{
 
 /// The account of the test vectors of BIP 84, and its first addresses.
 const ZPUB: &str = "zpub6rFR7y4Q2AijBEqTUquhVz398htDFrtymD9xYYfG1m4wAcvPhXNfE3EfH1r1ADqtfSdVCToUG868RvUUkgDKf31mGDtKsAYz2oz2AGutZYs";
-const FIRST: &str = "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu";
+pub const FIRST: &str = "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu";
 const SECOND: &str = "bc1qnjg0jd8228aq7egyzacy8cys3knf9xvrerkf9g";
 
 /// An active gateway for BTC; up to 0.01 one confirmation is enough, above it six.
-async fn bitcoin(coffer: &Instance, config: Value) -> String {
+pub async fn bitcoin(coffer: &Instance, config: Value) -> String {
     let mut setup = json!({
         "network": "bitcoin", "xpub": ZPUB,
         "confirmations": [
@@ -43,7 +43,7 @@ async fn bitcoins(coffer: &Instance, user: &str) -> String {
     balance.body["available"].as_str().unwrap().to_owned()
 }
 
-fn transfer(id: &str, address: &str, txid: &str, sats: u64, confirmations: u64) -> Value {
+pub fn transfer(id: &str, address: &str, txid: &str, sats: u64, confirmations: u64) -> Value {
     json!({ "id": id, "type": "address.transfer", "data": { "object": {
         "object": "transfer", "address": address, "txid": txid, "output": 0, "amount": sats, "currency": "BTC",
         "confirmations": confirmations,

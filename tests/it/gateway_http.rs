@@ -14,8 +14,8 @@ use crate::{
 const KEY: &str = "sk_of_the_provider";
 
 /// An active gateway at the recorder.
-async fn provider(coffer: &Instance, slug: &str, config: Value) -> String {
-    let mut setup = json!({ "base_url": coffer.webhooks().url(&format!("/{slug}")), "timeout_s": 1 });
+pub async fn provider(coffer: &Instance, slug: &str, config: Value) -> String {
+    let mut setup = json!({ "base_url": coffer.webhooks().url(&format!("/{slug}")), "timeout_s": 20 });
     setup.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
     let body = json!({
         "name": "Provider", "slug": slug, "kind": "http", "currencies": ["USD"], "priority": 10, "config": setup,
@@ -38,7 +38,7 @@ fn object(id: &str, status: &str, amount: u64) -> Value {
     })
 }
 
-fn json_reply(status: u16, body: &Value) -> Reply {
+pub fn json_reply(status: u16, body: &Value) -> Reply {
     Reply::status(status).header("content-type", "application/json").body(body.to_string())
 }
 
@@ -119,7 +119,8 @@ async fn whatever_a_gateway_answers_ends_in_a_state_that_says_so() {
     .enumerate()
     {
         let slug = format!("card-{number}");
-        let gateway = provider(&coffer, &slug, json!({})).await;
+        let patience = if matches!(reply, Reply::Hang) { 1 } else { 20 };
+        let gateway = provider(&coffer, &slug, json!({ "timeout_s": patience })).await;
         coffer.webhooks().reply(&format!("/{slug}/v1/payment_intents"), reply);
         let payment = charge(&coffer, &user, "10.00").await;
         let attempt = initiate(&coffer, &payment, &gateway).await.expect(200);
@@ -181,7 +182,7 @@ async fn after_a_week_of_silence_a_person_is_left_with_it() {
 async fn money_set_aside_is_captured_and_refunded_through_the_gateway() {
     let coffer = Instance::start().await;
     let user = user(&coffer, "ann").await;
-    let gateway = provider(&coffer, "card", json!({ "manual_capture": true })).await;
+    let gateway = provider(&coffer, "card", json!({ "manual_capture": true, "timeout_s": 1 })).await;
     let hooks = coffer.webhooks();
     hooks.reply("/card/v1/payment_intents", json_reply(200, &object("pi_1", "requires_capture", 2000)));
     let payment = charge(&coffer, &user, "20.00").await;

@@ -60,7 +60,7 @@ pub fn intent(id: &str, reference: &str, status: &str, payment: &Value, amount: 
 }
 
 /// A charge that is pending at the sandbox, whose secret is known.
-async fn pending(coffer: &Instance) -> (String, String, Value) {
+pub async fn pending(coffer: &Instance) -> (String, String, Value) {
     let user = user(coffer, "ann").await;
     let gateway = coffer.credentials().sandbox_gateway.clone();
     with_secret(coffer, &gateway).await;
@@ -255,28 +255,4 @@ async fn the_ids_of_events_are_forgotten_after_a_month_and_their_money_is_not() 
     coffer.advance(Duration::from_secs(31 * 24 * 3600)).await;
     tell(&coffer, &gateway, &event).await.expect(200);
     assert_eq!(available(&coffer, &user).await, "10.03");
-}
-
-#[tokio::test]
-async fn a_dispute_is_told_and_cannot_be_refunded_as_well() {
-    let coffer = Instance::start().await;
-    let (user, gateway, payment) = pending(&coffer).await;
-    tell(&coffer, &gateway, &intent("evt_1", "pi_1", "succeeded", &payment, 1003, 1003)).await.expect(200);
-    coffer.new_events();
-    let dispute = |id: &str, status: &str| {
-        json!({ "id": id, "type": "charge.dispute.updated", "data": { "object": {
-            "id": "dp_1", "object": "dispute", "payment_intent": "pi_1", "amount": 1000, "currency": "usd", "status": status,
-        } } })
-    };
-    tell(&coffer, &gateway, &dispute("evt_2", "needs_response")).await.expect(200);
-    assert_eq!(coffer.new_events(), ["payment.disputed"]);
-    let id = payment["id"].as_str().unwrap();
-    assert_eq!(show(&coffer, id).await["disputed"], "10.00");
-    let refund = json!({ "payment_id": id, "amount": "0.04", "reason": "asked for" });
-    let refused = coffer.key().post("/refunds", refund.clone()).await.refused(422, "refund_too_large");
-    assert_eq!(refused.body["remaining"], "0.03");
-    tell(&coffer, &gateway, &dispute("evt_3", "won")).await.expect(200);
-    assert_eq!(show(&coffer, id).await["disputed"], "0.00");
-    coffer.key().post("/refunds", refund).await.expect(201);
-    assert_eq!(available(&coffer, &user).await, "9.99");
 }

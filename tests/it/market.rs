@@ -124,6 +124,25 @@ async fn a_price_is_taken_or_refused_with_an_event() {
     assert_eq!(forced.body["forced_reason"], "checked by phone");
     assert_eq!(forced.body["observed_at"], now);
 
+    // A feed that repeats itself counts nothing twice, with or without a key.
+    let again = json!({ "price": "200000", "observed_at": now });
+    let once = coffer.key().idempotent("k-1").post(&path, again.clone()).await.expect(201).body;
+    let batch = json!({ "prices": [{ "market_id": id, "price": "200000", "observed_at": now }] });
+    for _ in 0..2 {
+        let repeated = coffer.key().idempotent("k-1").post(&path, again.clone()).await.expect(201).body;
+        assert_eq!((&repeated["id"], &repeated["sequence"]), (&once["id"], &once["sequence"]));
+        let repeated =
+            coffer.key().idempotent("k-2").post("/markets/prices", batch.clone()).await.expect(200).body;
+        assert_eq!(repeated["data"][0]["price_id"], once["id"]);
+    }
+    let documented = coffer.openapi();
+    for path in ["/api/v1/markets/{id}/prices", "/api/v1/markets/prices"] {
+        let operation = &documented["paths"][path]["post"];
+        assert_eq!(operation["x-idempotent"], "natural", "{path}");
+        let parameters = operation["parameters"].as_array().unwrap();
+        assert!(parameters.iter().all(|it| it["name"] != "Idempotency-Key"), "{path}");
+    }
+
     let listed = coffer.publishable().get(&path).await.expect(200);
     assert_eq!(listed.headers["cache-control"], "public, max-age=1");
     let mids: Vec<_> =
@@ -212,7 +231,7 @@ async fn amounts_are_converted_by_young_prices_only() {
     for (query, amount, rate, prices) in [
         ("from=BTC&to=USD&amount=0.5", "54750.00", "109500", 1),
         ("from=USD&to=BTC&amount=1000", "0.00913242", "0.00000913242009132420091", 1),
-        ("from=BTC&to=ETH", "24.333333333333333300", "24.3333333333333333", 2),
+        ("from=BTC&to=ETH", "24.333333333333333333", "24.3333333333333333", 2),
         ("from=USD&to=USD&amount=5", "5.00", "1", 0),
     ] {
         let found = convert(&coffer, query).await.expect(200).body;
@@ -318,8 +337,10 @@ async fn a_stream_brings_the_newest_price_of_each_market() {
     let mut read_until = async |wanted: &str| {
         while !text.contains(wanted) {
             let mut piece = [0; 4096];
-            let read =
-                tokio::time::timeout(Duration::from_secs(5), stream.read(&mut piece)).await.unwrap().unwrap();
+            let read = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut piece))
+                .await
+                .unwrap()
+                .unwrap();
             assert!(read > 0, "{text}");
             text.push_str(&String::from_utf8_lossy(&piece[..read]));
         }

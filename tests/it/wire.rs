@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::withdrawal::person;
+use crate::{payment::user, withdrawal::person};
 
 /// Sends exactly this and answers with status, headers and body as they came.
 async fn raw(coffer: &Instance, request: &str) -> (u16, String) {
@@ -118,7 +118,7 @@ async fn a_command_that_takes_too_long_has_an_unknown_outcome_and_its_key_tells_
         it.server.header_timeout_s = 1;
     });
     let coffer = builder.start().await;
-    let (ann, _) = person(&coffer, "ann", &[]).await;
+    let ann = user(&coffer, "ann").await;
     let credit =
         json!({ "amount": "0.01", "currency": "USD", "from": "house:adjustment", "to": ann, "reason": "x" });
     let key = coffer.key().idempotent("slow");

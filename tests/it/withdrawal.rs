@@ -41,6 +41,22 @@ pub async fn set(coffer: &Instance, settings: Value) {
     coffer.key().patch("/clients/current", version, json!({ "settings": settings })).await.expect(200);
 }
 
+/// The last code that was mailed, up to where no code goes on.
+pub async fn mailed_code(coffer: &Instance) -> String {
+    coffer.settle().await;
+    let mails = coffer.mailbox();
+    let mail = mails.iter().rfind(|it| it.text.contains("cfm_")).expect("a mail with a code");
+    let text = &mail.text;
+    let start = text.find("cfm_").expect("it has one");
+    text[start..].split(|it: char| !it.is_ascii_alphanumeric() && it != '_').next().unwrap().to_owned()
+}
+
+/// Confirms a user's withdrawal, or beneficiary, with what was just mailed.
+pub async fn confirm(coffer: &Instance, user: &Http, path: &str) -> Answer {
+    let token = mailed_code(coffer).await;
+    user.post(&format!("{path}/confirm"), json!({ "token": token })).await
+}
+
 pub fn cash_out(user: &str, amount: &str) -> Value {
     json!({ "amount": amount, "currency": "USD", "user_id": user, "method": bank() })
 }
@@ -62,10 +78,14 @@ async fn a_user_withdraws_its_own_money_to_its_own_beneficiary() {
     credit(&coffer, &user, "100.00").await;
     let beneficiary = json!({ "label": "Mine", "method": bank() });
     let beneficiary = session.post("/beneficiaries", beneficiary).await.expect(201);
+    confirm(&coffer, &session, &format!("/beneficiaries/{}", beneficiary.id())).await.expect(200);
     coffer.new_events();
     let body = json!({ "amount": "60.00", "currency": "USD", "beneficiary_id": beneficiary.id() });
     let made = session.post("/withdrawals", body.clone()).await.expect(201);
-    assert_eq!(coffer.new_events(), ["transaction.created", "withdrawal.requested", "withdrawal.approved"]);
+    assert_eq!(
+        coffer.new_events(),
+        ["transaction.created", "withdrawal.requested", "withdrawal.confirmation_requested"]
+    );
     assert_eq!(made.body["user_id"], user.as_str());
     assert_eq!(made.body["method"], bank());
     assert_eq!(held(&coffer, &user).await, ("40.00".into(), "60.00".into()));
@@ -79,6 +99,9 @@ async fn a_user_withdraws_its_own_money_to_its_own_beneficiary() {
     let fee = json!({ "amount": "1.00", "currency": "USD", "type": "fee", "reason": "mine" });
     session.post("/withdrawals", fee).await.refused(422, "not_allowed");
     let path = format!("/withdrawals/{}", made.id());
+    coffer.new_events();
+    assert_eq!(confirm(&coffer, &session, &path).await.expect(200).body["status"], "approved");
+    assert_eq!(coffer.new_events(), ["withdrawal.confirmed", "withdrawal.approved"]);
     session.post(&format!("{path}/approve"), json!({ "revision": 1 })).await.refused(403, "forbidden");
     session.post(&format!("{path}/process"), json!({})).await.refused(403, "forbidden");
 

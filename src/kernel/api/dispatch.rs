@@ -460,7 +460,7 @@ fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>> {
 }
 
 fn idempotency_key(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Option<String>> {
-    if endpoint.method != Method::POST || endpoint.plain {
+    if !endpoint.reads_key() {
         return Ok(None);
     }
     let malformed =

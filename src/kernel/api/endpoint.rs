@@ -62,6 +62,8 @@ pub struct Endpoint {
     pub versioned: bool,
     /// Reads no `Idempotency-Key`, and answers the same to everyone in the same time.
     pub plain: bool,
+    /// Why sending it twice does no more than once, without a key. Such an endpoint reads no `Idempotency-Key`.
+    pub repeat: Option<&'static str>,
     pub list: bool,
     /// `Accept: text/csv` streams the rows in `data`, page after page.
     pub csv: bool,
@@ -81,6 +83,13 @@ pub struct Endpoint {
     pub query_shapes: Vec<NamedShape>,
     pub output: Shape,
     pub handler: Handler,
+}
+
+impl Endpoint {
+    /// Whether an `Idempotency-Key` is read: what runs in no transaction of its own has nowhere to keep the answer.
+    pub fn reads_key(&self) -> bool {
+        self.method == Method::POST && !self.plain && !matches!(self.handler, Handler::Async(_))
+    }
 }
 
 /// Who may call it.
@@ -300,6 +309,7 @@ impl Builder {
             money: false,
             versioned: false,
             plain: false,
+            repeat: None,
             list: false,
             csv: false,
             printing: None,
@@ -379,6 +389,12 @@ impl Builder {
     /// Ignores `Idempotency-Key`, and leaves no audit row: signing in.
     pub fn plain(mut self) -> Builder {
         self.0.plain = true;
+        self
+    }
+
+    /// Ignores `Idempotency-Key`: a repeat does no more, and this says why.
+    pub fn repeats(mut self, why: &'static str) -> Builder {
+        self.0.repeat = Some(why);
         self
     }
 

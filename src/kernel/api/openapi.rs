@@ -88,6 +88,9 @@ fn operation(endpoint: &Endpoint, refusals: &BTreeMap<&str, &RefusalInfo>) -> Va
     operation.insert("operationId".into(), operation_id(endpoint).into());
     operation.insert("tags".into(), json!([endpoint.module]));
     operation.insert("summary".into(), endpoint.summary.into());
+    if let Some(why) = endpoint.repeat {
+        operation.insert("description".into(), format!("Reads no `Idempotency-Key`. {why}").into());
+    }
     operation.insert("x-permission".into(), endpoint.access.permission().into());
     if !endpoint.further.is_empty() {
         operation.insert("x-further-permissions".into(), json!(endpoint.further));
@@ -122,7 +125,8 @@ fn operation(endpoint: &Endpoint, refusals: &BTreeMap<&str, &RefusalInfo>) -> Va
 fn idempotent(endpoint: &Endpoint) -> &'static str {
     match endpoint.method {
         _ if endpoint.method != Method::POST => "by method",
-        _ if endpoint.plain => "no",
+        _ if endpoint.repeat.is_some() => "natural",
+        _ if !endpoint.reads_key() => "no",
         _ if endpoint.money => "key required",
         _ => "key accepted",
     }
@@ -157,7 +161,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
         };
         parameters.push(json!({ "name": name, "in": "query", "required": false, "schema": schema }));
     }
-    if endpoint.method == Method::POST && !endpoint.plain {
+    if endpoint.reads_key() {
         parameters.push(idempotency::documented(endpoint));
     }
     if endpoint.money && matches!(endpoint.handler, Handler::Write(_) | Handler::Pieces(_)) {
@@ -215,7 +219,7 @@ pub fn error_codes(endpoint: &Endpoint) -> BTreeSet<&'static str> {
         ]);
         codes.extend(FLAWS.iter().map(|it| it.0).filter(|it| endpoint.money || !it.starts_with("amount_")));
     }
-    if endpoint.method == Method::POST && !endpoint.plain {
+    if endpoint.reads_key() {
         codes.extend(["idempotency_key_reused", "idempotency_in_progress"]);
     }
     if endpoint.money {

@@ -76,6 +76,11 @@ impl SimDisk {
         self.disk().trouble = Trouble::LosesPowerIn(changes);
     }
 
+    /// Whether the power is gone.
+    pub fn is_dead(&self) -> bool {
+        self.disk().trouble == Trouble::Dead
+    }
+
     /// Reports syncs as done without doing them. A test that still passes then tests nothing.
     pub fn lie_about_syncs(&self) {
         self.disk().lies = true;

@@ -19,7 +19,8 @@ use crate::kernel::{
     },
     clock::Time,
     error::Result,
-    secret::{Secrets, is_token, make_token},
+    mailed::MailedToken,
+    secret::{Secrets, is_token},
     store::{
         Index, Key, ReadTx, Scan, Table, WriteTx,
         codec::{Decode, Encode, row},
@@ -31,14 +32,12 @@ const BY_USER: &str = "auth.mail_tokens_by_user";
 
 /// How many characters find the row: 80 bits.
 const FINDING: usize = 16;
-/// How many wrong guesses a token survives.
-const GUESSES: u32 = 5;
 
 type TokenKey = (ClientId, [u8; FINDING]);
 
 /// (client, beginning of a token) → what the rest of it is good for.
 pub const MAIL_TOKENS: Table<TokenKey, MailToken> = Table::new("auth.mail_tokens").with_indexes(&[
-    Index::listing(BY_EXPIRY, |_, row| vec![row.expires_at.to_key()]),
+    Index::listing(BY_EXPIRY, |_, row| vec![row.token.expires_at.to_key()]),
     Index::listing(BY_USER, |(client, _), row| vec![(*client, row.user).to_key()]),
 ]);
 
@@ -65,11 +64,7 @@ pub struct MailToken {
     pub user: UserId,
     /// The address it was sent to: good only while it is still the user's.
     pub email: String,
-    /// Of the whole text, as made by `Secrets::hash`.
-    pub hash: [u8; 32],
-    /// Wrong guesses so far. Invariant: below [`GUESSES`].
-    pub wrong: u32,
-    pub expires_at: Time,
+    pub token: MailedToken,
 }
 row!(MailToken);
 
@@ -94,13 +89,12 @@ impl MailTokens {
             Purpose::Reset => self.reset_lasts,
             Purpose::Verify => self.verify_lasts,
         };
-        let expires_at = tx.now().after(lasts);
-        let token = make_token(purpose.prefix(), tx.random_bytes());
-        let found_by = beginning(purpose, &token).ok_or(AuthRefusal::MailTokenGone)?;
-        let hash = self.secrets.hash(&token);
-        let row = MailToken { purpose, user, email: email.to_owned(), hash, wrong: 0, expires_at };
+        let (text, token) = MailedToken::make(tx, &self.secrets, purpose.prefix(), lasts);
+        let found_by = beginning(purpose, &text).ok_or(AuthRefusal::MailTokenGone)?;
+        let expires_at = token.expires_at;
+        let row = MailToken { purpose, user, email: email.to_owned(), token };
         tx.insert(&MAIL_TOKENS, &(client, found_by), &row)?;
-        Ok((token, expires_at))
+        Ok((text, expires_at))
     }
 
     /// What the token is good for; `None` when it is good for nothing. A wrong guess is counted, so commit this
@@ -115,11 +109,10 @@ impl MailTokens {
         let Some(found_by) = beginning(purpose, token) else { return Ok(None) };
         let key = (client, found_by);
         let Some(mut row) = tx.get(&MAIL_TOKENS, &key)? else { return Ok(None) };
-        if row.purpose == purpose && self.secrets.is(token, &row.hash) {
-            return Ok(Some(row).filter(|it| it.expires_at > tx.now()));
+        if row.purpose == purpose && row.token.reads(&self.secrets, token) {
+            return Ok(Some(row).filter(|it| it.token.is_good(tx.now())));
         }
-        row.wrong += 1;
-        if row.wrong < GUESSES {
+        if row.token.miss() {
             tx.put(&MAIL_TOKENS, &key, &row)?;
         } else {
             tx.delete(&MAIL_TOKENS, &key)?;
@@ -239,9 +232,11 @@ mod tests {
                 purpose: Purpose::Reset,
                 user: UserId::from_bytes([2; 16]),
                 email: "ann@example.com".into(),
-                hash: [3; 32],
-                wrong: 1,
-                expires_at: Time::from_micros(1_795_342_000_000_000),
+                token: MailedToken {
+                    hash: [3; 32],
+                    wrong: 1,
+                    expires_at: Time::from_micros(1_795_342_000_000_000),
+                },
             },
         );
     }

@@ -175,9 +175,8 @@ impl Recovery {
     }
 
     pub fn link(&self, tx: &ReadTx, client: ClientId, page: &str, code: &str) -> Result<Option<String>> {
-        let website = self.clients.get(tx, client)?.settings.branding.website;
-        let site = website.or_else(|| self.public_url.clone());
-        Ok(site.map(|it| format!("{}/{page}?token={code}", it.trim_end_matches('/'))))
+        let branding = self.clients.get(tx, client)?.settings.branding;
+        Ok(branding.link(self.public_url.as_deref(), page, code))
     }
 
     fn mail<W: SecretWords>(

@@ -28,7 +28,7 @@ fn due(tx: &ReadTx) -> Result<Option<Time>> {
         first(tx, &SESSIONS, BY_EXPIRY)?.map(|it| it.expires_at),
         first(tx, &SPENT, SPENT_BY_EXPIRY)?.map(|it| it.expires_at),
         first(tx, &TRIES, lock::BY_EXPIRY)?.map(|it| it.expires_at),
-        first(tx, &MAIL_TOKENS, mail_token::BY_EXPIRY)?.map(|it| it.expires_at),
+        first(tx, &MAIL_TOKENS, mail_token::BY_EXPIRY)?.map(|it| it.token.expires_at),
         first(tx, &DEVICES, devices::BY_EXPIRY)?.map(|it| it.expires_at),
         first(tx, &CHALLENGES, CHALLENGES_BY_EXPIRY)?.map(|it| it.expires_at),
         first(tx, &OPERATOR_TOKENS, TOKENS_BY_EXPIRY)?.and_then(|it| it.expires_at),

@@ -14,7 +14,7 @@ use crate::kernel::{
     clock::Time,
     error::{Result, fault, refusals},
     id::id,
-    money::{Amount, Currency, CurrencyCode},
+    money::{Amount, Currency, CurrencyCode, Standing},
     store::{
         ReadTx, WriteTx,
         codec::{Decode, Encode},
@@ -26,6 +26,7 @@ id!(/** An account of the ledger. */ AccountId, "acc");
 id!(/** A journal entry. */ EntryId, "ent");
 id!(/** An amount set aside. */ HoldId, "hld");
 id!(/** A correction by hand. */ AdjustmentId, "adj");
+id!(/** A dispute: a payer's bank takes money back. The ledger knows it as the one cause that may overdraw. */ DisputeId, "dsp");
 
 text_enum! {
     /// What an account of a user is for.
@@ -263,7 +264,7 @@ pub struct Posted {
 pub struct AccountState {
     pub id: AccountId,
     pub account: Account,
-    /// Minor units; only house accounts go below zero.
+    /// Minor units. Accounts of the house go below zero; of a user only `available` does, by a chargeback.
     pub balance: i128,
     /// What the same user has set aside in the same currency; zero beside any account but an available one.
     pub held: i128,
@@ -288,7 +289,8 @@ pub struct Hold {
 /// The balances of a user in one currency.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Balances {
-    pub available: Amount,
+    /// Below zero only after a chargeback.
+    pub available: Standing,
     pub held: Amount,
     pub invested: Amount,
     pub commission: Amount,
@@ -300,6 +302,13 @@ pub trait BalanceContract: Send + Sync {
     /// of a user would go below zero, `amount_too_large` when a balance would pass the limit. Lines that do not sum
     /// to zero per currency are a fault.
     fn post(&self, tx: &mut WriteTx, client: ClientId, entry: NewEntry<'_>) -> Result<Posted>;
+
+    /// As [`BalanceContract::post`], for what a payer's bank takes back: it may leave `available` money of a user below
+    /// zero, which no other entry may. Its cause must be a dispute: by this the journal says which entries they are.
+    /// Doubles need not know.
+    fn charge_back(&self, _tx: &mut WriteTx, _client: ClientId, entry: NewEntry<'_>) -> Result<Posted> {
+        Err(fault!("this ledger takes nothing back for {}", entry.cause))
+    }
 
     /// Sets `amount` of the user's available money aside. Refuses `insufficient_funds`.
     fn hold(
@@ -377,7 +386,7 @@ refusals! {
     pub enum BalanceRefusal {
         /// The account holds less than the command needs. Top it up and use a new idempotency key: the old one keeps
         /// this answer.
-        InsufficientFunds { available: Amount, wanted: Amount, currency: CurrencyCode }: Unprocessable "insufficient_funds"
+        InsufficientFunds { available: Standing, wanted: Amount, currency: CurrencyCode }: Unprocessable "insufficient_funds"
             => "{available} available, {wanted} wanted",
         /// The account is of another currency than the command.
         CurrencyMismatch { found: CurrencyCode, wanted: CurrencyCode }: Unprocessable "currency_mismatch"

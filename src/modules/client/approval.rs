@@ -1,7 +1,7 @@
 //! Who has to approve what: the client's rules, one per operation.
 //!
-//! The amounts and the number of people stand in the client's settings, where they have always been; what a policy says
-//! beyond them (one person up to, the committee) and its revision stand beside. Tightening takes one person. Loosening
+//! The amounts (and of withdrawals the number of people) stand in the client's settings, where they have always been;
+//! what a policy says beyond them (one person up to, how many above, the committee) and its revision stand beside. Tightening takes one person. Loosening
 //! takes two: see [`ApprovalPolicy::is_looser_than`].
 
 use crate::kernel::{
@@ -23,6 +23,10 @@ text_enum! {
         Refund = "refund",
         /// A correction of the books by hand.
         Adjustment = "adjustment",
+        /// That what an investment went into has failed.
+        InvestmentDefault = "investment_default",
+        /// Whose money in suspense is.
+        Suspense = "suspense",
     }
 }
 
@@ -88,7 +92,9 @@ impl ApprovalPolicy {
             ApprovalOperation::Refund => {
                 (up_to(settings.payment.refund_second_person_above, Automatic::Always), 1)
             }
-            ApprovalOperation::Adjustment => (Automatic::Never, 1),
+            ApprovalOperation::Adjustment
+            | ApprovalOperation::InvestmentDefault
+            | ApprovalOperation::Suspense => (Automatic::Never, 1),
         };
         ApprovalPolicy { automatic, one_person_up_to: None, approvals, committee: None, revision: 0 }
     }
@@ -106,7 +112,9 @@ impl ApprovalPolicy {
             }
             ApprovalOperation::Payment => settings.payment.second_person_above = limit,
             ApprovalOperation::Refund => settings.payment.refund_second_person_above = limit,
-            ApprovalOperation::Adjustment => {}
+            ApprovalOperation::Adjustment
+            | ApprovalOperation::InvestmentDefault
+            | ApprovalOperation::Suspense => {}
         }
     }
 
@@ -132,6 +140,11 @@ impl ApprovalPolicy {
     /// Who approves this much; `None`: whoever has the permission.
     pub fn committee_for(&self, amount: Amount) -> Option<&Committee> {
         self.committee.as_ref().filter(|_| !self.one_is_enough(amount))
+    }
+
+    /// Whether nobody has a vote on this much.
+    pub fn is_blocked(&self, amount: Amount) -> bool {
+        self.committee_for(amount).is_some_and(|it| it.members.is_empty() && it.role.is_none())
     }
 
     /// Refuses `not_on_committee` to whoever has no vote on this much.

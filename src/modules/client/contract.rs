@@ -1,6 +1,9 @@
 //! What other modules may ask of clients.
 
-pub use super::approval::{ApprovalOperation, ApprovalPolicy, Automatic};
+pub use super::{
+    approval::{ApprovalOperation, ApprovalPolicy, Automatic},
+    votes::{Approval, ApprovalOut, ApproveIn, Ballot, Motion, Vote, VoteOut},
+};
 
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -60,10 +63,21 @@ pub struct Branding {
     pub website: Option<String>,
 }
 
+impl Branding {
+    /// A page of the client's web site, else of the installation's; with a code for whoever follows the link. `None`
+    /// where neither is configured: the mail carries the code alone then.
+    pub fn link(&self, public_url: Option<&str>, page: &str, code: &str) -> Option<String> {
+        let site = self.website.as_deref().or(public_url)?;
+        Some(format!("{}/{page}?token={code}", site.trim_end_matches('/')))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct FundingSettings {
     /// The largest deposit.
     pub maximum: Option<Amount>,
+    /// For how long what a deposit takes in another currency is promised; never longer than its payment lasts.
+    pub quote_expires_after_s: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
@@ -171,6 +185,9 @@ pub trait ClientContract: Send + Sync {
     fn all(&self, tx: &ReadTx) -> Result<Vec<ClientId>>;
 }
 
+/// What six confirmations of a block chain take.
+pub const DEPOSIT_QUOTE_S: u64 = 3600;
+
 impl Settings {
     /// What a new client gets: see the defaults of the handbook (docs/ARCHITECTURE.md, "Defaults").
     pub fn for_new_client(mode: ClientMode, default: Currency) -> Result<Settings> {
@@ -181,7 +198,7 @@ impl Settings {
         };
         Ok(Settings {
             branding: Branding::default(),
-            funding: FundingSettings { maximum: of("1000000")? },
+            funding: FundingSettings { maximum: of("1000000")?, quote_expires_after_s: DEPOSIT_QUOTE_S },
             withdrawal: WithdrawalSettings {
                 minimum: of("10")?,
                 automatic_up_to: of("1000")?,
@@ -221,6 +238,12 @@ refusals! {
         /// somebody else agrees.
         NeedsSecondPerson { operation: ApprovalOperation }: Forbidden "needs_second_person"
             => "this loosens who approves a {operation}: it takes a second person",
+        /// The rules for approving, or what is to be approved, have changed since: votes cast before are void. Look
+        /// again, and vote for `current_revision`.
+        RevisionStale { current_revision: u32 }: Conflict "revision_stale"
+            => "it is at revision {current_revision}",
+        /// Everybody has one vote.
+        AlreadyVoted: Conflict "already_voted" => "you have voted already",
         /// There is nothing to agree to.
         NothingProposed: Conflict "nothing_proposed" => "nothing is proposed",
     }

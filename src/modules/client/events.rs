@@ -66,7 +66,7 @@ event!(ApiKeyExpiring, "api_key.expiring", key_id);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ApprovalPolicyChanged {
     pub client_id: ClientId,
-    /// `withdrawal`, `payment`, `refund` or `adjustment`.
+    /// `withdrawal`, `payment`, `refund`, `adjustment`, `investment_default` or `suspense`.
     pub operation: String,
 }
 event!(ApprovalPolicyChanged, "approval_policy.changed", client_id);

@@ -1,7 +1,7 @@
 //! Client: the tenants of an installation.
 //!
 //! Owns the clients (live or test) with their settings and branding, who has to approve what, their API keys, and the
-//! secrets they store for gateways and mail. Calls Currency and Role to set a new client up. Announces `client.created`, `client.activated`,
+//! secrets they store for gateways and mail; and how votes are counted (`votes.rs`), wherever several people agree. Calls Currency and Role to set a new client up. Announces `client.created`, `client.activated`,
 //! `client.deactivated`, `api_key.created`, `api_key.rotated`, `api_key.revoked`,
 //! `approval_policy.changed` and, thirty days, seven and one before it
 //! ends, `api_key.expiring`. Hears `currency.default_changed`, in the same transaction: amounts in the settings begin
@@ -10,7 +10,7 @@
 //! Always true: amounts in the settings are in the client's default currency. Of a key only a keyed hash is stored;
 //! its text is shown once, and the row says to whom (`holders`), so that a key is no second person for its makers. A
 //! key is never made, replaced or revoked by somebody who may do less than it. Whatever the route, rules for approving
-//! are loosened by two people only. What a client stores as a
+//! and controls in the settings (`model/loosened.rs`) are loosened by two people only. What a client stores as a
 //! secret is encrypted, bound to client and name, and never shown again.
 //!
 //! When a key was last used is kept in memory and written at most once a minute: a read is never a write.
@@ -23,6 +23,7 @@ mod model;
 mod repository;
 mod routes;
 mod service;
+mod votes;
 
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ use self::{
         ApiKeyCreated, ApiKeyExpiring, ApiKeyRevoked, ApiKeyRotated, ApprovalPolicyChanged, ClientActivated,
         ClientCreated, ClientDeactivated,
     },
-    repository::{CLIENTS, KEY_WARNINGS, KEYS, KEYS_USED, POLICIES, SECRETS},
+    repository::{CLIENTS, KEY_WARNINGS, KEYS, KEYS_USED, POLICIES, SECRETS, SETTINGS_PROPOSALS},
     service::{ClientService, KEY_PREFIXES},
 };
 use crate::{
@@ -67,6 +68,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         KEY_WARNINGS.info(),
         SECRETS.info(),
         POLICIES.info(),
+        SETTINGS_PROPOSALS.info(),
     ]);
     boot.refusals(ClientRefusal::CATALOGUE.iter().copied());
     boot.alias("cli", "client");

@@ -28,9 +28,9 @@ use crate::{
         swap::events::SwapExecuted,
         user::events::UserRegistered,
         withdrawal::events::{
-            WithdrawalApproved, WithdrawalCanceled, WithdrawalCompleted, WithdrawalExpired, WithdrawalFailed,
-            WithdrawalNeedsReconciliation, WithdrawalRejected, WithdrawalRequested, WithdrawalReturned,
-            WithdrawalSent,
+            WithdrawalApproved, WithdrawalCanceled, WithdrawalCompleted, WithdrawalConfirmed,
+            WithdrawalExpired, WithdrawalFailed, WithdrawalNeedsReconciliation, WithdrawalRejected,
+            WithdrawalRequested, WithdrawalReturned, WithdrawalSent,
         },
     },
 };
@@ -73,7 +73,8 @@ facts! {
         back(Metric::Fees, it.user_id, &it.fee, it.currency)?,
     ],
 
-    WithdrawalRequested => |it| [waits(Queue::WithdrawalApprovals, it.user_id)],
+    WithdrawalRequested => |it| [asked(&it)],
+    WithdrawalConfirmed => |it| [waits(Queue::WithdrawalApprovals, it.user_id)],
     WithdrawalApproved => |_it| [Fact::Goes],
     WithdrawalNeedsReconciliation => |it| [waits(Queue::WithdrawalsToReconcile, it.user_id)],
     WithdrawalSent => |_it| [Fact::Goes],
@@ -171,6 +172,14 @@ fn adjustment(it: &BalanceAdjusted) -> Result<Fact> {
 
 fn waits(queue: Queue, user: impl Into<Option<UserId>>) -> Fact {
     Fact::Waits { queue, user: user.into() }
+}
+
+/// People are asked once the user has confirmed it.
+fn asked(it: &WithdrawalRequested) -> Fact {
+    if it.status == "pending_confirmation" {
+        return Fact::Goes;
+    }
+    waits(Queue::WithdrawalApprovals, it.user_id)
 }
 
 /// A deposit, or a credit by staff.

@@ -11,7 +11,7 @@ text_enum! {
         Processing = "processing",
         Completed = "completed",
         Failed = "failed",
-        /// What came does not fit: a person decides, on the payment.
+        /// What came does not fit: a person decides, on the payment. Or it waits for a price: see `quote`.
         Conflicted = "conflicted",
         Canceled = "canceled",
         Expired = "expired",

@@ -22,6 +22,10 @@ events! {
         credit_amount: String = row.credit.digits(),
         fee: String = row.fee.digits(),
         currency: CurrencyCode = row.amount.currency().code,
+        /// The currency it is paid in, when another one.
+        pay_currency: Option<CurrencyCode> = row.quote.as_ref().map(|it| it.expected.currency().code),
+        /// What has to come in that currency; once completed, what came.
+        pay_amount: Option<String> = row.quote.as_ref().map(|it| it.paid().digits()),
         payment_id: Option<PaymentId> = row.payment,
         /// The entry that credited it.
         entry_id: Option<EntryId> = row.entry,
@@ -37,7 +41,8 @@ events! {
     FundingCanceled = "funding.canceled",
     /// Its time passed before anything came.
     FundingExpired = "funding.expired",
-    /// What came does not fit: a person has to decide, on the payment.
+    /// What came does not fit: a person has to decide, on the payment. Or there is no price for what came: it waits for
+    /// one.
     FundingConflicted = "funding.conflicted",
     /// The credit was taken back.
     FundingReversed = "funding.reversed",

@@ -1,7 +1,7 @@
 //! Funding: money that becomes a user's: deposits, and credits by staff.
 //!
-//! Owns fundings, and who was paid for bringing whom. Calls Payment (a deposit is paid through one), Pricing for fees,
-//! Client for limits, User, Currency, Balance and Transaction. Announces `funding.requested`, `completed`, `failed`,
+//! Owns fundings, and who was paid for bringing whom. Calls Payment (a deposit is paid through one), Market for one that
+//! is paid in another currency, Pricing for fees, Client for limits, User, Currency, Balance and Transaction. Announces `funding.requested`, `completed`, `failed`,
 //! `canceled`, `expired`, `conflicted` and `reversed`. Hears what becomes of its payments, in their own transactions, and,
 //! after the fact, its own completed deposits: whoever brought the user gets a commission, as the settings say.
 //!
@@ -11,9 +11,18 @@
 //!                    └── payment.canceled, expired ──┴─▶ canceled, expired, failed
 //! ```
 //!
-//! Always true: a deposit is completed exactly when its payment settled, in one transaction; what the user got and the
-//! fee are together what came; nobody earns twice for bringing the same user; a reversal takes back the whole entry.
+//! Paid in another currency than credited, a deposit has a quote: what has to come, at which prices, and until when.
+//! Exactly that, in time, credits exactly what was promised. Anything else is credited at the prices of the moment it
+//! came; when there are none it waits in suspense (`conflicted`) until there are, and is never converted at a guess.
+//!
+//! ```text
+//! paid in BTC, credited in USD:   clearing −BTC   fx +BTC     fx −USD   available +USD   fee_income +USD
+//! ```
+//!
+//! Always true: a deposit is completed exactly when its payment settled, in one transaction, unless it waits for a price;
+//! what the user got and the fee are together what came, or what the quote, or the prices kept with it, say it is worth; nobody earns twice for bringing the same user; a reversal takes back the whole entry.
 
+mod before;
 pub mod contract;
 pub mod events;
 mod listeners;
@@ -41,6 +50,7 @@ pub const MODULE: Module = Module {
 fn register(boot: &mut Boot) -> Result<(), BootError> {
     let service = Arc::new(Fundings {
         clients: boot.require()?,
+        market: boot.require()?,
         limits: boot.require()?,
         pricing: boot.require()?,
         users: boot.require()?,
@@ -56,6 +66,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     events::announced(boot);
     boot.endpoints(routes::endpoints(&service));
     listeners::register(boot, &service);
+    boot.job(service::price_job(&service));
     boot.check("what a funding credited is what it says", move |tx| service.verify(tx));
     Ok(())
 }

@@ -1,6 +1,12 @@
 //! The rules of fundings: states, the row, and who gets how much. No transaction in here.
 
-use super::contract::{FundingId, FundingStatus, FundingType};
+pub mod quote;
+
+use self::quote::Quote;
+use super::{
+    before::FundingV1,
+    contract::{FundingId, FundingStatus, FundingType},
+};
 use crate::{
     kernel::{
         api::{
@@ -10,15 +16,16 @@ use crate::{
         },
         clock::Time,
         error::Result,
+        id::Id as _,
         machine::{History, Machine},
-        money::Amount,
+        money::{Amount, Currency},
         store::codec::{Decode, Encode, row},
     },
     modules::{
-        balance::contract::{EntryId, UserAccount},
+        balance::contract::{Account, EntryId, HouseAccount, Line, UserAccount},
         category::contract::built_in,
         client::contract::ReferralSettings,
-        payment::contract::PaymentId,
+        payment::contract::{GatewayId, PaymentId},
         transaction::contract::TransactionId,
     },
 };
@@ -66,7 +73,7 @@ pub struct Funding {
     pub amount: Amount,
     /// What the user gets; once completed, what it got.
     pub credit: Amount,
-    /// What the house keeps of what comes. Invariant once completed: credit + fee is what came.
+    /// What the house keeps of what comes. Invariant once completed: credit + fee is what came, or what it was worth.
     pub fee: Amount,
     pub fee_included: bool,
     /// Of a transfer: whose money it was.
@@ -74,20 +81,34 @@ pub struct Funding {
     pub reason: Option<String>,
     /// Of a deposit: how it is paid.
     pub payment: Option<PaymentId>,
+    /// Of a deposit paid in another currency: what was promised, and what came.
+    pub quote: Option<Quote>,
     /// Invariant: there once completed.
     pub entry: Option<EntryId>,
     /// Invariant: there once reversed.
     pub reversal: Option<EntryId>,
     pub transactions: Vec<TransactionId>,
+    /// When a price is looked for again, while what came waits for one.
+    pub due_at: Option<Time>,
     pub history: History<FundingStatus>,
     pub stamp: Stamp,
 }
-row!(Funding);
+row!(Funding, 2, { 1 => FundingV1 });
 stamped!(Funding);
 
 impl Funding {
     pub fn status(&self) -> FundingStatus {
         self.history.status()
+    }
+
+    /// What a deposit is paid in.
+    pub fn paid_in(&self) -> Currency {
+        self.quote.as_ref().map_or(self.amount, |it| it.expected).currency()
+    }
+
+    /// Whether what came waits for a price.
+    pub fn waits(&self) -> bool {
+        self.quote.as_ref().is_some_and(Quote::waits)
     }
 
     /// What was agreed: as long as it is not completed.
@@ -142,9 +163,12 @@ pub fn terms(amount: Amount, fee: Amount, fee_included: bool) -> Result<Option<T
 
 /// What came, split into what is credited and what is kept. Who paid all that was agreed, or more, pays the agreed fee.
 /// Who paid a part of it pays that part of the fee, rounded up like every fee, but never all that came: something is
-/// always credited.
+/// always credited, unless what came in another currency is worth less than the smallest unit.
 pub fn split(received: Amount, terms: Terms) -> Result<(Amount, Amount)> {
     let mut fee = terms.fee;
+    if received.is_zero() {
+        return Ok((received, received));
+    }
     if received < terms.to_pay {
         fee = fee.share_up(received, terms.to_pay)?;
         if fee >= received {
@@ -152,6 +176,26 @@ pub fn split(received: Amount, terms: Terms) -> Result<(Amount, Amount)> {
         }
     }
     Ok((received.minus(fee)?, fee))
+}
+
+/// What crediting a deposit moves: clearing → available and fee_income, through fx when something else came. Each leg is
+/// a whole number of units, so that nothing is left over: see docs/decisions/0006.
+pub fn lines(funding: &Funding, gateway: GatewayId, received: Amount) -> Vec<Line> {
+    let (paid, currency) = (received.currency(), funding.credit.currency());
+    let clearing = Account::house(HouseAccount::Clearing(gateway.bytes()), paid);
+    let available = Account::user(funding.user, UserAccount::Available, currency);
+    let fee_income = Account::house(HouseAccount::FeeIncome, currency);
+    let mut lines = vec![
+        Line::lower(clearing, received),
+        Line::raise(available, funding.credit),
+        Line::raise(fee_income, funding.fee),
+    ];
+    if paid != currency {
+        lines.push(Line::raise(Account::house(HouseAccount::Fx, paid), received));
+        let credited = Account::house(HouseAccount::Fx, currency);
+        lines.extend([Line::lower(credited, funding.credit), Line::lower(credited, funding.fee)]);
+    }
+    lines
 }
 
 /// The account a funding of this type credits, and the category of its records.
@@ -167,7 +211,7 @@ pub fn credited(kind: FundingType) -> (UserAccount, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{api::call::Caller, id::Id as _, money::Currency, store::codec::golden};
+    use crate::kernel::{api::call::Caller, store::codec::golden};
 
     fn usd(minor: i128) -> Amount {
         Amount::new(minor, Currency { code: "USD".parse().unwrap(), decimals: 2 }).unwrap()
@@ -185,6 +229,15 @@ mod tests {
                 created_at: at,
             },
         );
+        let promised = quote::tests::promised(at);
+        let came = quote::Came {
+            received: promised.expected,
+            gateway: GatewayId::from_bytes([6; 16]),
+            at,
+            priced: Some(promised.priced.clone()),
+            waits: Some(EntryId::from_bytes([5; 16])),
+        };
+        let quote = Quote { came: Some(came), ..promised };
         golden(
             "funding.fundings",
             &Funding {
@@ -197,9 +250,11 @@ mod tests {
                 from_user: None,
                 reason: Some("savings".into()),
                 payment: Some(PaymentId::from_bytes([2; 16])),
+                quote: Some(quote),
                 entry: Some(EntryId::from_bytes([3; 16])),
                 reversal: None,
                 transactions: vec![TransactionId::from_bytes([4; 16])],
+                due_at: Some(at),
                 history: History::begin(Is::Pending, &Caller::system(None), at),
                 stamp: Stamp::at(at),
             },
@@ -263,6 +318,7 @@ mod tests {
             (2, (1000, 1500, false), (1, 1)), // 1.2 would round up to all of it
             (1, (1000, 15, false), (1, 0)),
             (7, (1000, 0, false), (7, 0)),
+            (0, (1000, 15, false), (0, 0)), // A satoshi is worth less than a cent.
         ] {
             let terms = terms(usd(amount), usd(fee), included).unwrap().unwrap();
             let (credit, fee) = split(usd(received), terms).unwrap();

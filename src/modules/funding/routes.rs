@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::{
     contract::{FundingId, FundingStatus, FundingType},
-    model::Funding,
+    model::{Funding, quote::Quote},
     repository::{BY_USER, FUNDINGS},
     service::{CREDIT, Fundings},
 };
@@ -20,11 +21,13 @@ use crate::{
             principal::UserId,
             text::Text,
         },
+        clock::Time,
         machine::ChangeOut,
-        money::{Amount, AmountText, CurrencyCode},
+        money::{Amount, AmountText, CurrencyCode, RateValue},
     },
     modules::{
         balance::contract::EntryId,
+        market::contract::PriceUsed,
         payment::contract::{GatewayId, PaymentId},
         transaction::contract::TransactionId,
     },
@@ -40,6 +43,8 @@ input! {
         gateway_id: Option<GatewayId>,
         /// `deposit` when omitted. The others are for staff and complete at once.
         r#type: Option<FundingType>,
+        /// Deposit: the currency to pay in, when another one; `quote` then says how much has to come.
+        pay_currency: Option<CurrencyCode>,
         /// Staff credits say why.
         reason: Option<Text<500>>,
         /// Transfer: whose available money it is.
@@ -56,6 +61,8 @@ filters! {
         status: FundingStatus = |it| it.status(),
         r#type: FundingType = |it| it.kind,
         currency: CurrencyCode = |it| it.amount.currency().code,
+        /// The currency it is paid in: another one.
+        pay_currency: CurrencyCode = |it, wanted| it.quote.as_ref().is_some_and(|quote| quote.expected.currency().code == *wanted),
     }
 }
 
@@ -74,6 +81,8 @@ object! {
         fee_included: bool = row.fee_included,
         /// Deposit: initiate this payment to pay.
         payment_id: Option<PaymentId> = row.payment,
+        /// Of a deposit paid in another currency: what has to come, and what came.
+        quote: Option<FundingQuoteOut> = row.quote.as_ref().map(|it| FundingQuoteOut::of(it, row.stamp.created_at)),
         from_user_id: Option<UserId> = row.from_user,
         reason: Option<String> = row.reason.clone(),
         /// The entry that credited it.
@@ -82,6 +91,50 @@ object! {
         reversal_entry_id: Option<EntryId> = row.reversal,
         transaction_ids: Vec<TransactionId> = row.transactions.clone(),
         status_history: Vec<ChangeOut> = row.history.out(),
+    }
+}
+
+/// What a deposit takes in the currency it is paid in. Exactly that, in time, credits exactly what was asked for;
+/// anything else is credited at the prices of the moment it comes.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct FundingQuoteOut {
+    pay_currency: CurrencyCode,
+    /// What has to come.
+    expected_amount: Amount,
+    /// What one unit of `pay_currency` is worth in `currency`.
+    rate: RateValue,
+    /// What the rate was derived from.
+    prices: Vec<PriceUsed>,
+    /// How old the oldest of them was when the deposit was asked for.
+    price_age_s: u64,
+    expires_at: Time,
+    /// What came.
+    received_amount: Option<Amount>,
+    received_at: Option<Time>,
+    /// There is no price for what came: it is in suspense, and credited as soon as there is one.
+    waits_for_price: bool,
+    /// It came late, or was another amount: by what it was credited instead.
+    settled_rate: Option<RateValue>,
+    settled_prices: Option<Vec<PriceUsed>>,
+}
+
+impl FundingQuoteOut {
+    fn of(quote: &Quote, asked_at: Time) -> FundingQuoteOut {
+        let came = quote.came.as_ref();
+        let settled = came.and_then(|it| it.priced.as_ref());
+        FundingQuoteOut {
+            pay_currency: quote.expected.currency().code,
+            expected_amount: quote.expected,
+            rate: quote.priced.rate.value,
+            prices: quote.priced.prices.clone(),
+            price_age_s: asked_at.since(quote.priced.as_of).as_secs(),
+            expires_at: quote.expires_at,
+            received_amount: came.map(|it| it.received),
+            received_at: came.map(|it| it.at),
+            waits_for_price: quote.waits(),
+            settled_rate: settled.map(|it| it.rate.value),
+            settled_prices: settled.map(|it| it.prices.clone()),
+        }
     }
 }
 
@@ -107,6 +160,7 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
                 "external_id_taken",
                 "above_maximum",
                 "fee_above_amount",
+                "rate_unavailable",
                 "below_limit",
                 "above_limit",
                 "limit_reached",

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::contract::{InvestmentId, InvestmentStatus, MaturityInstruction};
+use super::{
+    before,
+    contract::{InvestmentId, InvestmentStatus, MaturityInstruction},
+};
 use crate::{
     kernel::{
         api::{
@@ -18,6 +21,7 @@ use crate::{
     },
     modules::{
         balance::contract::EntryId,
+        client::contract::Approval,
         payment::contract::PaymentId,
         pricing::contract::{Accrual, PlanId, Terms},
     },
@@ -93,7 +97,7 @@ pub struct Investment {
     pub history: History<InvestmentStatus>,
     pub stamp: Stamp,
 }
-row!(Investment);
+row!(Investment, 2, { 1 => before::InvestmentV1 });
 stamped!(Investment);
 
 /// Somebody says that it failed.
@@ -104,6 +108,8 @@ pub struct DefaultRequest {
     pub reason: String,
     /// What the user gets back.
     pub recovered: Amount,
+    /// What others think of it.
+    pub approval: Approval,
 }
 
 /// A period that was credited: what the schedule said, and when it was done.
@@ -195,7 +201,7 @@ mod tests {
             api::call::Caller,
             id::Id as _,
             money::{Currency, Percent},
-            store::codec::golden,
+            store::{Row as _, codec::golden},
         },
         modules::pricing::contract::{Cadence, DayCount, ReturnBasis},
     };
@@ -254,6 +260,7 @@ mod tests {
             at: at("2026-03-01"),
             reason: "it burnt".into(),
             recovered: usd(5),
+            approval: Approval::of_before(usd(100_000)),
         };
         let row = Investment {
             payment: Some(PaymentId::from_bytes([3; 16])),
@@ -266,6 +273,9 @@ mod tests {
             ..running(Cadence::Monthly, true, 90)
         };
         golden("investment.investments", &row);
+        let first = include_str!("../../../tests/golden/rows/investment.investments.v1.hex");
+        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
+        assert_eq!(Investment::decode_row(&first).unwrap(), row, "what the first release stored");
         let accrual = AccrualRow {
             number: 1,
             from: at("2026-01-31"),

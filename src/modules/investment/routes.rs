@@ -28,6 +28,7 @@ use crate::{
     },
     modules::{
         balance::contract::EntryId,
+        client::contract::ApprovalOut,
         payment::contract::{GatewayId, PaymentId},
         pricing::contract::{Accrual, Cadence, DayCount, PlanId, ReturnBasis, Terms},
     },
@@ -154,12 +155,15 @@ pub struct DefaultRequestOut {
     requested_at: Time,
     reason: String,
     recovered_amount: Amount,
+    /// What others think of it.
+    approval: ApprovalOut,
 }
 
 impl DefaultRequestOut {
     fn of(it: &DefaultRequest) -> DefaultRequestOut {
         let (requested_by, requested_at, reason) = (it.by, it.at, it.reason.clone());
-        DefaultRequestOut { requested_by, requested_at, reason, recovered_amount: it.recovered }
+        let approval = ApprovalOut::of(&it.approval);
+        DefaultRequestOut { requested_by, requested_at, reason, recovered_amount: it.recovered, approval }
     }
 }
 
@@ -239,10 +243,13 @@ impl InvestmentScheduleOut {
 
 pub fn endpoints(service: &Arc<Investments>) -> Vec<Endpoint> {
     let moves = &["invalid_state_transition"];
+    let listing = service.clone();
     vec![
         get("/investments").about("List investments, newest first").own("investments.view").lists(
-            |tx, call: &Call<(), InvestmentQuery>| {
-                let rows = list(tx, call, &INVESTMENTS, Some(BY_USER))?;
+            move |tx, call: &Call<(), InvestmentQuery>| {
+                let client = call.caller.client()?;
+                let mut rows = list(tx, call, &INVESTMENTS, Some(BY_USER))?;
+                rows.data.iter_mut().try_for_each(|(_, row)| listing.seen(tx, client, row))?;
                 Ok(rows.map(|((_, id), row)| InvestmentOut::of(id, &row)))
             },
         ),
@@ -308,10 +315,18 @@ pub fn endpoints(service: &Arc<Investments>) -> Vec<Endpoint> {
             .example(json!({ "reason": "the borrower is insolvent", "recovered_amount": "250.00" }))
             .writes_with(service, Investments::request_default),
         post("/investments/{id}/default/approve")
-            .about("Agree, as a second person, that an investment is in default")
+            .about("Agree that an investment is in default, as somebody else than who asked; the last one needed writes it off")
             .needs("investments.approve_default")
             .money()
-            .refuses(&["default_not_requested", "self_approval", "invalid_state_transition"])
+            .refuses(&[
+                "default_not_requested",
+                "self_approval",
+                "invalid_state_transition",
+                "revision_stale",
+                "not_on_committee",
+                "already_voted",
+            ])
+            .example(json!({}))
             .writes_with(service, Investments::approve_default),
     ]
 }

@@ -14,6 +14,7 @@ use crate::kernel::{
         event::{Envelope, EventId},
         outbox::EVENTS,
     },
+    money::CurrencyCode,
     store::WriteTx,
 };
 use crate::modules::user::contract::User;
@@ -79,6 +80,51 @@ impl SecretWords for Invitation {
     }
 }
 
+/// What the mail says with which a user confirms that it wants money paid out.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct WithdrawalConfirmation {
+    /// The link, with the code in it; null where no web site is configured.
+    pub url: Option<String>,
+    pub code: String,
+    pub expires_at: Time,
+    /// What leaves the account, without the fee where that comes on top.
+    pub amount: String,
+    pub fee: String,
+    pub payout: String,
+    pub currency: CurrencyCode,
+    /// Where it goes, as the user knows it.
+    pub destination: String,
+}
+
+impl SecretWords for WithdrawalConfirmation {
+    const EVENT: &'static str = "withdrawal.confirmation_requested";
+
+    fn expires_at(&self) -> Time {
+        self.expires_at
+    }
+}
+
+/// What the mail says with which a user confirms that it may be paid out to a further account.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BeneficiaryConfirmation {
+    /// The link, with the code in it; null where no web site is configured.
+    pub url: Option<String>,
+    pub code: String,
+    pub expires_at: Time,
+    /// What its user calls it.
+    pub label: String,
+    /// Where money may go.
+    pub destination: String,
+}
+
+impl SecretWords for BeneficiaryConfirmation {
+    const EVENT: &'static str = "beneficiary.confirmation_requested";
+
+    fn expires_at(&self) -> Time {
+        self.expires_at
+    }
+}
+
 /// Who gets a letter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Addressee {
@@ -94,6 +140,11 @@ impl From<&User> for Addressee {
         let User { id, first_name, last_name, email, .. } = user.clone();
         Addressee { id: Some(id), first_name, last_name, email }
     }
+}
+
+/// Whether secrets can be mailed: a mail server is configured, or mails are captured.
+pub fn mails_secrets(tx: &WriteTx) -> Result<bool> {
+    tx.has_target(KIND)
 }
 
 /// Mails `words` to `user` because of `event`, in the transaction that stores the secret's hash. False when no mail
@@ -126,7 +177,7 @@ fn mail_secret_to<W: SecretWords>(
     recipient: Recipient,
     words: &W,
 ) -> Result<bool> {
-    if !tx.has_target(KIND)? {
+    if !mails_secrets(tx)? {
         return Ok(false);
     }
     let envelope = tx.get(&EVENTS, &(client, event))?.ok_or_else(|| fault!("{event} was not published"))?;

@@ -12,7 +12,7 @@ use super::{
         Channel::{Database, Mail},
         Topic,
     },
-    events::{EmailVerification, Invitation, PasswordReset},
+    events::{BeneficiaryConfirmation, EmailVerification, Invitation, PasswordReset, WithdrawalConfirmation},
     notice::{NoticeKind, Notifiable, NotificationEvent},
     service::tell::{Part, Teller},
 };
@@ -35,15 +35,19 @@ use crate::{
             InvestmentSuspended,
         },
         market::events::ProviderFailed,
-        payment::events::{PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate},
+        payment::events::{
+            DisputeDismissed, DisputeInquired, DisputeLost, DisputeOpened, DisputeWon, PaymentConflicted,
+            PaymentExpired, PaymentFailed, PaymentLate,
+        },
         swap::events::SwapExecuted,
         user::events::{
             UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen,
         },
         withdrawal::events::{
-            BeneficiaryCreated, BeneficiaryDeleted, WithdrawalApproved, WithdrawalCanceled,
-            WithdrawalCompleted, WithdrawalExpired, WithdrawalFailed, WithdrawalNeedsReconciliation,
-            WithdrawalRejected, WithdrawalRequested, WithdrawalReturned, WithdrawalSent,
+            BeneficiaryConfirmed, BeneficiaryCreated, BeneficiaryDeleted, WithdrawalApproved,
+            WithdrawalCanceled, WithdrawalCompleted, WithdrawalConfirmed, WithdrawalExpired,
+            WithdrawalFailed, WithdrawalNeedsReconciliation, WithdrawalRejected, WithdrawalRequested,
+            WithdrawalReturned, WithdrawalSent,
         },
     },
 };
@@ -70,6 +74,8 @@ macro_rules! notices {
                 NoticeKind::of_secret::<PasswordReset>(),
                 NoticeKind::of_secret::<EmailVerification>(),
                 NoticeKind::of_secret::<Invitation>(),
+                NoticeKind::of_secret::<WithdrawalConfirmation>(),
+                NoticeKind::of_secret::<BeneficiaryConfirmation>(),
                 NoticeKind::of_digest(),
             ]
         }
@@ -101,6 +107,7 @@ const FUNDING: Option<(&str, &str)> = Some(("/fundings/{entity}", "Show the depo
 const WITHDRAWAL: Option<(&str, &str)> = Some(("/withdrawals/{entity}", "Show the withdrawal"));
 const BENEFICIARIES: Option<(&str, &str)> = Some(("/beneficiaries", "Show where money may go"));
 const PAYMENT: Option<(&str, &str)> = Some(("/payments/{entity}", "Show the payment"));
+const DISPUTE: Option<(&str, &str)> = Some(("/disputes/{entity}", "Show the dispute"));
 const INVESTMENT: Option<(&str, &str)> = Some(("/investments/{entity}", "Show the investment"));
 const KEYS: Option<(&str, &str)> = Some(("/api-keys", "Show the keys"));
 const SESSIONS: Option<(&str, &str)> = Some(("/sessions", "Show where you are signed in"));
@@ -129,7 +136,8 @@ notices! {
     FundingConflicted: Fundings, BOTH, FUNDING, |it| it.user_id;
     FundingReversed: Fundings, BOTH, FUNDING, |it| it.user_id;
 
-    WithdrawalRequested: Withdrawals, BOTH, WITHDRAWAL, |it| (it.r#type == "cash_out").then_some(it.user_id);
+    WithdrawalRequested: Withdrawals, BOTH, WITHDRAWAL, |it| unless_mailed(it);
+    WithdrawalConfirmed: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
     WithdrawalApproved: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
     WithdrawalRejected: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
     WithdrawalCanceled: Withdrawals, INBOX, WITHDRAWAL, |it| it.user_id;
@@ -139,13 +147,20 @@ notices! {
     WithdrawalFailed: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
     WithdrawalNeedsReconciliation: Withdrawals, BOTH, WITHDRAWAL, |_it| Notifiable::Admins;
     WithdrawalReturned: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
-    BeneficiaryCreated: Security, BOTH, BENEFICIARIES, |it| it.user_id;
+    BeneficiaryCreated: Security, BOTH, BENEFICIARIES, |it| it.ready_at.map(|_| it.user_id);
+    BeneficiaryConfirmed: Security, BOTH, BENEFICIARIES, |it| it.user_id;
     BeneficiaryDeleted: Security, BOTH, BENEFICIARIES, |it| it.user_id;
 
     PaymentFailed: Payments, BOTH, PAYMENT, |it| unless_told(it.payable.as_ref(), it.user_id);
     PaymentExpired: Payments, BOTH, PAYMENT, |it| unless_told(it.payable.as_ref(), it.user_id);
     PaymentConflicted: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
     PaymentLate: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
+
+    DisputeInquired: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
+    DisputeOpened: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
+    DisputeWon: Payments, BOTH, DISPUTE, |it| it.user_id;
+    DisputeLost: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
+    DisputeDismissed: Payments, INBOX, DISPUTE, |_it| Notifiable::Admins;
 
     InvestmentCreated: Investments, BOTH, INVESTMENT, |it| it.user_id;
     InvestmentActivated: Investments, INBOX, INVESTMENT, |it| it.user_id;
@@ -166,6 +181,11 @@ notices! {
     ApiKeyRotated: Security, BOTH, KEYS, |_it| Notifiable::Admins;
     ApiKeyRevoked: Security, BOTH, KEYS, |_it| Notifiable::Admins;
     ApiKeyExpiring: Security, BOTH, KEYS, |_it| Notifiable::Admins;
+}
+
+/// Who has to confirm it is told by the mail to do that; charges are told when they are taken.
+fn unless_mailed(it: &WithdrawalRequested) -> Option<UserId> {
+    (it.r#type == "cash_out" && it.status != "pending_confirmation").then_some(it.user_id)
 }
 
 /// What a payment was for tells its own story.

@@ -1,21 +1,27 @@
 //! Rows as earlier releases stored them: before there were refunds, webhooks, gateways over HTTP and crypto gateways.
 
 use super::{
-    contract::{AttemptId, GatewayId, GatewayKind, PaidState, PaymentId, PaymentStatus, Review},
-    model::{Attempt, AttemptStatus, Gateway, Health, Limits, Payment, Place, Said, Settlement, Setup},
+    contract::{
+        AttemptId, GatewayId, GatewayKind, PaidState, PaymentId, PaymentStatus, RefundStatus, Review,
+    },
+    model::{
+        Attempt, AttemptStatus, Claimant, Gateway, Health, Limits, Payment, Place, Said, Settlement, Setup,
+        Whose,
+    },
+    refund::model::{Refund, Source},
 };
 use crate::{
     kernel::{
         api::{
             object::{Stamp, Times},
-            principal::UserId,
+            principal::{Actor, UserId},
         },
         clock::Time,
         machine::History,
         money::{Amount, Currency},
         store::codec::{Decode, Encode},
     },
-    modules::balance::contract::EntryId,
+    modules::{balance::contract::EntryId, client::contract::Approval, transaction::contract::TransactionId},
 };
 
 #[derive(Encode, Decode)]
@@ -26,7 +32,7 @@ pub struct PaymentV1 {
     received: Amount,
     paid_state: PaidState,
     review: Review,
-    said: Option<Said>,
+    said: Option<SaidV2>,
     gateway: Option<GatewayId>,
     attempt: Option<AttemptId>,
     attempts: u32,
@@ -51,7 +57,7 @@ impl From<PaymentV1> for Payment {
             disputed: nothing,
             is_reversed: false,
             review: it.review,
-            said: it.said,
+            said: it.said.map(Said::from),
             gateway: it.gateway,
             attempt: it.attempt,
             attempts: it.attempts,
@@ -184,6 +190,179 @@ impl From<HealthV1> for Health {
     }
 }
 
+/// When one other person was enough for what was marked by hand.
+#[derive(Encode, Decode)]
+pub struct PaymentV2 {
+    user: Option<UserId>,
+    payable: Option<String>,
+    amount: Amount,
+    received: Amount,
+    paid_state: PaidState,
+    refunded: Amount,
+    disputed: Amount,
+    is_reversed: bool,
+    review: Review,
+    said: Option<SaidV2>,
+    gateway: Option<GatewayId>,
+    attempt: Option<AttemptId>,
+    attempts: u32,
+    last_error: Option<String>,
+    expires_at: Time,
+    asked: u32,
+    poll_at: Option<Time>,
+    due_at: Option<Time>,
+    history: History<PaymentStatus>,
+    stamp: Stamp,
+}
+
+impl From<PaymentV2> for Payment {
+    fn from(it: PaymentV2) -> Payment {
+        Payment {
+            user: it.user,
+            payable: it.payable,
+            amount: it.amount,
+            received: it.received,
+            paid_state: it.paid_state,
+            refunded: it.refunded,
+            disputed: it.disputed,
+            is_reversed: it.is_reversed,
+            review: it.review,
+            said: it.said.map(Said::from),
+            gateway: it.gateway,
+            attempt: it.attempt,
+            attempts: it.attempts,
+            last_error: it.last_error,
+            expires_at: it.expires_at,
+            asked: it.asked,
+            poll_at: it.poll_at,
+            due_at: it.due_at,
+            history: it.history,
+            stamp: it.stamp,
+        }
+    }
+}
+
+/// What was said, without votes.
+#[derive(Encode, Decode)]
+struct SaidV2 {
+    reference: String,
+    amount: Amount,
+    by: Actor,
+    reason: Option<String>,
+    proof: Option<String>,
+    at: Time,
+}
+
+impl From<SaidV2> for Said {
+    fn from(it: SaidV2) -> Said {
+        Said {
+            reference: it.reference,
+            amount: it.amount,
+            by: it.by,
+            reason: it.reason,
+            proof: it.proof,
+            at: it.at,
+            approval: Some(Approval::of_before(it.amount)),
+        }
+    }
+}
+
+/// When one other person was enough to say whose money is.
+#[derive(Encode, Decode)]
+pub struct SettlementV2 {
+    payment: PaymentId,
+    attempt: AttemptId,
+    gateway: GatewayId,
+    reference: String,
+    amount: Amount,
+    place: Place,
+    entry: Option<EntryId>,
+    claimant: Option<ClaimantV2>,
+    moved_by: Option<EntryId>,
+    times: Times,
+}
+
+impl From<SettlementV2> for Settlement {
+    fn from(it: SettlementV2) -> Settlement {
+        Settlement {
+            payment: it.payment,
+            attempt: it.attempt,
+            gateway: it.gateway,
+            reference: it.reference,
+            amount: it.amount,
+            place: it.place,
+            entry: it.entry,
+            claimant: it.claimant.map(|of| of.now(it.amount)),
+            moved_by: it.moved_by,
+            times: it.times,
+        }
+    }
+}
+
+#[derive(Encode, Decode)]
+struct ClaimantV2 {
+    whose: Whose,
+    by: Actor,
+    reason: String,
+    at: Time,
+}
+
+impl ClaimantV2 {
+    fn now(self, amount: Amount) -> Claimant {
+        let ClaimantV2 { whose, by, reason, at } = self;
+        Claimant { whose, by, reason, at, approval: Approval::of_before(amount) }
+    }
+}
+
+/// When one other person was enough for a refund.
+#[derive(Encode, Decode)]
+pub struct RefundV1 {
+    payment: PaymentId,
+    user: Option<UserId>,
+    gateway: GatewayId,
+    kind: GatewayKind,
+    charge: String,
+    amount: Amount,
+    reason: String,
+    source: Source,
+    reference: Option<String>,
+    error: Option<String>,
+    needs_review: bool,
+    asked: u32,
+    due_at: Option<Time>,
+    entry: Option<EntryId>,
+    transaction: Option<TransactionId>,
+    history: History<RefundStatus>,
+    stamp: Stamp,
+}
+
+impl From<RefundV1> for Refund {
+    fn from(it: RefundV1) -> Refund {
+        let waits = it.history.status() == RefundStatus::RequiresApproval;
+        let approval = waits.then(|| Approval::of_before(it.amount));
+        Refund {
+            payment: it.payment,
+            user: it.user,
+            gateway: it.gateway,
+            kind: it.kind,
+            charge: it.charge,
+            amount: it.amount,
+            reason: it.reason,
+            source: it.source,
+            reference: it.reference,
+            error: it.error,
+            needs_review: it.needs_review,
+            asked: it.asked,
+            due_at: it.due_at,
+            entry: it.entry,
+            transaction: it.transaction,
+            approval,
+            history: it.history,
+            stamp: it.stamp,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +380,14 @@ mod tests {
         let settlement: Settlement =
             read(include_str!("../../../tests/golden/rows/payment.settlements.v1.hex"));
         assert_eq!((settlement.place, settlement.claimant), (Place::Suspense, None));
+        let payment: Payment = read(include_str!("../../../tests/golden/rows/payment.payments.v2.hex"));
+        let said = payment.said.unwrap();
+        assert_eq!((said.reference.as_str(), said.approval.unwrap().votes.len()), ("bank-1", 0));
+        let settlement: Settlement =
+            read(include_str!("../../../tests/golden/rows/payment.settlements.v2.hex"));
+        assert_eq!(settlement.claimant.unwrap().approval.amount, settlement.amount);
+        let refund: Refund = read(include_str!("../../../tests/golden/rows/payment.refunds.v1.hex"));
+        assert_eq!((refund.charge.as_str(), refund.approval), ("pi_1", None));
         let gateway: Gateway = read(include_str!("../../../tests/golden/rows/payment.gateways.v1.hex"));
         assert_eq!((gateway.slug.as_str(), gateway.priority), ("bank", 100));
         let health: Health = read(include_str!("../../../tests/golden/rows/payment.gateway_health.v1.hex"));

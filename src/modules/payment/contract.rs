@@ -19,7 +19,9 @@ use crate::kernel::{
         codec::{Decode, Encode},
     },
 };
-pub use crate::modules::pricing::contract::GatewayId;
+pub use crate::modules::{balance::contract::DisputeId, pricing::contract::GatewayId};
+
+pub use super::model::{MOST_QUESTIONS, patience};
 
 id!(/** A payment: money on its way in. */ PaymentId, "pay");
 id!(/** One try at a payment, through one gateway. */ AttemptId, "att");
@@ -75,9 +77,26 @@ impl GatewayKind {
         matches!(self, GatewayKind::Manual | GatewayKind::Crypto)
     }
 
+    /// Whether it can be asked what became of a payout. Elsewhere a person sends it, and knows.
+    pub fn knows_payouts(self) -> bool {
+        matches!(self, GatewayKind::Sandbox | GatewayKind::Http)
+    }
+
     /// Whether a person pays back, and says so.
     pub fn pays_back_by_hand(self) -> bool {
         matches!(self, GatewayKind::Manual | GatewayKind::Crypto)
+    }
+}
+
+text_enum! {
+    pub enum DisputeStatus {
+        /// The bank asks; nothing was taken back.
+        Inquiry = "inquiry",
+        /// The bank took the money back, and may yet think again.
+        Open = "open",
+        Won = "won",
+        Lost = "lost",
+        Dismissed = "dismissed",
     }
 }
 
@@ -99,6 +118,8 @@ pub struct NewPayment {
     pub amount: Amount,
     /// The id of what is paid for: a funding. `None` for a plain charge, which is credited to its user.
     pub payable: Option<String>,
+    /// The currency in which what is paid for is credited, when another one than that of `amount`.
+    pub credited_in: Option<CurrencyCode>,
     pub gateway: Option<GatewayId>,
     /// `None`: the client's default.
     pub expires_in_s: Option<u64>,
@@ -170,11 +191,11 @@ pub trait PaymentContract: Send + Sync {
     /// Cancels an open payment because what it was for is canceled. Refuses `invalid_state_transition`.
     fn cancel(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, payment: PaymentId) -> Result<()>;
 
-    /// The gateway to pay out through: the one named, or the first active one that takes the amount. Refuses
-    /// `gateway_unavailable`, `not_found`.
+    /// The gateway to pay out through: the one named, or the first active one that takes the amount, and answers: of
+    /// those that wait for an open breaker, one goes through. Refuses `gateway_unavailable`, `not_found`.
     fn payout_gateway(
         &self,
-        tx: &ReadTx,
+        tx: &mut WriteTx,
         client: ClientId,
         named: Option<GatewayId>,
         amount: Amount,
@@ -190,6 +211,25 @@ pub trait PaymentContract: Send + Sync {
         access: GatewayAccess,
         request: PayoutRequest,
     ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>>;
+
+    /// Asks a gateway what became of a payout, by its own `reference` where it said one. Nothing is ever sent by asking.
+    /// Called with no transaction open.
+    fn ask_payout(
+        &self,
+        gateway: GatewayInfo,
+        access: GatewayAccess,
+        request: PayoutRequest,
+        reference: Option<String>,
+    ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>>;
+
+    /// Remembers how the gateway answered, for its health and its breaker.
+    fn note_payout(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        gateway: GatewayId,
+        outcome: &PayoutOutcome,
+    ) -> Result<()>;
 }
 
 refusals! {
@@ -213,10 +253,16 @@ refusals! {
         AttemptOpen { attempt_id: AttemptId }: Conflict "attempt_open" => "{attempt_id} is still open",
         /// Only what goes through a gateway by hand is marked by hand, and what a gateway lost track of.
         NotManual: Unprocessable "not_manual" => "the gateway says itself what became of it",
-        /// Only a settled payment of a user is refunded; `reason` is its status, or why else.
+        /// Only a settled payment of a user is refunded; `reason` is its status, or why else: `converted` is what was
+        /// credited in another currency than it was paid in. Reverse what it was for, such as the funding, instead.
         NotRefundable { reason: String }: Unprocessable "not_refundable" => "the payment cannot be refunded: {reason}",
         /// All refunds together would be more than what came, less what was taken back otherwise.
         RefundTooLarge { remaining: Amount }: Unprocessable "refund_too_large" => "{remaining} can still be refunded",
+        /// Only a settled payment of a user is disputed; `reason` is its status, or why else: `converted` is what was
+        /// credited in another currency than it was paid in.
+        NotDisputable { reason: String }: Unprocessable "not_disputable" => "the payment cannot be disputed: {reason}",
+        /// More than what came, less what went back already.
+        DisputeTooLarge { remaining: Amount }: Unprocessable "dispute_too_large" => "{remaining} can still be disputed",
         /// A gateway's message whose signature, time or form is wrong, or of a gateway there is not: which of these is
         /// not said. Signed over the bytes as sent, not older than five minutes.
         WebhookRefused: Malformed "webhook_refused" => "the message is not signed as it should be",

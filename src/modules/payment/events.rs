@@ -12,8 +12,11 @@ use crate::kernel::{
     money::CurrencyCode,
 };
 
-/// Refunds are part of Payment: what they announce, others find here.
-pub use super::refund::events::{RefundCanceled, RefundFailed, RefundRequested, RefundSucceeded};
+/// Refunds and disputes are part of Payment: what they announce, others find here.
+pub use super::{
+    dispute::events::{DisputeDismissed, DisputeInquired, DisputeLost, DisputeOpened, DisputeWon},
+    refund::events::{RefundCanceled, RefundFailed, RefundRequested, RefundSucceeded},
+};
 
 events! {
     payment_id of (id: PaymentId, row: &Payment, because: Option<String>) {
@@ -39,8 +42,6 @@ events! {
     PaymentExpired = "payment.expired",
     /// What the gateway says does not fit what was asked: a person has to decide.
     PaymentConflicted = "payment.conflicted",
-    /// Its payer's bank takes money back, or does not after all: see `disputed` of the payment.
-    PaymentDisputed = "payment.disputed",
     /// Money came that the payment has no use for any more: it is in suspense.
     PaymentLate = "payment.late",
 }
@@ -59,6 +60,24 @@ pub struct SuspenseAssigned {
     pub reason: String,
 }
 event!(SuspenseAssigned, "suspense.assigned", settlement_id);
+
+/// A gateway told, signed, what became of a payout. What it means is for the module whose payout it is to say, by a
+/// pinned sync listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PayoutReported {
+    /// Ours: the id of the withdrawal.
+    pub reference: String,
+    pub gateway_id: GatewayId,
+    /// The gateway's own.
+    pub gateway_reference: String,
+    /// `paid`, `sent`, `failed`, or `unknown`: a state we do not know.
+    pub outcome: String,
+    /// In minor units, as the gateway says it.
+    pub amount_minor: String,
+    pub currency: CurrencyCode,
+    pub reason: Option<String>,
+}
+event!(PayoutReported, "payout.reported", reference);
 
 /// The money came. What it was for is completed in the same transaction, by a pinned sync listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]

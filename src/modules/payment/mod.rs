@@ -1,10 +1,11 @@
 //! Payment: money on its way in, and the gateways it comes and goes through.
 //!
-//! Owns payments, their attempts, what came for them (settlements), refunds (see `refund/`), gateways, their webhooks
+//! Owns payments, their attempts, what came for them (settlements), refunds (see
+//! `refund/`), disputes (see `dispute/`), gateways, their webhooks
 //! (see `inbound/`), credentials, addresses (see `crypto/`) and health. Calls Client for settings, Pricing for what a
 //! plain charge costs, User for who may receive, Currency, Balance and Transaction to book plain charges and suspense.
-//! Announces `payment.created`, `initiated`, `settled`, `failed`, `canceled`, `expired`, `conflicted`, `late` and
-//! `disputed`, `suspense.assigned`, and `refund.*`. What is paid for (a funding, an investment) belongs to a module
+//! Announces `payment.created`, `initiated`, `settled`, `failed`, `canceled`, `expired`, `conflicted` and `late`,
+//! `suspense.assigned`, `payout.reported`, `refund.*` and `dispute.*`. What is paid for (a funding, an investment) belongs to a module
 //! above, which hears `payment.settled` in the same transaction and books it; `funding.reversed` is heard in turn, so
 //! that nothing is taken back twice.
 //!
@@ -24,6 +25,7 @@ mod adapter;
 mod before;
 pub mod contract;
 mod crypto;
+mod dispute;
 pub mod events;
 mod inbound;
 mod model;
@@ -75,17 +77,20 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.machine(model::PAYMENT.table());
     boot.machine(model::ATTEMPT.table());
     refund::register(boot);
+    dispute::register(boot);
     boot.announces::<events::SuspenseAssigned>();
     events::announced(boot);
     boot.announces::<events::PaymentSettled>();
+    boot.announces::<events::PayoutReported>();
     boot.endpoints(routes::endpoints(&service));
     boot.job(service::due_job(&service));
     boot.job(service::refunds_job(&service));
     boot.job(inbound::prune_job());
     boot.target(service::ASKING, service::asking_plan(), service::Questions::new(&service));
     boot.listen_with(&service, "payment.funding_reversed", Mode::Sync, Payments::reversed);
-    let (checking, refunds) = (service.clone(), service.clone());
+    let [checking, refunds, disputes] = [(); 3].map(|()| service.clone());
     boot.check("what goes back is held, then booked", move |tx| refunds.verify_refunds(tx));
+    boot.check("what banks take back is booked", move |tx| disputes.verify_disputes(tx));
     boot.check("what came for a payment is where it says", move |tx| checking.verify(tx));
     boot.service::<dyn PaymentContract>("payment", service.clone());
     boot.provide::<dyn PaymentContract>(service)

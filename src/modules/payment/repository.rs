@@ -3,8 +3,9 @@
 use super::{
     contract::{AttemptId, GatewayId, PaymentId, SettlementId},
     crypto::ADDRESSES,
+    dispute::repository::DISPUTES,
     inbound::SEEN,
-    model::{Attempt, Credentials, Gateway, Health, Payment, Place, Settlement},
+    model::{Attempt, Converted, Credentials, Gateway, Health, Payment, Place, Settlement},
     refund::repository::REFUNDS,
 };
 use crate::kernel::{
@@ -30,6 +31,9 @@ pub const PAYMENTS: Table<(ClientId, PaymentId), Payment> = Table::new("payment.
     // when → payments the timer has to look at
     Index::listing(DUE, |_, row| row.due_at.iter().map(Key::to_key).collect()),
 ]);
+
+/// (client, payment) → the currency in which what it pays for is credited, when another one
+pub const CONVERTED: Table<(ClientId, PaymentId), Converted> = Table::new("payment.converted");
 
 /// (client, payment, attempt) → attempt
 pub const ATTEMPTS: Table<(ClientId, PaymentId, AttemptId), Attempt> = Table::new("payment.attempts")
@@ -77,12 +81,14 @@ pub const HEALTH: Table<(ClientId, GatewayId), Health> = Table::new("payment.gat
 pub fn tables() -> Vec<TableInfo> {
     vec![
         PAYMENTS.info(),
+        CONVERTED.info(),
         ATTEMPTS.info(),
         SETTLEMENTS.info(),
         GATEWAYS.info(),
         CREDENTIALS.info(),
         HEALTH.info(),
         REFUNDS.info(),
+        DISPUTES.info(),
         SEEN.info(),
         ADDRESSES.info(),
     ]

@@ -9,7 +9,7 @@ use crate::kernel::{
     },
     error::{Result, refusals},
     id::id,
-    money::Amount,
+    money::{Amount, Standing},
     store::{
         ReadTx, WriteTx,
         codec::{Decode, Encode},
@@ -44,8 +44,8 @@ pub struct Transaction {
     pub user: UserId,
     pub entry_type: EntryType,
     pub amount: Amount,
-    /// What the user could spend afterwards.
-    pub balance_after: Amount,
+    /// What the user could spend afterwards; below zero, what a chargeback left missing.
+    pub balance_after: Standing,
     pub status: TransactionStatus,
     /// A category's stable key.
     pub category: String,
@@ -67,7 +67,7 @@ pub struct NewTransaction<'a> {
     pub user: UserId,
     pub entry_type: EntryType,
     pub amount: Amount,
-    pub balance_after: Amount,
+    pub balance_after: Standing,
     pub status: TransactionStatus,
     pub category: &'a str,
     pub narration: &'a str,

@@ -42,7 +42,7 @@ mod tests {
             api::{object::Times, principal::UserId},
             clock::Time,
             id::Id as _,
-            money::Amount,
+            money::{Amount, Standing},
             store::codec::golden,
         },
         modules::{
@@ -62,7 +62,7 @@ mod tests {
                 user: UserId::from_bytes([2; 16]),
                 entry_type: EntryType::Debit,
                 amount: Amount::new(500, currency).unwrap(),
-                balance_after: Amount::new(100, currency).unwrap(),
+                balance_after: Standing::new(100, currency).unwrap(),
                 status: TransactionStatus::Reversed,
                 category: "transfer".into(),
                 narration: "Rent".into(),

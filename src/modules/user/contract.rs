@@ -14,12 +14,15 @@ use crate::{
             principal::{Actor, ClientId, UserId},
         },
         clock::Time,
-        error::{Result, refusals},
+        error::{Result, fault, refusals},
         machine::ChangeOut,
         money::Amount,
         store::{ReadTx, WriteTx},
     },
-    modules::{client::contract::ApprovalPolicy, role::contract::RoleId},
+    modules::{
+        client::contract::{Approval, ApprovalPolicy, Ballot, ClientContract, Motion},
+        role::contract::RoleId,
+    },
 };
 
 text_enum! {
@@ -127,6 +130,20 @@ pub trait UserContract: Send + Sync {
         }
     }
 
+    /// Stops money from leaving the accounts of an active user, by itself, for a reason its staff can read. Staff end it.
+    /// False when nothing changed: it is frozen or disabled already, or the last active admin, who could not end it.
+    /// Doubles need not know.
+    fn freeze(
+        &self,
+        _tx: &mut WriteTx,
+        _caller: &Caller,
+        _client: ClientId,
+        user: UserId,
+        _reason: &str,
+    ) -> Result<bool> {
+        Err(fault!("{user} cannot be frozen here"))
+    }
+
     /// Refuses `not_on_committee` to whoever has no vote on this much under the policy.
     fn check_voter(
         &self,
@@ -142,6 +159,29 @@ pub trait UserContract: Send + Sync {
             _ => vec![],
         };
         policy.check_voter(amount, voter, &roles)
+    }
+
+    /// Counts the caller's vote on a motion, under the rules of now. Refuses, in this order: `self_approval` (whoever
+    /// is concerned), `revision_stale`, `not_on_committee`, `already_voted`. True when it was the last one needed: the
+    /// earlier ones count as far as their voters would still have one.
+    fn vote(
+        &self,
+        tx: &ReadTx,
+        clients: &dyn ClientContract,
+        caller: &Caller,
+        motion: Motion<'_>,
+        approval: &mut Approval,
+        ballot: Ballot,
+    ) -> Result<bool> {
+        let client = caller.client()?;
+        for other in motion.concerned {
+            clients.check_other(tx, client, caller, *other)?;
+        }
+        let policy = clients.approval_policy(tx, client, motion.operation)?;
+        let is_voter = |it| clients.same_person(tx, client, caller.actor(), it);
+        let amount = approval.amount;
+        let may_vote = |it, policy: &_| self.check_voter(tx, client, it, (policy, amount));
+        approval.cast(caller.actor(), is_voter, may_vote, ballot, policy, tx.now())
     }
 
     /// The hash of the password; `None` when none was ever set.

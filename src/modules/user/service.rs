@@ -353,6 +353,30 @@ impl UserContract for Users {
         Ok(row.into_user(user_id))
     }
 
+    fn freeze(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        user_id: UserId,
+        reason: &str,
+    ) -> Result<bool> {
+        let before = self.row(tx, client, user_id)?;
+        let mut after = before.clone();
+        if before.status() != UserStatus::Active {
+            return Ok(false);
+        }
+        after.history.step(&USER, UserEvent::Freeze, caller, Some(reason), tx.now())?;
+        if self.check_admin_left(tx, client, &before, &after).is_err() {
+            tracing::error!(user.id = %user_id, "{user_id} is the last active admin and was not frozen: {reason}");
+            return Ok(false);
+        }
+
+        self.change(tx, client, user_id, &before, &mut after)?;
+        tx.publish(caller, &UserFrozen { user_id, reason: reason.to_owned() })?;
+        Ok(true)
+    }
+
     fn password_hash(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<String>> {
         Ok(tx.get(&CREDENTIALS, &(client, user))?.map(|it| it.password_hash))
     }

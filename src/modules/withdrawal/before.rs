@@ -1,8 +1,9 @@
-//! Withdrawals as earlier releases stored them.
+//! Withdrawals and beneficiaries as earlier releases stored them.
 
 use super::{
-    contract::{WithdrawalId, WithdrawalStatus},
-    model::{Purpose, Vote, Withdrawal},
+    contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus},
+    method::Method,
+    model::{Beneficiary, Purpose, Standing, Withdrawal},
 };
 use crate::kernel::{
     api::{object::Stamp, principal::UserId},
@@ -12,7 +13,7 @@ use crate::kernel::{
     store::codec::{Decode, Encode},
 };
 use crate::modules::{
-    client::contract::{ApprovalPolicy, Automatic},
+    client::contract::{Approval, ApprovalPolicy, Automatic, Vote},
     payment::contract::GatewayInfo,
     transaction::contract::TransactionId,
 };
@@ -59,14 +60,79 @@ impl From<WithdrawalV1> for Withdrawal {
             fee_included: it.fee_included,
             payout: it.payout,
             history: it.history,
-            votes: it.votes,
-            policy,
-            revision: it.revision,
+            approval: Approval { votes: it.votes, policy, revision: it.revision, amount: it.amount },
             gateway: it.gateway,
             reference: it.reference,
             due_at: it.due_at,
             records: it.records,
+            confirmation: None,
             stamp: it.stamp,
         }
+    }
+}
+
+/// When nobody confirmed anything by mail.
+#[derive(Encode, Decode)]
+pub struct WithdrawalV2 {
+    id: WithdrawalId,
+    user: UserId,
+    purpose: Purpose,
+    amount: Amount,
+    fee: Amount,
+    fee_included: bool,
+    payout: Amount,
+    history: History<WithdrawalStatus>,
+    votes: Vec<Vote>,
+    policy: ApprovalPolicy,
+    revision: u32,
+    gateway: Option<GatewayInfo>,
+    reference: Option<String>,
+    due_at: Option<Time>,
+    records: Vec<TransactionId>,
+    stamp: Stamp,
+}
+
+impl From<WithdrawalV2> for Withdrawal {
+    fn from(it: WithdrawalV2) -> Withdrawal {
+        Withdrawal {
+            id: it.id,
+            user: it.user,
+            purpose: it.purpose,
+            amount: it.amount,
+            fee: it.fee,
+            fee_included: it.fee_included,
+            payout: it.payout,
+            history: it.history,
+            approval: Approval {
+                votes: it.votes,
+                policy: it.policy,
+                revision: it.revision,
+                amount: it.amount,
+            },
+            gateway: it.gateway,
+            reference: it.reference,
+            due_at: it.due_at,
+            records: it.records,
+            confirmation: None,
+            stamp: it.stamp,
+        }
+    }
+}
+
+/// When a beneficiary only had to cool.
+#[derive(Encode, Decode)]
+pub struct BeneficiaryV1 {
+    id: BeneficiaryId,
+    user: UserId,
+    label: String,
+    method: Method,
+    ready_at: Time,
+    stamp: Stamp,
+}
+
+impl From<BeneficiaryV1> for Beneficiary {
+    fn from(it: BeneficiaryV1) -> Beneficiary {
+        let BeneficiaryV1 { id, user, label, method, ready_at, stamp } = it;
+        Beneficiary { id, user, label, method, standing: Standing::ReadyAt(ready_at), stamp }
     }
 }

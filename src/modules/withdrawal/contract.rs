@@ -43,8 +43,10 @@ text_enum! {
         Returned = "returned",
         Rejected = "rejected",
         Canceled = "canceled",
-        /// Nobody decided, or processed it, in time.
+        /// Nobody confirmed it, decided, or processed it, in time.
         Expired = "expired",
+        /// Its user is to confirm it, with what was mailed; the money is held.
+        PendingConfirmation = "pending_confirmation",
     }
 }
 
@@ -63,14 +65,14 @@ refusals! {
         /// The beneficiary was added only recently. It can be paid from `ready_at` on.
         BeneficiaryNotReady { ready_at: Time }: Unprocessable "beneficiary_not_ready"
             => "it can be paid from {ready_at} on",
+        /// The user has not confirmed this beneficiary yet, with what was mailed.
+        BeneficiaryUnconfirmed: Unprocessable "beneficiary_unconfirmed" => "its user has to confirm it first",
+        /// What a user asked for, only this user confirms, with what was mailed to it: nobody else, whatever they may.
+        OwnerConfirms: Forbidden "owner_confirms" => "only its user confirms it",
+        /// There is nothing to confirm, or not any more.
+        BeneficiaryConfirmed: Conflict "beneficiary_confirmed" => "the beneficiary is confirmed",
         /// The user has a beneficiary with this very account, or address and memo.
         BeneficiaryExists { existing_id: BeneficiaryId }: Conflict "beneficiary_exists"
             => "{existing_id} is the same account",
-        /// The rules for approving have changed since: votes cast before are void. Look again, and vote for
-        /// `current_revision`.
-        RevisionStale { current_revision: u32 }: Conflict "revision_stale"
-            => "the withdrawal is at revision {current_revision}",
-        /// Everybody has one vote.
-        AlreadyVoted: Conflict "already_voted" => "you have voted already",
     }
 }

@@ -19,6 +19,8 @@ use crate::modules::payment::contract::GatewayId;
 pub fn announce(boot: &mut Boot) {
     announced(boot);
     boot.announces::<BeneficiaryCreated>();
+    boot.announces::<BeneficiaryConfirmationRequested>();
+    boot.announces::<BeneficiaryConfirmed>();
     boot.announces::<BeneficiaryDeleted>();
 }
 
@@ -38,16 +40,23 @@ events! {
         /// The gateway's reference.
         reference: Option<String> = row.reference.clone(),
         reason: Option<String> = row.history.last().reason.clone(),
+        /// What it has become; empty in what was announced before this was told.
+        #[serde(default)]
+        status: String = row.status().to_string(),
     }
     /// Somebody wants money paid out; it is held from now on.
     WithdrawalRequested = "withdrawal.requested",
+    /// Its user was mailed what it confirms the withdrawal with.
+    WithdrawalConfirmationRequested = "withdrawal.confirmation_requested",
+    /// Its user wants it indeed.
+    WithdrawalConfirmed = "withdrawal.confirmed",
     /// By people, or by the client's rules.
     WithdrawalApproved = "withdrawal.approved",
     /// A person said no. The money is the user's again.
     WithdrawalRejected = "withdrawal.rejected",
     /// Taken back before it was processed. The money is the user's again.
     WithdrawalCanceled = "withdrawal.canceled",
-    /// Nobody decided, or processed it, in time. The money is the user's again.
+    /// Nobody confirmed it, decided, or processed it, in time. The money is the user's again.
     WithdrawalExpired = "withdrawal.expired",
     /// A gateway is being asked.
     WithdrawalProcessing = "withdrawal.processing",
@@ -68,10 +77,30 @@ events! {
 pub struct BeneficiaryCreated {
     pub beneficiary_id: BeneficiaryId,
     pub user_id: UserId,
-    pub ready_at: Time,
+    /// Null until its user has confirmed it.
+    pub ready_at: Option<Time>,
 }
 event!(BeneficiaryCreated, "beneficiary.created", beneficiary_id);
 
+/// Its user was mailed what it confirms the beneficiary with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BeneficiaryConfirmationRequested {
+    pub beneficiary_id: BeneficiaryId,
+    pub user_id: UserId,
+    pub expires_at: Time,
+}
+event!(BeneficiaryConfirmationRequested, "beneficiary.confirmation_requested", beneficiary_id);
+
+/// Its user wants to be paid out to it indeed: from `ready_at` on it may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BeneficiaryConfirmed {
+    pub beneficiary_id: BeneficiaryId,
+    pub user_id: UserId,
+    pub ready_at: Time,
+}
+event!(BeneficiaryConfirmed, "beneficiary.confirmed", beneficiary_id);
+
+/// By its user or by staff; or nobody confirmed it in time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BeneficiaryDeleted {
     pub beneficiary_id: BeneficiaryId,

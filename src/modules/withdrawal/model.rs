@@ -1,11 +1,18 @@
 //! A withdrawal and its rules: pure, no transaction.
 //!
 //! ```text
-//!   create ─► pending_review ──approve──► approved ──process──► processing ──gateway_completed──► completed ──return──► returned
+//!   create ─► pending_confirmation ──confirm─┐
+//!       │               │ reject, cancel, expire
+//!       ▼               ▼                    │
+//!   pending_review ◄─────────────────────────┘
+//!                   └──approve──► approved ──process──► processing ──gateway_completed──► completed ──return──► returned
 //!                   │                        │                      │ ├──────gateway_failed─────► failed
 //!                   └─reject, cancel, expire─┘                      │ └──gateway_sent──► sent ──complete, fail──► …
 //!                                                                   └─lose_track─► needs_reconciliation ◄─lose_track─┘
 //! ```
+//!
+//! A gateway tells by itself, too: `sent` is completed or failed by it (`gateway_completed`, `gateway_failed`), and
+//! what had arrived may come back (`gateway_returned`).
 //!
 //! The money is held in every state up to `needs_reconciliation`; the move out of them releases or captures it.
 
@@ -13,7 +20,7 @@ use std::time::Duration;
 
 use super::{
     before,
-    contract::{BeneficiaryId, WithdrawalId, WithdrawalRefusal, WithdrawalStatus, WithdrawalType},
+    contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus, WithdrawalType},
     method::Method,
 };
 use crate::kernel::{
@@ -21,23 +28,26 @@ use crate::kernel::{
         call::Caller,
         input::text_enum,
         object::{Stamp, stamped},
-        principal::{Actor, UserId},
+        principal::UserId,
     },
     clock::Time,
     error::Result,
     machine::{History, Machine, Step},
+    mailed::MailedToken,
     money::Amount,
     store::codec::{Decode, Encode, row},
 };
 use crate::modules::{
     balance::contract::{HoldId, HouseAccount},
-    client::contract::{ApprovalPolicy, ClientRefusal},
-    payment::contract::GatewayInfo,
+    client::contract::{Approval, ApprovalPolicy},
+    payment::contract::{GatewayInfo, MOST_QUESTIONS, patience},
     transaction::contract::TransactionId,
 };
 
 text_enum! {
     pub enum WithdrawalEvent {
+        /// Its user says, with what was mailed, that it wants it.
+        Confirm = "confirm",
         /// Enough people, or the client's rules, agree.
         Approve = "approve",
         Reject = "reject",
@@ -49,6 +59,8 @@ text_enum! {
         GatewaySent = "gateway_sent",
         GatewayCompleted = "gateway_completed",
         GatewayFailed = "gateway_failed",
+        /// The gateway said that it had arrived, and says now that it did not.
+        GatewayReturned = "gateway_returned",
         /// The gateway did not say, or did not say in time.
         LoseTrack = "lose_track",
         /// A person found out that it is on its way after all.
@@ -69,8 +81,12 @@ use WithdrawalStatus::*;
 /// that comes late, after its deadline, still counts.
 pub const WITHDRAWAL: Machine<WithdrawalStatus, WithdrawalEvent> = Machine {
     name: "withdrawal",
-    initial: &[PendingReview, Completed],
+    initial: &[PendingConfirmation, PendingReview, Completed],
     moves: &[
+        (PendingConfirmation, Confirm, PendingReview),
+        (PendingConfirmation, Reject, Rejected),
+        (PendingConfirmation, Cancel, Canceled),
+        (PendingConfirmation, Expire, Expired),
         (PendingReview, Approve, Approved),
         (PendingReview, Reject, Rejected),
         (PendingReview, Cancel, Canceled),
@@ -83,6 +99,8 @@ pub const WITHDRAWAL: Machine<WithdrawalStatus, WithdrawalEvent> = Machine {
         (Processing, GatewayCompleted, Completed),
         (Processing, GatewayFailed, Failed),
         (Processing, LoseTrack, NeedsReconciliation),
+        (Sent, GatewayCompleted, Completed),
+        (Sent, GatewayFailed, Failed),
         (Sent, Complete, Completed),
         (Sent, Fail, Failed),
         (Sent, LoseTrack, NeedsReconciliation),
@@ -92,14 +110,21 @@ pub const WITHDRAWAL: Machine<WithdrawalStatus, WithdrawalEvent> = Machine {
         (NeedsReconciliation, GatewaySent, Sent),
         (NeedsReconciliation, GatewayCompleted, Completed),
         (NeedsReconciliation, GatewayFailed, Failed),
+        (Completed, GatewayReturned, Returned),
         (Completed, Return, Returned),
     ],
 };
 
+/// How long a user has to confirm what it asked for: long enough for slow mail, and for somebody asleep.
+pub const CONFIRMED_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
 impl WithdrawalStatus {
     /// Whether the money is set aside, neither the user's to spend nor gone.
     pub fn holds_money(self) -> bool {
-        matches!(self, PendingReview | Approved | Processing | Sent | NeedsReconciliation)
+        matches!(
+            self,
+            PendingConfirmation | PendingReview | Approved | Processing | Sent | NeedsReconciliation
+        )
     }
 
     /// Until when it may stay so, having become so at `at`; `None` where nothing is waited for, or a person is who
@@ -107,6 +132,7 @@ impl WithdrawalStatus {
     pub fn deadline(self, at: Time) -> Option<Time> {
         const DAY: Duration = Duration::from_secs(24 * 3600);
         match self {
+            PendingConfirmation => Some(at.after(CONFIRMED_WITHIN)),
             PendingReview | Approved => Some(at.after(30 * DAY)),
             Processing => Some(at.after(Duration::from_secs(5 * 60))),
             Sent => Some(at.after(7 * DAY)),
@@ -117,6 +143,7 @@ impl WithdrawalStatus {
     /// What happens at the deadline, and why.
     pub fn overdue(self) -> Option<(WithdrawalEvent, &'static str)> {
         match self {
+            PendingConfirmation => Some((Expire, "its user did not confirm it in time")),
             PendingReview => Some((Expire, "nobody decided in time")),
             Approved => Some((Expire, "nobody processed it in time")),
             Processing => Some((LoseTrack, "the gateway did not answer in time")),
@@ -139,11 +166,7 @@ pub struct Withdrawal {
     /// What reaches its destination. Invariant: the amount, less the fee when it is included.
     pub payout: Amount,
     pub history: History<WithdrawalStatus>,
-    pub votes: Vec<Vote>,
-    /// The rules for approving that the votes were cast under.
-    pub policy: ApprovalPolicy,
-    /// From 1; one more whenever a vote is cast under other rules than the ones before.
-    pub revision: u32,
+    pub approval: Approval,
     /// The gateway asked. Invariant: there from `processing` on.
     pub gateway: Option<GatewayInfo>,
     /// The gateway's reference.
@@ -152,9 +175,11 @@ pub struct Withdrawal {
     pub due_at: Option<Time>,
     /// Its records: the payout, then the fee.
     pub records: Vec<TransactionId>,
+    /// What was mailed. Invariant: there exactly while the user has to confirm it.
+    pub confirmation: Option<MailedToken>,
     pub stamp: Stamp,
 }
-row!(Withdrawal, 2, { 1 => before::WithdrawalV1 });
+row!(Withdrawal, 3, { 1 => before::WithdrawalV1, 2 => before::WithdrawalV2 });
 stamped!(Withdrawal);
 
 /// What it is for.
@@ -179,16 +204,6 @@ impl ChargeKind {
             ChargeKind::Tax => HouseAccount::Tax,
         }
     }
-}
-
-/// Somebody's approval.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub struct Vote {
-    pub actor: Actor,
-    pub at: Time,
-    pub note: Option<String>,
-    /// Counts only while the withdrawal is at this revision.
-    pub revision: u32,
 }
 
 impl Withdrawal {
@@ -278,71 +293,33 @@ impl Withdrawal {
         Ok(())
     }
 
-    // Approval by people.
-
-    /// The revision a vote has to name under these rules. Votes for another are void.
-    pub fn revision_under(&self, policy: &ApprovalPolicy) -> u32 {
-        let decided = self.status() != PendingReview;
-        if decided || self.policy == *policy { self.revision } else { self.revision + 1 }
-    }
-
-    /// The rules in force.
-    pub fn policy_under<'a>(&'a self, policy: &'a ApprovalPolicy) -> &'a ApprovalPolicy {
-        if self.revision_under(policy) == self.revision { &self.policy } else { policy }
-    }
-
-    /// Votes for its approval; `is_voter` knows who is the same person as the voter, `may_vote` refuses those who have
-    /// no vote. Refuses, in this order: `self_approval` (whoever asked for it, or whose money it is),
-    /// `invalid_state_transition`, `revision_stale`, `not_on_committee`, `already_voted`. True when the vote was the
-    /// last one needed: the earlier ones count as far as their voters would still have one.
-    pub fn vote(
-        &mut self,
-        voter: Actor,
-        is_voter: impl Fn(Actor) -> Result<bool>,
-        may_vote: impl Fn(Actor, &ApprovalPolicy) -> Result<()>,
-        ballot: Ballot,
-        policy: ApprovalPolicy,
-        now: Time,
-    ) -> Result<bool> {
-        if is_voter(self.history.creator())? || is_voter(Actor::User(self.user))? {
-            return Err(ClientRefusal::SelfApproval.into());
-        }
-        self.check_not_expired(Approve, now)?;
-        WITHDRAWAL.next(self.status(), Approve)?;
-        let revision = self.revision_under(&policy);
-        if ballot.revision != revision {
-            return Err(WithdrawalRefusal::RevisionStale { current_revision: revision }.into());
-        }
-        may_vote(voter, &policy)?;
-        let mut votes = 1;
-        for vote in self.counted(revision) {
-            if is_voter(vote.actor)? {
-                return Err(WithdrawalRefusal::AlreadyVoted.into());
-            }
-            votes += u32::from(may_vote(vote.actor, &policy).is_ok());
-        }
-
-        let is_enough = votes >= policy.needed(self.amount);
-        (self.policy, self.revision) = (policy, revision);
-        self.votes.push(Vote { actor: voter, at: now, note: ballot.note, revision });
-        if !is_enough {
-            self.stamp.touch(now); // The last vote and the move it leads to are one change: `step` counts it.
-        }
-        Ok(is_enough)
-    }
-
-    /// The votes that count at a revision.
-    pub fn counted(&self, revision: u32) -> impl Iterator<Item = &Vote> {
-        self.votes.iter().filter(move |it| it.revision == revision)
+    /// What people think of it, under the rules of now while they are asked.
+    pub fn approval_under(&self, policy: &ApprovalPolicy) -> Approval {
+        let approval = self.approval.clone();
+        if self.status() == PendingReview { approval.seen_under(policy.clone()) } else { approval }
     }
 }
 
-/// What a voter says.
-#[derive(Debug, Clone)]
-pub struct Ballot {
-    /// The revision looked at.
-    pub revision: u32,
-    pub note: Option<String>,
+/// Asking a gateway what became of a payout, as long as nobody knows.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Question {
+    /// How often it was asked.
+    pub asked: u32,
+    /// `None` when it was asked often enough: a person finds out.
+    pub due_at: Option<Time>,
+}
+row!(Question);
+
+impl Question {
+    pub fn first(now: Time) -> Question {
+        Question { asked: 0, due_at: Some(now.after(patience(0))) }
+    }
+
+    /// It is asked now, and later the next time.
+    pub fn ask(&mut self, now: Time) {
+        self.asked += 1;
+        self.due_at = (self.asked < MOST_QUESTIONS).then(|| now.after(patience(self.asked)));
+    }
 }
 
 /// Where a user may be paid out to.
@@ -352,9 +329,34 @@ pub struct Beneficiary {
     pub user: UserId,
     pub label: String,
     pub method: Method,
-    /// It can be paid from this instant on.
-    pub ready_at: Time,
+    pub standing: Standing,
     pub stamp: Stamp,
 }
-row!(Beneficiary);
+row!(Beneficiary, 2, { 1 => before::BeneficiaryV1 });
 stamped!(Beneficiary);
+
+/// Whether a beneficiary may be paid.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub enum Standing {
+    /// Its user is to confirm it with what was mailed; it is removed when nobody does in time.
+    Unconfirmed(MailedToken),
+    /// From this instant on.
+    ReadyAt(Time),
+}
+
+impl Beneficiary {
+    pub fn ready_at(&self) -> Option<Time> {
+        match self.standing {
+            Standing::Unconfirmed(_) => None,
+            Standing::ReadyAt(at) => Some(at),
+        }
+    }
+
+    /// Until when it has to be confirmed.
+    pub fn confirm_by(&self) -> Option<Time> {
+        match &self.standing {
+            Standing::Unconfirmed(token) => Some(token.expires_at),
+            Standing::ReadyAt(_) => None,
+        }
+    }
+}

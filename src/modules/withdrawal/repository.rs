@@ -2,7 +2,7 @@
 
 use super::{
     contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus},
-    model::{Beneficiary, Withdrawal},
+    model::{Beneficiary, Question, Withdrawal},
 };
 use crate::kernel::{
     api::{
@@ -33,6 +33,14 @@ pub const BY_EXTERNAL_ID: &str = "withdrawal.by_external_id";
 pub const BY_DEADLINE: &str = "withdrawal.by_deadline";
 pub const OPEN_BY_STATUS: &str = "withdrawal.open_by_status";
 
+/// (client, withdrawal) → when its gateway is asked what became of it
+pub const QUESTIONS: Table<(ClientId, WithdrawalId), Question> = Table::new("withdrawal.questions")
+    .with_indexes(&[
+        // when → gateways to be asked
+        Index::listing(QUESTIONS_DUE, |_, row| row.due_at.iter().map(Time::to_key).collect()),
+    ]);
+pub const QUESTIONS_DUE: &str = "withdrawal.questions_due";
+
 /// What [`OPEN_BY_STATUS`] lists by.
 pub fn open_key(client: ClientId, status: WithdrawalStatus) -> (ClientId, u8) {
     (client, status as u8)
@@ -48,8 +56,13 @@ pub const BENEFICIARIES: Table<(ClientId, BeneficiaryId), Beneficiary> =
             vec![(key.0, row.user, row.method.identity()).to_key()]
         }),
         by_external_id(BENEFICIARIES_BY_EXTERNAL_ID),
+        // instant → what nobody has confirmed until then
+        Index::listing(BENEFICIARIES_BY_DEADLINE, |_, row| {
+            row.confirm_by().iter().map(Time::to_key).collect()
+        }),
     ]);
 pub const BENEFICIARIES_BY_USER: &str = "withdrawal.beneficiary_by_user";
+pub const BENEFICIARIES_BY_DEADLINE: &str = "withdrawal.beneficiary_by_deadline";
 pub const BENEFICIARIES_BY_EXTERNAL_ID: &str = "withdrawal.beneficiary_by_external_id";
 
 /// The withdrawal; `not_found` for unknown ones and other clients'.

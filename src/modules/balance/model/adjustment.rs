@@ -4,14 +4,18 @@ use crate::kernel::{
     api::{
         input::text_enum,
         object::{Stamp, stamped},
+        principal::Actor,
     },
     machine::{History, Machine},
     money::Amount,
     store::codec::{Decode, Encode, row},
 };
-use crate::modules::balance::{
-    contract::{Account, EntryId},
-    events::Direction,
+use crate::modules::{
+    balance::{
+        contract::{Account, EntryId},
+        events::Direction,
+    },
+    client::contract::Approval,
 };
 
 text_enum! {
@@ -42,11 +46,47 @@ pub struct Adjustment {
     pub reason: String,
     /// Once it is posted.
     pub entry: Option<EntryId>,
+    /// What others think of it.
+    pub approval: Approval,
     pub history: History<AdjustmentStatus>,
     pub stamp: Stamp,
 }
-row!(Adjustment);
+row!(Adjustment, 2, { 1 => AdjustmentV1 });
 stamped!(Adjustment);
+
+impl Adjustment {
+    /// Those who do not decide over it: who asked for it, whose account it is.
+    pub fn concerned(&self) -> Vec<Actor> {
+        [self.history.creator()].into_iter().chain(self.account.user_id().map(Actor::User)).collect()
+    }
+}
+
+/// As earlier releases stored it, when one other person was enough.
+#[derive(Encode, Decode)]
+struct AdjustmentV1 {
+    account: Account,
+    direction: Direction,
+    amount: Amount,
+    reason: String,
+    entry: Option<EntryId>,
+    history: History<AdjustmentStatus>,
+    stamp: Stamp,
+}
+
+impl From<AdjustmentV1> for Adjustment {
+    fn from(it: AdjustmentV1) -> Adjustment {
+        Adjustment {
+            account: it.account,
+            direction: it.direction,
+            amount: it.amount,
+            reason: it.reason,
+            entry: it.entry,
+            approval: Approval::of_before(it.amount),
+            history: it.history,
+            stamp: it.stamp,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -56,7 +96,7 @@ mod tests {
         clock::Time,
         id::Id as _,
         money::Currency,
-        store::codec::golden,
+        store::{Row as _, codec::golden},
     };
     use crate::modules::balance::contract::UserAccount;
 
@@ -69,17 +109,20 @@ mod tests {
     fn the_stored_form_stays_what_it_is() {
         let currency = Currency { code: "USD".parse().unwrap(), decimals: 2 };
         let at = Time::from_micros(1_795_342_000_000_000);
-        golden(
-            "balance.adjustments",
-            &Adjustment {
-                account: Account::user(UserId::from_bytes([2; 16]), UserAccount::Available, currency),
-                direction: Direction::Debit,
-                amount: Amount::new(500, currency).unwrap(),
-                reason: "posted twice".into(),
-                entry: None,
-                history: History::begin(AdjustmentStatus::Requested, &Caller::system(None), at),
-                stamp: Stamp { external_id: Some("a-1".into()), ..Stamp::at(at) },
-            },
-        );
+        let amount = Amount::new(500, currency).unwrap();
+        let adjustment = Adjustment {
+            account: Account::user(UserId::from_bytes([2; 16]), UserAccount::Available, currency),
+            direction: Direction::Debit,
+            amount,
+            reason: "posted twice".into(),
+            entry: None,
+            approval: Approval::of_before(amount),
+            history: History::begin(AdjustmentStatus::Requested, &Caller::system(None), at),
+            stamp: Stamp { external_id: Some("a-1".into()), ..Stamp::at(at) },
+        };
+        golden("balance.adjustments", &adjustment);
+        let first = include_str!("../../../../tests/golden/rows/balance.adjustments.v1.hex");
+        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
+        assert_eq!(Adjustment::decode_row(&first).unwrap(), adjustment, "what the first release stored");
     }
 }

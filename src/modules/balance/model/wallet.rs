@@ -41,7 +41,7 @@ row!(Wallet);
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct AccountRow {
     pub id: AccountId,
-    pub balance: i128, // Invariant: not negative, for accounts of users.
+    pub balance: i128, // Invariant: of users not negative, but for chargebacks.
     /// How many postings it has had.
     pub version: u64,
     /// See `chain.rs`; its top is the entry of the last posting.

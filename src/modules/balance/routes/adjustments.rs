@@ -14,12 +14,15 @@ use crate::kernel::{
     machine::ChangeOut,
     money::{Amount, CurrencyCode},
 };
-use crate::modules::balance::{
-    contract::{AdjustmentId, EntryId},
-    events::Direction,
-    model::adjustment::{Adjustment, AdjustmentStatus},
-    repository::ADJUSTMENTS,
-    service::{Ledger, kind},
+use crate::modules::{
+    balance::{
+        contract::{AdjustmentId, EntryId},
+        events::Direction,
+        model::adjustment::{Adjustment, AdjustmentStatus},
+        repository::ADJUSTMENTS,
+        service::{Ledger, kind},
+    },
+    client::contract::ApprovalOut,
 };
 
 object! {
@@ -37,6 +40,8 @@ object! {
         /// Once it is posted.
         entry_id: Option<EntryId> = row.entry,
         created_by: Actor = row.history.creator(),
+        /// What others think of it.
+        approval: ApprovalOut = ApprovalOut::of(&row.approval),
         status_history: Vec<ChangeOut> = row.history.out(),
     }
 }
@@ -54,10 +59,14 @@ pub fn endpoints(ledger: &Arc<Ledger>) -> Vec<Endpoint> {
         "user_id": "usr_01jd8x8y3re4vbh0m1k5n7p9qs", "currency": "USD", "amount": "5.00", "direction": "credit",
         "reason": "charged twice on 2026-11-20",
     });
+    let listing = ledger.clone();
     vec![
         get("/adjustments").about("List corrections by hand").needs("adjustments.view_any").lists(
-            |tx, call: &Call<(), AdjustmentsQuery>| {
-                Ok(list(tx, call, &ADJUSTMENTS, None)?.map(|((_, id), row)| AdjustmentOut::of(id, &row)))
+            move |tx, call: &Call<(), AdjustmentsQuery>| {
+                let client = call.caller.client()?;
+                let mut page = list(tx, call, &ADJUSTMENTS, None)?;
+                page.data.iter_mut().try_for_each(|(_, row)| listing.seen_adjustment(tx, client, row))?;
+                Ok(page.map(|((_, id), row)| AdjustmentOut::of(id, &row)))
             },
         ),
         post("/adjustments")
@@ -72,12 +81,15 @@ pub fn endpoints(ledger: &Arc<Ledger>) -> Vec<Endpoint> {
             .needs("adjustments.view_any")
             .reads_with(ledger, Ledger::show_adjustment),
         post("/adjustments/{id}/approve")
-            .about("Post a correction that somebody else asked for")
+            .about("Agree to a correction that somebody else asked for; the last one needed posts it")
             .needs("adjustments.approve")
             .money()
+            .example(json!({}))
             .refuses(&[
                 "self_approval",
+                "revision_stale",
                 "not_on_committee",
+                "already_voted",
                 "invalid_state_transition",
                 "insufficient_funds",
                 "amount_too_large",

@@ -24,7 +24,7 @@ use crate::modules::{
         repository::{ADJUSTMENTS, ADJUSTMENTS_BY_EXTERNAL_ID},
         routes::adjustments::AdjustmentOut,
     },
-    client::contract::ApprovalOperation,
+    client::contract::{Approval, ApprovalOperation, ApproveIn, Motion},
 };
 
 input! {
@@ -56,6 +56,7 @@ impl Ledger {
             return Err(not_the_contra());
         }
 
+        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Adjustment)?;
         let id: AdjustmentId = tx.new_id();
         let adjustment = Adjustment {
             account,
@@ -63,6 +64,7 @@ impl Ledger {
             amount,
             reason: String::from(&input.reason),
             entry: None,
+            approval: Approval::under(policy, amount),
             history: History::begin(AdjustmentStatus::Requested, &call.caller, tx.now()),
             stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };
@@ -71,14 +73,39 @@ impl Ledger {
     }
 
     pub fn show_adjustment(&self, tx: &ReadTx, call: &Call<AdjustmentId>) -> Result<AdjustmentOut> {
-        let adjustment = found(tx.get(&ADJUSTMENTS, &(call.caller.client()?, call.path))?)?;
+        let client = call.caller.client()?;
+        let mut adjustment = found(tx.get(&ADJUSTMENTS, &(client, call.path))?)?;
+        self.seen_adjustment(tx, client, &mut adjustment)?;
         Ok(AdjustmentOut::of(call.path, &adjustment))
     }
 
-    /// Posts an adjustment that somebody else asked for, and announces it. Refuses `self_approval`,
-    /// `invalid_state_transition`, `insufficient_funds`.
-    pub fn approve_adjustment(&self, tx: &mut WriteTx, call: &Call<AdjustmentId>) -> Result<AdjustmentOut> {
+    /// As it is to be shown: what people think of it under the rules of now.
+    pub fn seen_adjustment(&self, tx: &ReadTx, client: ClientId, adjustment: &mut Adjustment) -> Result<()> {
+        if adjustment.history.status() == AdjustmentStatus::Requested {
+            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Adjustment)?;
+            adjustment.approval = adjustment.approval.clone().seen_under(policy);
+        }
+        Ok(())
+    }
+
+    /// Agrees to an adjustment that somebody else asked for; once enough people did it is posted and announced.
+    /// Refuses `self_approval` (who asked for it, whose account it is), `invalid_state_transition`, `revision_stale`,
+    /// `not_on_committee`, `already_voted`, `insufficient_funds`.
+    pub fn approve_adjustment(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<AdjustmentId, ApproveIn>,
+    ) -> Result<AdjustmentOut> {
         let (client, id, mut adjustment) = self.decidable(tx, call)?;
+        if adjustment.history.status() == AdjustmentStatus::Requested {
+            let concerned = adjustment.concerned();
+            let motion = Motion { operation: ApprovalOperation::Adjustment, concerned: &concerned };
+            let (approval, ballot) = (&mut adjustment.approval, (&call.input).into());
+            if !self.users.vote(tx, &*self.clients, &call.caller, motion, approval, ballot)? {
+                save(tx, &ADJUSTMENTS, &(client, id), &mut adjustment)?;
+                return Ok(AdjustmentOut::of(id, &adjustment));
+            }
+        }
         let event = AdjustmentEvent::Approve;
         if adjustment.history.step(&ADJUSTMENT, event, &call.caller, None, tx.now())? == Step::Repeated {
             return Ok(AdjustmentOut::of(id, &adjustment));
@@ -100,13 +127,15 @@ impl Ledger {
         Ok(AdjustmentOut::of(id, &adjustment))
     }
 
-    /// Refuses `self_approval`, `invalid_state_transition`.
+    /// Refuses `self_approval`, `not_on_committee`, `invalid_state_transition`.
     pub fn reject_adjustment(
         &self,
         tx: &mut WriteTx,
         call: &Call<AdjustmentId, ReasonIn>,
     ) -> Result<AdjustmentOut> {
         let (client, id, mut adjustment) = self.decidable(tx, call)?;
+        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Adjustment)?;
+        self.users.check_voter(tx, client, call.caller.actor(), (&policy, adjustment.amount))?;
         let (event, reason) = (AdjustmentEvent::Reject, Some(&*call.input.reason));
         if adjustment.history.step(&ADJUSTMENT, event, &call.caller, reason, tx.now())? == Step::Moved {
             save(tx, &ADJUSTMENTS, &(client, id), &mut adjustment)?;
@@ -114,8 +143,7 @@ impl Ledger {
         Ok(AdjustmentOut::of(id, &adjustment))
     }
 
-    /// The adjustment, for somebody who did not ask for it. Refuses `not_found`, `self_approval`,
-    /// `not_on_committee`.
+    /// The adjustment, for somebody whom it does not concern. Refuses `not_found`, `self_approval`.
     fn decidable<I>(
         &self,
         tx: &ReadTx,
@@ -123,9 +151,9 @@ impl Ledger {
     ) -> Result<(ClientId, AdjustmentId, Adjustment)> {
         let (client, id) = (call.caller.client()?, call.path);
         let adjustment: Adjustment = found(tx.get(&ADJUSTMENTS, &(client, id))?)?;
-        self.clients.check_other(tx, client, &call.caller, adjustment.history.creator())?;
-        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Adjustment)?;
-        self.users.check_voter(tx, client, call.caller.actor(), (&policy, adjustment.amount))?;
+        for other in adjustment.concerned() {
+            self.clients.check_other(tx, client, &call.caller, other)?;
+        }
         // A second decision of whatever kind meets the state machine.
         Ok((client, id, adjustment))
     }

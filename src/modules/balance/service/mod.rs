@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use crate::kernel::{
     api::principal::{ClientId, UserId},
-    error::Result,
-    money::{Amount, Currency},
+    error::{Result, fault},
+    money::{Amount, Currency, Standing},
     store::{Key as _, ReadTx, Scan, WriteTx},
 };
 use crate::modules::{
@@ -33,6 +33,8 @@ use crate::modules::{
     user::contract::UserContract,
 };
 
+use post::Floor;
+
 pub use history::{BalancesAt, Statement, StatementCursor, StatementQuery, find_entry};
 pub use trial::{Sum, Trial, kind};
 pub use verify::{Verify, clients};
@@ -46,7 +48,14 @@ pub struct Ledger {
 
 impl BalanceContract for Ledger {
     fn post(&self, tx: &mut WriteTx, client: ClientId, entry: NewEntry<'_>) -> Result<Posted> {
-        post::post(&*self.currencies, tx, client, entry)
+        post::post(&*self.currencies, tx, client, entry, Floor::Zero)
+    }
+
+    fn charge_back(&self, tx: &mut WriteTx, client: ClientId, entry: NewEntry<'_>) -> Result<Posted> {
+        match Floor::of_cause(&entry.cause) {
+            Floor::None => post::post(&*self.currencies, tx, client, entry, Floor::None),
+            Floor::Zero => Err(fault!("{} is no dispute: it takes nothing back", entry.cause)),
+        }
     }
 
     fn hold(
@@ -92,7 +101,7 @@ impl BalanceContract for Ledger {
         let wallet = wallet(tx, client, WalletKey::of(&account(UserAccount::Available)))?;
         let of = |kind| Amount::new(wallet.balance(&account(kind)), currency);
         Ok(Balances {
-            available: of(UserAccount::Available)?,
+            available: Standing::new(wallet.balance(&account(UserAccount::Available)), currency)?,
             held: of(UserAccount::Held)?,
             invested: of(UserAccount::Invested)?,
             commission: of(UserAccount::Commission)?,

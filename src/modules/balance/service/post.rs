@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::kernel::{
     api::principal::ClientId,
     error::{Result, fault},
-    money::Amount,
+    money::{Amount, Standing},
     store::WriteTx,
 };
 use crate::modules::{
     balance::{
-        contract::{Account, AccountOwner, BalanceRefusal, NewEntry, Posted},
+        contract::{Account, AccountOwner, BalanceRefusal, DisputeId, NewEntry, Posted, UserAccount},
         model::{
             chain,
             entry::{Entry, MOST_ENTRIES, Posting, entry_id},
@@ -23,6 +23,30 @@ use crate::modules::{
     },
     currency::contract::CurrencyContract,
 };
+
+/// How far down an entry may take what users have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Floor {
+    Zero,
+    /// A chargeback: available money goes below zero when its user has spent it.
+    None,
+}
+
+impl Floor {
+    /// As the journal says it: entries of disputes, and no others, take money back whether or not it is there.
+    pub fn of_cause(cause: &str) -> Floor {
+        if cause.parse::<DisputeId>().is_ok() { Floor::None } else { Floor::Zero }
+    }
+}
+
+/// Whether an entry with this floor may leave the account below zero.
+pub fn may_be_below_zero(account: &Account, floor: Floor) -> bool {
+    match account.owner {
+        AccountOwner::House(_) => true,
+        AccountOwner::User(_, UserAccount::Available) => floor == Floor::None,
+        AccountOwner::User(..) => false,
+    }
+}
 
 /// What an entry does to one account, and where the account's wallet is in the list of those it touches.
 struct Move {
@@ -36,6 +60,7 @@ pub fn post(
     tx: &mut WriteTx,
     client: ClientId,
     entry: NewEntry<'_>,
+    floor: Floor,
 ) -> Result<Posted> {
     let mut moves = net(&entry)?;
     let mut wallets: Vec<(WalletKey, Wallet)> = Vec::with_capacity(moves.len());
@@ -48,7 +73,7 @@ pub fn post(
                 wallets.len() - 1
             }
         };
-        check(it, wallets[it.wallet].1.balance(&it.account))?;
+        check(it, wallets[it.wallet].1.balance(&it.account), floor)?;
     }
     let journal = Journal::of(tx, client)?;
     if journal.number >= MOST_ENTRIES {
@@ -128,13 +153,13 @@ fn net(entry: &NewEntry<'_>) -> Result<Vec<Move>> {
     Ok(moves)
 }
 
-/// Refuses what would take an account of a user below zero, or any account beyond what can be counted.
-fn check(it: &Move, balance: i128) -> Result<()> {
+/// Refuses what would take money of a user below zero, or any account beyond what can be counted. What a chargeback
+/// left below zero may rise, whether or not it rises above.
+fn check(it: &Move, balance: i128, floor: Floor) -> Result<()> {
     let currency = it.account.currency;
-    let is_user = matches!(it.account.owner, AccountOwner::User(..));
-    if is_user && balance.saturating_add(it.delta) < 0 {
+    if it.delta < 0 && !may_be_below_zero(&it.account, floor) && balance.saturating_add(it.delta) < 0 {
         let (available, wanted) =
-            (Amount::new(balance, currency)?, Amount::new(it.delta.saturating_neg(), currency)?);
+            (Standing::new(balance, currency)?, Amount::new(it.delta.saturating_neg(), currency)?);
         return Err(BalanceRefusal::InsufficientFunds { available, wanted, currency: currency.code }.into());
     }
     let after = balance.checked_add(it.delta).and_then(i128::checked_abs);

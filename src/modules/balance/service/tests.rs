@@ -14,10 +14,13 @@ use crate::{
     },
     modules::balance::{
         contract::{
-            BalanceRefusal, HouseAccount,
+            BalanceRefusal, DisputeId, HouseAccount,
             doubles::{amount, btc, client, ledger_with, usd, user},
         },
-        model::wallet::{Owner, Wallet},
+        model::{
+            entry::Entry,
+            wallet::{Owner, Wallet},
+        },
         repository::{ENTRIES, JOURNALS, Journal, WALLETS},
     },
 };
@@ -190,6 +193,7 @@ impl Model {
 
     fn refused(&self, error: Error, available: i128, wanted: i128) {
         let (available, wanted, currency) = (amount(available), amount(wanted), usd().code);
+        let available = available.into();
         let expected = BalanceRefusal::InsufficientFunds { available, wanted, currency };
         assert_eq!(error.refusal(), Some(&expected), "{error}");
     }
@@ -301,7 +305,65 @@ fn of_two_hundred_parallel_holds_of_the_whole_balance_exactly_one_succeeds() {
     assert_eq!(held, 1);
     assert_eq!(problem(&store), None);
     let balances = store.read(|tx| ledger.balances(tx, client(), user(1), usd())).unwrap();
-    assert_eq!((balances.available, balances.held), (amount(0), amount(10_000)));
+    assert_eq!((balances.available, balances.held), (amount(0).into(), amount(10_000)));
+}
+
+#[test]
+fn only_a_chargeback_takes_available_money_below_zero_and_from_there_it_only_rises() {
+    let ledger = ledger();
+    let store = funded(&ledger);
+    let shared = ledger.clone();
+    let charge_back = move |cause: String, from: Account, minor: i128| {
+        let shared = shared.clone();
+        store
+            .write_blocking(move |tx| {
+                let lines =
+                    [Line { account: from, delta: -minor }, Line { account: suspense(), delta: minor }];
+                let entry = NewEntry { cause, description: "Chargeback", lines: &lines, reverses: None };
+                shared.charge_back(tx, client(), entry)
+            })
+            .map(|it| it.balances[0].balance)
+    };
+    let dispute = DisputeId::from_bytes([7; 16]).to_string();
+    assert!(matches!(charge_back("pay_1".into(), available(1), 5), Err(Error::Fault(_))), "no dispute");
+    let held = Account::user(user(1), UserAccount::Held, usd());
+    let refused = charge_back(dispute.clone(), held, 5).unwrap_err();
+    assert_eq!(refused.code(), Some("insufficient_funds"), "what is held stays above");
+    assert_eq!(charge_back(dispute.clone(), available(1), 15_000).unwrap(), -5_000);
+    assert_eq!(charge_back(dispute, available(1), 1_000).unwrap(), -6_000);
+}
+
+#[test]
+fn an_account_below_zero_verifies_as_long_as_chargebacks_took_it_there() {
+    let ledger = ledger();
+    let store = funded(&ledger);
+    let shared = ledger.clone();
+    store
+        .write_blocking(move |tx| {
+            let cause = DisputeId::from_bytes([7; 16]).to_string();
+            let lines = [Line::lower(available(1), amount(15_000)), Line::raise(suspense(), amount(15_000))];
+            let entry = NewEntry { cause, description: "Chargeback", lines: &lines, reverses: None };
+            shared.charge_back(tx, client(), entry)?;
+            pay(&shared, tx, suspense(), available(1), 2_000).map(drop)
+        })
+        .unwrap();
+    assert_eq!(problem(&store), None);
+    let shared = ledger.clone();
+    let spent = store.write_blocking(move |tx| pay(&shared, tx, available(1), suspense(), 1)).unwrap_err();
+    let refusal = spent.refusal::<BalanceRefusal>().unwrap().to_string();
+    assert_eq!(refusal, "-30.00 USD available, 0.01 USD wanted");
+    // The same entry under any other name is a broken book.
+    store
+        .write_blocking(|tx| {
+            let mut entry: Entry = tx.get(&ENTRIES, &(client(), 3))?.unwrap();
+            let before: Entry = tx.get(&ENTRIES, &(client(), 2))?.unwrap();
+            entry.cause = "pay_1".into();
+            entry.hash = entry.hash_after(client(), 3, &before.hash);
+            tx.put(&ENTRIES, &(client(), 3), &entry)
+        })
+        .unwrap();
+    let found = problem(&store).unwrap();
+    assert!(found.contains("entry 3 leaves") && found.ends_with("below zero"), "{found}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! 1. *Entries*, from the first to the one that was last when it began: numbers without gap, times that increase,
 //!    hashes that chain, postings that sum to zero, balances and links as folding the postings gives them, no user
-//!    below zero.
+//!    below zero but by a chargeback.
 //! 2. *Wallets*: each account as folded (one that moved since is looked up where it stood), its id leads to it, what
 //!    is held is what the open holds hold; and no account of the journal lacks one.
 //!
@@ -26,7 +26,10 @@ use crate::modules::balance::{
         wallet::{AccountRow, Owner, Wallet, WalletKey},
     },
     repository::{ACCOUNT_IDS, ENTRIES, HOLDS, JOURNALS, Journal, WALLETS, last_posting},
-    service::history::find_entry,
+    service::{
+        history::find_entry,
+        post::{Floor, may_be_below_zero},
+    },
 };
 
 const PAGE: usize = 2000;
@@ -196,7 +199,8 @@ impl Verify {
                 let (found, wanted) = (show(posting.balance_after), show(folded.balance));
                 return Err(format!("leaves {account} at {found}, its postings sum to {wanted}"));
             }
-            if matches!(posting.account.owner, AccountOwner::User(..)) && folded.balance < 0 {
+            let floor = Floor::of_cause(&entry.cause);
+            if folded.balance < 0 && posting.delta < 0 && !may_be_below_zero(&posting.account, floor) {
                 return Err(format!("leaves {account} below zero"));
             }
             if posting.links() != links {

@@ -2,6 +2,7 @@
 
 mod before;
 pub mod key;
+pub mod loosened;
 pub mod settings;
 
 use super::{
@@ -28,7 +29,7 @@ pub struct ClientRow {
     pub external_id: Option<String>,
     pub metadata: Metadata,
 }
-row!(ClientRow, 2, { 1 => before::ClientRowV1 });
+row!(ClientRow, 3, { 1 => before::ClientRowV1, 2 => before::ClientRowV2 });
 
 /// A slug is 1 to 63 lower-case letters, digits and inner hyphens, as in a host name.
 pub fn check_slug(slug: &str) -> Result<()> {
@@ -46,6 +47,8 @@ pub fn check_slug(slug: &str) -> Result<()> {
 /// What an approval policy says beyond the settings.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct PolicyRow {
+    /// How many people, where the settings do not say it.
+    pub approvals: Option<u32>,
     pub one_person_up_to: Option<Amount>,
     pub committee: Option<Committee>,
     pub revision: u32,
@@ -53,7 +56,7 @@ pub struct PolicyRow {
     pub proposed: Option<Proposal>,
     pub times: Times,
 }
-row!(PolicyRow);
+row!(PolicyRow, 2, { 1 => before::PolicyRowV1 });
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Proposal {

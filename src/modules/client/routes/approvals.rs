@@ -41,7 +41,7 @@ pub struct ApprovalPolicyIn {
     pub automatic_up_to: Option<AmountText>,
     /// One person with the permission is enough up to here.
     pub one_person_up_to: Option<AmountText>,
-    /// How many people above: 1 to 5 for withdrawals, 1 otherwise.
+    /// How many people above: 1 to 5.
     pub approvals: Option<u32>,
     /// Who they are; without one, whoever has the permission. An empty one lets nobody vote.
     pub committee: Option<CommitteeIn>,

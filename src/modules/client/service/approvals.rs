@@ -23,6 +23,9 @@ use crate::{
     },
 };
 
+/// How many people may be asked for.
+const MOST_PEOPLE: u32 = 5;
+
 impl ClientService {
     /// The rules in force.
     pub fn policy(
@@ -37,6 +40,7 @@ impl ClientService {
             None => policy,
             Some(row) => ApprovalPolicy {
                 one_person_up_to: row.one_person_up_to,
+                approvals: row.approvals.unwrap_or(policy.approvals),
                 committee: row.committee,
                 revision: row.revision,
                 ..policy
@@ -160,6 +164,7 @@ impl ClientService {
         tx.put(&CLIENTS, &client, &owner)?;
         let mut row = self.policy_row(tx, client, operation)?;
         row.one_person_up_to = policy.one_person_up_to;
+        row.approvals = (operation != ApprovalOperation::Withdrawal).then_some(policy.approvals);
         row.committee = policy.committee;
         row.revision += 1;
         row.proposed = None;
@@ -201,7 +206,14 @@ impl ClientService {
             return Ok(row);
         }
         let times = Times::at(self.get(tx, client)?.created_at);
-        Ok(PolicyRow { one_person_up_to: None, committee: None, revision: 0, proposed: None, times })
+        Ok(PolicyRow {
+            approvals: None,
+            one_person_up_to: None,
+            committee: None,
+            revision: 0,
+            proposed: None,
+            times,
+        })
     }
 
     fn committee(&self, tx: &ReadTx, client: ClientId, input: &CommitteeIn) -> Result<Committee> {
@@ -281,14 +293,15 @@ fn read(
     let fits = match operation {
         ApprovalOperation::Withdrawal => automatic != Automatic::Always,
         ApprovalOperation::Payment | ApprovalOperation::Refund => automatic != Automatic::Never,
-        ApprovalOperation::Adjustment => automatic == Automatic::Never,
+        ApprovalOperation::Adjustment
+        | ApprovalOperation::InvestmentDefault
+        | ApprovalOperation::Suspense => automatic == Automatic::Never,
     };
     if !fits {
         flaws.push(Flaw::new("automatic", "not_allowed", format!("not for a {operation}")));
     }
-    let most = if operation == ApprovalOperation::Withdrawal { 5 } else { 1 };
-    if !(1..=most).contains(&approvals) {
-        let message = format!("must be from 1 to {most} for a {operation}");
+    if !(1..=MOST_PEOPLE).contains(&approvals) {
+        let message = format!("must be from 1 to {MOST_PEOPLE}");
         flaws.push(Flaw::new("approvals", "out_of_range", message));
     }
     if !flaws.is_empty() {

@@ -5,7 +5,6 @@ use crate::{
     kernel::{
         api::{call::Caller, principal::ClientId},
         error::{Result, fault},
-        id::Id as _,
         money::Amount,
         store::WriteTx,
     },
@@ -15,7 +14,7 @@ use crate::{
         funding::{
             contract::{FundingId, FundingType},
             events::FundingCompleted,
-            model::{FUNDING, Funding, FundingEvent, credited, split},
+            model::{FUNDING, Funding, FundingEvent, credited, lines, split},
         },
         payment::contract::GatewayId,
         transaction::contract::{EntryType, Record},
@@ -23,27 +22,19 @@ use crate::{
 };
 
 impl Fundings {
-    /// clearing → available and fee_income, of what really came. Refuses `invalid_state_transition`.
+    /// clearing → available and fee_income, of what really came through a gateway and is worth so much in the funding's
+    /// currency. Refuses `invalid_state_transition`.
     pub(super) fn complete_deposit(
         &self,
         tx: &mut WriteTx,
         caller: &Caller,
         client: ClientId,
         (id, funding): (FundingId, &mut Funding),
-        gateway: GatewayId,
-        received: Amount,
+        (gateway, received, worth): (GatewayId, Amount, Amount),
     ) -> Result<()> {
         funding.history.step(&FUNDING, FundingEvent::Complete, caller, None, tx.now())?;
-        (funding.credit, funding.fee) = split(received, funding.terms()?)?;
-        let currency = received.currency();
-        let clearing = Account::house(HouseAccount::Clearing(gateway.bytes()), currency);
-        let available = Account::user(funding.user, UserAccount::Available, currency);
-        let fee_income = Account::house(HouseAccount::FeeIncome, currency);
-        let lines = [
-            Line::lower(clearing, received),
-            Line::raise(available, funding.credit),
-            Line::raise(fee_income, funding.fee),
-        ];
+        (funding.credit, funding.fee) = split(worth, funding.terms()?)?;
+        let lines = lines(funding, gateway, received);
         let side = |entry_type, amount, category, narration| Record {
             user: funding.user,
             entry_type,

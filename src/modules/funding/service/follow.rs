@@ -20,13 +20,14 @@ use crate::{
 };
 
 impl Fundings {
-    /// The payment settled: the deposit completes in the same transaction, or neither does.
+    /// The payment settled: the deposit completes in the same transaction, or neither does; without a price for what
+    /// came it waits.
     pub fn settled(&self, tx: &mut WriteTx, envelope: &Envelope, event: PaymentSettled) -> Result<()> {
         let Some(id) = funding_of(event.payable.as_deref()) else { return Ok(()) };
         let caller = Caller::behind(envelope);
         let client = caller.client()?;
         let mut funding = load(tx, client, id)?;
-        let currency = funding.amount.currency();
+        let currency = funding.paid_in();
         if currency.code != event.currency {
             return Err(fault!("{id} is in {}, {} came", currency.code, event.currency));
         }
@@ -36,7 +37,7 @@ impl Fundings {
         if funding.status() == FundingStatus::Pending {
             funding.history.step(&FUNDING, FundingEvent::Process, &caller, None, tx.now())?;
         }
-        self.complete_deposit(tx, &caller, client, (id, &mut funding), event.gateway_id, received)
+        self.take(tx, &caller, client, (id, &mut funding), event.gateway_id, received)
     }
 
     /// Somebody began to pay.

@@ -1,6 +1,7 @@
 //! What can be done with fundings, by use case.
 
 mod complete;
+mod convert;
 mod follow;
 mod referral;
 mod request;
@@ -30,6 +31,7 @@ use crate::{
         balance::contract::BalanceContract,
         client::contract::ClientContract,
         currency::contract::CurrencyContract,
+        market::contract::MarketContract,
         payment::contract::PaymentContract,
         pricing::contract::{LimitContract, LimitOperation, LimitUse, PricingContract},
         transaction::contract::TransactionContract,
@@ -37,10 +39,12 @@ use crate::{
     },
 };
 
+pub use convert::job as price_job;
 pub use request::CREDIT;
 
 pub struct Fundings {
     pub clients: Arc<dyn ClientContract>,
+    pub market: Arc<dyn MarketContract>,
     pub limits: Arc<dyn LimitContract>,
     pub pricing: Arc<dyn PricingContract>,
     pub users: Arc<dyn UserContract>,

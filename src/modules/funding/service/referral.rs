@@ -96,9 +96,11 @@ impl Fundings {
             from_user: None,
             reason: Some(REASON.to_owned()),
             payment: None,
+            quote: None,
             entry: None,
             reversal: None,
             transactions: vec![],
+            due_at: None,
             history: History::begin(FundingStatus::Pending, &caller, tx.now()),
             stamp: Stamp { metadata, ..Stamp::at(tx.now()) },
         };

@@ -1,5 +1,7 @@
 //! Asking for a deposit; and staff credits, which complete at once.
 
+use std::time::Duration;
+
 use super::Fundings;
 use crate::{
     kernel::{
@@ -18,7 +20,7 @@ use crate::{
         funding::{
             contract::{FundingId, FundingRefusal, FundingStatus, FundingType},
             events::FundingRequested,
-            model::{FUNDING, Funding, FundingEvent, Terms, terms},
+            model::{FUNDING, Funding, FundingEvent, Terms, quote::Quote, terms},
             repository::{BY_EXTERNAL_ID, FUNDINGS},
             routes::{FundingIn, FundingOut},
         },
@@ -35,8 +37,9 @@ impl Fundings {
     /// A deposit waits for its payment; a staff credit is completed at once and takes `fundings.credit`.
     ///
     /// Refuses, in this order: `currency_inactive`, what is wrong with the amount and with fields that do not belong to
-    /// the type, `forbidden`, `not_found` and `user_not_active` of the user, `self_approval`, `reason_required`, `same_account`,
-    /// `external_id_taken`, `above_maximum`, `fee_above_amount`, `below_limit`, `above_limit`, `limit_reached`; then what the payment, or the books, refuse.
+    /// the type, `currency_inactive` of the currency to pay in, `forbidden`, `not_found` and `user_not_active` of the user, `self_approval`, `reason_required`, `same_account`,
+    /// `external_id_taken`, `above_maximum`, `fee_above_amount`, `rate_unavailable`,
+    /// `below_limit`, `above_limit`, `limit_reached`; then what the payment, or the books, refuse.
     pub fn request(&self, tx: &mut WriteTx, call: &Call<(), FundingIn>) -> Result<FundingOut> {
         let (caller, input) = (&call.caller, &call.input);
         let client = caller.client()?;
@@ -45,6 +48,10 @@ impl Fundings {
         let user = caller.acting_for(input.user_id)?;
         let kind = input.r#type.unwrap_or(FundingType::Deposit);
         check_fields(call, kind)?;
+        let pay = match input.pay_currency.filter(|it| *it != currency.code) {
+            Some(other) => Some(self.currencies.active(tx, client, other)?),
+            None => None,
+        };
         if kind != FundingType::Deposit {
             caller.check_may(CREDIT)?;
         }
@@ -58,6 +65,16 @@ impl Fundings {
             FundingType::Deposit => self.deposit_terms(tx, call, amount, &tier)?,
             _ => Terms { to_pay: amount, credit: amount, fee: Amount::zero(currency) },
         };
+        let quote = match pay {
+            Some(pay) => {
+                let found = self.market.rate(client, pay.code, currency.code)?;
+                let settings = self.clients.get(tx, client)?.settings;
+                let lasts_s = settings.funding.quote_expires_after_s.min(settings.payment.expires_after_s);
+                let expires_at = tx.now().after(Duration::from_secs(lasts_s));
+                Some(Quote::new(terms.to_pay, pay, found, expires_at)?)
+            }
+            None => None,
+        };
 
         let id: FundingId = tx.new_id();
         let mut funding = Funding {
@@ -70,9 +87,11 @@ impl Fundings {
             from_user: input.from_user_id,
             reason: input.reason.as_ref().map(String::from),
             payment: None,
+            quote,
             entry: None,
             reversal: None,
             transactions: vec![],
+            due_at: None,
             history: History::begin(FundingStatus::Pending, caller, tx.now()),
             stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };
@@ -80,8 +99,9 @@ impl Fundings {
             self.limits.take(tx, client, LimitUse::new(LimitOperation::Funding, user, amount, id), &tier)?;
             let payment = NewPayment {
                 user: Some(user),
-                amount: terms.to_pay,
+                amount: funding.quote.as_ref().map_or(terms.to_pay, |it| it.expected),
                 payable: Some(id.to_string()),
+                credited_in: funding.quote.is_some().then_some(currency.code),
                 gateway: input.gateway_id,
                 expires_in_s: None,
                 external_id: None,
@@ -150,6 +170,9 @@ fn check_fields(call: &Call<(), FundingIn>, kind: FundingType) -> Result<()> {
     }
     if !is_deposit && input.gateway_id.is_some() {
         return not_allowed("gateway_id", format!("a {kind} is not paid through a gateway"));
+    }
+    if !is_deposit && input.pay_currency.is_some() {
+        return not_allowed("pay_currency", format!("a {kind} is not paid"));
     }
     if !is_deposit && input.fee_included.is_some() {
         return not_allowed("fee_included", format!("a {kind} costs no fee"));

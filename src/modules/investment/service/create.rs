@@ -96,6 +96,7 @@ impl Investments {
                     user: Some(user),
                     amount,
                     payable: Some(it.id.to_string()),
+                    credited_in: None,
                     gateway: input.gateway_id,
                     expires_in_s: None,
                     external_id: None,

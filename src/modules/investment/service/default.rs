@@ -11,6 +11,7 @@ use crate::{
     modules::{
         balance::contract::{HouseAccount, Line},
         category::contract::built_in,
+        client::contract::{Approval, ApprovalOperation, ApproveIn, Motion},
         investment::{
             contract::{InvestmentId, InvestmentRefusal},
             events::{InvestmentDefaultRequested, InvestmentDefaulted},
@@ -43,21 +44,38 @@ impl Investments {
         }
 
         let (by, at, reason) = (caller.actor(), tx.now(), String::from(&input.reason));
-        it.row.default_request = Some(DefaultRequest { by, at, reason, recovered });
+        let policy = self.clients.approval_policy(tx, it.client, ApprovalOperation::InvestmentDefault)?;
+        let approval = Approval::of_version(it.row.stamp.version, policy, it.row.invested);
+        it.row.default_request = Some(DefaultRequest { by, at, reason, recovered, approval });
         it.store(tx)?;
         let event = InvestmentDefaultRequested::of(it.id, &it.row, Some(&*input.reason));
         tx.publish(caller, &event)?;
         Ok(it.out())
     }
 
-    /// Agrees: what was recovered is the user's, the rest is written off. Refuses `default_not_requested`,
-    /// `self_approval` (whoever asked, and the owner), `invalid_state_transition`.
-    pub fn approve_default(&self, tx: &mut WriteTx, call: &Call<InvestmentId>) -> Result<InvestmentOut> {
+    /// Agrees; once enough people did, what was recovered is the user's, the rest is written off. Refuses
+    /// `default_not_requested`, `self_approval` (whoever asked, and the owner), `invalid_state_transition`,
+    /// `revision_stale`, `not_on_committee`, `already_voted`.
+    pub fn approve_default(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<InvestmentId, ApproveIn>,
+    ) -> Result<InvestmentOut> {
         let caller = &call.caller;
         let mut it = self.current(tx, caller, call.path)?;
-        let request = it.row.default_request.clone().ok_or(InvestmentRefusal::DefaultNotRequested)?;
-        for other in [request.by, Actor::User(it.row.user)] {
-            self.clients.check_other(tx, it.client, caller, other)?;
+        let mut request = it.row.default_request.clone().ok_or(InvestmentRefusal::DefaultNotRequested)?;
+        let concerned = [request.by, Actor::User(it.row.user)];
+        concerned.iter().try_for_each(|other| self.clients.check_other(tx, it.client, caller, *other))?;
+        if INVESTMENT.next(it.row.status(), InvestmentEvent::Default).is_ok() {
+            let operation = ApprovalOperation::InvestmentDefault;
+            let motion = Motion { operation, concerned: &concerned };
+            let (approval, ballot) = (&mut request.approval, (&call.input).into());
+            let is_enough = self.users.vote(tx, &*self.clients, caller, motion, approval, ballot)?;
+            it.row.default_request = Some(request.clone());
+            if !is_enough {
+                it.store(tx)?;
+                return Ok(it.out());
+            }
         }
         let reason = request.reason.as_str();
         if it.step(tx, caller, InvestmentEvent::Default, Some(reason))? == Step::Repeated {

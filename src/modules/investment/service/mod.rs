@@ -28,7 +28,7 @@ use crate::{
     },
     modules::{
         balance::contract::{Account, BalanceContract, EntryId, HouseAccount, Line, NewEntry, UserAccount},
-        client::contract::ClientContract,
+        client::contract::{ApprovalOperation, ClientContract},
         payment::contract::PaymentContract,
         pricing::contract::PricingContract,
         transaction::contract::{EntryType, Record, TransactionContract},
@@ -57,9 +57,21 @@ type Side<'a> = (EntryType, Amount, &'a str, &'a str);
 
 impl Investments {
     pub fn show(&self, tx: &ReadTx, call: &Call<InvestmentId>) -> Result<InvestmentOut> {
-        let row = load(tx, call.caller.client()?, call.path)?;
+        let client = call.caller.client()?;
+        let mut row = load(tx, client, call.path)?;
         call.caller.may_reach(Some(row.user))?;
+        self.seen(tx, client, &mut row)?;
         Ok(InvestmentOut::of(call.path, &row))
+    }
+
+    /// As it is to be shown: what people think of its default under the rules of now.
+    pub fn seen(&self, tx: &ReadTx, client: ClientId, row: &mut Investment) -> Result<()> {
+        let is_asked = INVESTMENT.next(row.status(), InvestmentEvent::Default).is_ok();
+        if let Some(request) = row.default_request.as_mut().filter(|_| is_asked) {
+            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::InvestmentDefault)?;
+            request.approval = request.approval.clone().seen_under(policy);
+        }
+        Ok(())
     }
 
     /// What was credited, and what is to come, in one table.

@@ -179,6 +179,9 @@ const REFUSED: &[&str] = &[
     "price_older",
     "price_deviates",
 ];
+/// Ten thousand prices a second have no room for a record each of what was answered.
+const REPEATED: &str = "The last price of a market, sent again with the same `observed_at` and `source`, is answered \
+    with the price there is, an older one is refused with `price_older`: no price is counted twice.";
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Whoever may say that a price is right although it looks wrong.
 const FORCE: &str = "markets.force_prices";
@@ -191,6 +194,7 @@ pub fn endpoints(service: &Arc<MarketService>) -> Vec<Endpoint> {
             .needs("prices.create_any")
             .further(&[FORCE])
             .status(201)
+            .repeats(REPEATED)
             .refuses(REFUSED)
             .example(json!({ "price": "109500.00", "observed_at": "2026-01-01T00:00:00Z", "source": "desk" }))
             .runs(move |_, call: Call<MarketId, PriceIn>| {
@@ -201,6 +205,7 @@ pub fn endpoints(service: &Arc<MarketService>) -> Vec<Endpoint> {
             .about("Send prices of many markets; each is taken or refused for itself")
             .needs("prices.create_any")
             .status(200)
+            .repeats(REPEATED)
             .max_body_bytes(BATCH_BYTES)
             .example(json!({ "prices": [] }))
             .runs(move |_, call: Call<(), BatchIn>| {

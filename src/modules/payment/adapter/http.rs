@@ -7,6 +7,7 @@
 //! | capture | `POST v1/payment_intents/{id}/capture` | attempt's id and `-capture` |
 //! | refund | `POST v1/refunds`, `GET v1/refunds/{id}` | the refund's id |
 //! | payout | `POST v1/payouts` | the withdrawal's id |
+//! | ask of a payout | `GET v1/payouts/{id}`; before an id is known, look for ours in `GET v1/payouts` | – |
 //! | test | `GET v1/balance` | – |
 //!
 //! What came of a request is one of three things, and never guessed:
@@ -29,7 +30,7 @@ use url::form_urlencoded;
 use super::{
     Access, Adapter, Answering, AttemptOutcome, AttemptRequest, Notice, RefundOutcome, RefundRequest,
     at_once,
-    stripe::{self, Intent, Money, Refund, RefundStatus},
+    stripe::{self, Intent, Money, Payout, PayoutStatus, Refund, RefundStatus},
 };
 use crate::{
     kernel::net::{Net, NetError, Outgoing},
@@ -264,6 +265,37 @@ impl Adapter for Http {
         })
     }
 
+    /// Without the gateway's own reference it is looked for among the last payouts by ours. That it is not there proves
+    /// nothing, so it is never sent again.
+    fn retrieve_payout(
+        &self,
+        request: PayoutRequest,
+        reference: Option<String>,
+        setup: Setup,
+        access: Access,
+    ) -> Answering<PayoutOutcome> {
+        let line = self.line(&setup, access);
+        Box::pin(async move {
+            let answer = match &reference {
+                Some(reference) => line.get(&format!("v1/payouts/{}", escaped(reference))).await,
+                None => line.get("v1/payouts?limit=100").await.and_then(|list| found(&request, &list)),
+            };
+            let told = answer.map_err(Failure::of_a_question).and_then(|it| {
+                let is_ours =
+                    it["metadata"]["withdrawal_id"].as_str().is_none_or(|it| it == request.reference);
+                let is_same = reference.is_none() || it["id"].as_str() == reference.as_deref();
+                match is_ours && is_same {
+                    true => sent(&request, &it),
+                    false => Err(Failure::Unknown("the gateway speaks of another payout".to_owned())),
+                }
+            });
+            match told {
+                Ok(outcome) => outcome,
+                Err(Failure::Refused(reason) | Failure::Unknown(reason)) => PayoutOutcome::Unknown { reason },
+            }
+        })
+    }
+
     fn check(&self, setup: Setup, access: Access) -> Answering<Result<String, String>> {
         if setup.base_url.is_none() {
             return at_once(Err("the gateway has no base_url".to_owned()));
@@ -302,26 +334,30 @@ fn paid_back(request: &RefundRequest, answer: Result<Value, Failure>) -> RefundO
 }
 
 fn sent(request: &PayoutRequest, object: &Value) -> Result<PayoutOutcome, Failure> {
-    let read = || -> Result<PayoutOutcome, String> {
-        stripe::expect_object(object, "payout")?;
-        let (reference, money) = (stripe::id(object)?, stripe::money(object, "amount")?);
-        if !money.is(request.amount) {
-            return Err(format!(
-                "{} was to be sent, the gateway says {} {}",
-                request.amount, money.minor, money.code
-            ));
+    let payout = Payout::read(object).map_err(Failure::Unknown)?;
+    if !payout.amount.is(request.amount) {
+        let Money { minor, code } = payout.amount;
+        let reason = format!("{} was to be sent, the gateway says {minor} {code}", request.amount);
+        return Err(Failure::Unknown(reason));
+    }
+    let reference = payout.id;
+    Ok(match payout.status {
+        PayoutStatus::Paid => PayoutOutcome::Completed { reference },
+        PayoutStatus::Sent => PayoutOutcome::Sent { reference },
+        PayoutStatus::Failed => {
+            PayoutOutcome::Failed { reason: payout.error.unwrap_or("the gateway could not".to_owned()) }
         }
-        Ok(match stripe::text(object, "status")? {
-            "paid" => PayoutOutcome::Completed { reference },
-            "pending" | "in_transit" => PayoutOutcome::Sent { reference },
-            "failed" | "canceled" => {
-                let reason = object["failure_message"].as_str().unwrap_or("the gateway could not");
-                PayoutOutcome::Failed { reason: reason.chars().take(300).collect() }
-            }
-            other => return Err(format!("the status {other} is unknown")),
-        })
-    };
-    read().map_err(Failure::Unknown)
+        PayoutStatus::Unknown(status) => {
+            return Err(Failure::Unknown(format!("the status {status} is unknown")));
+        }
+    })
+}
+
+/// The payout of ours in a list of them.
+fn found(request: &PayoutRequest, list: &Value) -> Result<Value, Failure> {
+    let mut payouts = list["data"].as_array().into_iter().flatten();
+    let ours = payouts.find(|it| it["metadata"]["withdrawal_id"].as_str() == Some(&request.reference));
+    ours.cloned().ok_or_else(|| Failure::Unknown("the gateway's last payouts do not show it".to_owned()))
 }
 
 /// What stands in a path as it is (RFC 3986 §2.3).

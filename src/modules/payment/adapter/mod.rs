@@ -36,6 +36,17 @@ pub trait Adapter: Send + Sync {
     /// Sends money out. The same reference is sent once.
     fn payout(&self, request: PayoutRequest, setup: Setup, access: Access) -> Answering<PayoutOutcome>;
 
+    /// Asks what became of a payout, and sends nothing. Where a person sends it nobody else knows.
+    fn retrieve_payout(
+        &self,
+        _: PayoutRequest,
+        _reference: Option<String>,
+        _: Setup,
+        _: Access,
+    ) -> Answering<PayoutOutcome> {
+        at_once(PayoutOutcome::Unknown { reason: "a person knows".to_owned() })
+    }
+
     /// Pays back what came. The same refund is paid back once. Where a person does it, nobody is told.
     fn refund(&self, request: RefundRequest) -> Answering<RefundOutcome> {
         at_once(RefundOutcome::Pending { reference: request.refund.to_string() })

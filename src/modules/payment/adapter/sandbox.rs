@@ -3,11 +3,12 @@
 //! | decimals | attempt | refund | payout |
 //! |---|---|---|---|
 //! | `.01` | declined | failed | failed |
-//! | `.02` | times out: nobody knows, until it is asked and says it went well | the same | unknown |
-//! | `.03` | pending, settled when asked after five seconds | pending, went when asked after a minute | sent |
+//! | `.02` | times out: nobody knows, until it is asked and says it went well | the same | the same |
+//! | `.03` | pending, settled when asked after five seconds | pending, went when asked after a minute | sent, arrived when asked after a minute |
 //! | `.04` | webhook: settled with one minor unit too much | went | completed |
 //! | `.05` | webhook: settled; the same again, and once more under another id | went | completed |
 //! | `.06` | webhooks: settled, then "processing": the wrong way round | went | completed |
+//! | `.07` | webhooks: settled, then its payer's bank takes it back | went | completed |
 //! | else | webhook: settled | went | completed |
 //!
 //! With `manual_capture` money is set aside first, whatever the amount, and the table holds for the capture.
@@ -27,6 +28,9 @@ use crate::{
         model::Setup,
     },
 };
+
+/// What stands for a dispute among the states of an intent.
+const DISPUTED: &str = "disputed";
 
 /// How long a pending attempt takes.
 const PENDING: Duration = Duration::from_secs(5);
@@ -64,6 +68,7 @@ impl Adapter for Sandbox {
             // The same event, and the same money under another event's id.
             Some(5) => vec![succeeded, succeeded, Event { number: 2, ..succeeded }],
             Some(6) => vec![succeeded, Event { number: 2, status: "processing", received: 0 }],
+            Some(7) => vec![succeeded, Event { number: 2, status: DISPUTED, received: 0 }],
             _ => vec![succeeded],
         };
         if request.access.webhook_secret.is_none() {
@@ -119,6 +124,22 @@ impl Adapter for Sandbox {
         })
     }
 
+    fn retrieve_payout(
+        &self,
+        request: PayoutRequest,
+        _: Option<String>,
+        setup: Setup,
+        access: Access,
+    ) -> Answering<PayoutOutcome> {
+        match magic(request.amount) {
+            Some(2 | 3) => {
+                let reference = format!("sandbox-{}", request.reference);
+                at_once(PayoutOutcome::Completed { reference })
+            }
+            _ => self.payout(request, setup, access),
+        }
+    }
+
     fn check(&self, _: Setup, _: Access) -> Answering<Result<String, String>> {
         at_once(Ok("the sandbox answers".to_owned()))
     }
@@ -136,6 +157,9 @@ struct Event {
 impl Event {
     fn notice(self, request: &AttemptRequest) -> Option<Notice> {
         let reference = reference(request);
+        if self.status == DISPUTED {
+            return None;
+        }
         if self.status == "processing" {
             return Some(Notice::Processing { reference, ask_after: None });
         }
@@ -144,6 +168,20 @@ impl Event {
     }
 
     fn signed(self, request: &AttemptRequest) -> Signed {
+        let secret = request.access.webhook_secret.as_ref().map_or(&b""[..], |it| it.as_bytes());
+        let id = format!("evt_{}_{}", request.attempt, self.number);
+        if self.status == DISPUTED {
+            let dispute = json!({
+                "id": format!("dp_{}", request.attempt),
+                "object": "dispute",
+                "status": "needs_response",
+                "reason": "fraudulent",
+                "payment_intent": reference(request),
+                "amount": request.amount.minor().to_string(),
+                "currency": request.amount.currency().code.to_string().to_ascii_lowercase(),
+            });
+            return Signed::event(secret, request.at, &id, "charge.dispute.created", dispute);
+        }
         let intent = json!({
             "id": reference(request),
             "object": "payment_intent",
@@ -155,8 +193,6 @@ impl Event {
                 "payment_id": request.payment.to_string(), "attempt_id": request.attempt.to_string(),
             },
         });
-        let secret = request.access.webhook_secret.as_ref().map_or(&b""[..], |it| it.as_bytes());
-        let id = format!("evt_{}_{}", request.attempt, self.number);
         Signed::event(secret, request.at, &id, &format!("payment_intent.{}", self.status), intent)
     }
 }

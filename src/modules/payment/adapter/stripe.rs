@@ -48,6 +48,26 @@ pub enum RefundStatus {
     Failed,
 }
 
+/// Money sent out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Payout {
+    pub id: String,
+    pub status: PayoutStatus,
+    pub amount: Money,
+    /// Ours, from its metadata.
+    pub withdrawal_id: Option<String>,
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayoutStatus {
+    Sent,
+    Paid,
+    Failed,
+    /// None that we know: a person finds out.
+    Unknown(String),
+}
+
 /// Whole minor units of a currency whose decimals only its reader knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Money {
@@ -136,6 +156,25 @@ impl Refund {
     }
 }
 
+impl Payout {
+    pub fn read(object: &Value) -> Result<Payout, String> {
+        expect_object(object, "payout")?;
+        let status = match text(object, "status")? {
+            "pending" | "in_transit" => PayoutStatus::Sent,
+            "paid" => PayoutStatus::Paid,
+            "failed" | "canceled" => PayoutStatus::Failed,
+            other => PayoutStatus::Unknown(clipped(other)),
+        };
+        Ok(Payout {
+            id: id(object)?,
+            status,
+            amount: money(object, "amount")?,
+            withdrawal_id: object["metadata"]["withdrawal_id"].as_str().map(str::to_owned),
+            error: object["failure_message"].as_str().map(clipped),
+        })
+    }
+}
+
 /// What is wrong, as the gateway says it: `{"error": {"message": …}}`.
 pub fn error_of(answer: &Value) -> Option<String> {
     answer["error"]["message"].as_str().map(clipped)
@@ -173,7 +212,7 @@ pub fn money(object: &Value, field: &str) -> Result<Money, String> {
 }
 
 /// Somebody else's words are kept as far as they are worth reading.
-fn clipped(text: &str) -> String {
+pub fn clipped(text: &str) -> String {
     let clean: String = text.chars().filter(|it| !it.is_control()).take(300).collect();
     if clean.trim().is_empty() { "no reason given".to_owned() } else { clean }
 }

@@ -5,6 +5,7 @@
 //! | `payment_intent.*` | `payment_intent` |
 //! | `refund.*`, `charge.refund.updated` | `refund` |
 //! | `charge.dispute.*` | `dispute` |
+//! | `payout.*` | `payout` |
 //! | `address.transfer`, `address.transfer_dropped` | `transfer`: address, txid, output, amount, currency, confirmations |
 //!
 //! Others are let pass.
@@ -17,9 +18,9 @@ use crate::{
     modules::payment::{
         adapter::{
             crypto::reference,
-            stripe::{self, Intent, Money, Refund},
+            stripe::{self, Intent, Money, Payout, Refund},
         },
-        contract::{AttemptId, PaymentId},
+        contract::{AttemptId, DisputeStatus, PaymentId},
     },
 };
 
@@ -41,21 +42,23 @@ pub enum About {
         attempt: Option<(PaymentId, AttemptId)>,
     },
     Refund(Refund),
-    Dispute(Dispute),
+    Dispute(DisputeWord),
+    Payout(Payout),
     Transfer(AddressTransfer),
     /// None of our business.
     Other,
 }
 
-/// Its payer's bank takes money back.
+/// Where a dispute stands.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Dispute {
+pub struct DisputeWord {
+    /// The gateway's own.
     pub id: String,
     /// Of the intent.
     pub charge: String,
     pub amount: Money,
-    /// It was decided for us: the money stays.
-    pub is_won: bool,
+    pub status: DisputeStatus,
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +85,10 @@ impl Message {
             }
             "charge.refund.updated" => About::Refund(Refund::read(object)?),
             _ if kind.starts_with("refund.") => About::Refund(Refund::read(object)?),
-            _ if kind.starts_with("charge.dispute.") => About::Dispute(dispute(object)?),
+            _ if kind.starts_with("charge.dispute.") => About::Dispute(dispute(kind, object)?),
+            // What the gateway settles with its own books of payouts says nothing of ours.
+            "payout.reconciliation_completed" => About::Other,
+            _ if kind.starts_with("payout.") => About::Payout(Payout::read(object)?),
             "address.transfer" | "address.transfer_dropped" => {
                 About::Transfer(transfer(object, kind == "address.transfer_dropped")?)
             }
@@ -92,13 +98,24 @@ impl Message {
     }
 }
 
-fn dispute(object: &Value) -> Result<Dispute, String> {
+/// The money is away once the bank is past asking, or when the gateway says so whatever the status.
+fn dispute(kind: &str, object: &Value) -> Result<DisputeWord, String> {
     stripe::expect_object(object, "dispute")?;
-    Ok(Dispute {
+    let status = match (kind, stripe::text(object, "status")?) {
+        ("charge.dispute.funds_reinstated", _) => DisputeStatus::Won,
+        (_, "lost") => DisputeStatus::Lost,
+        (_, "won" | "charge_refunded") => DisputeStatus::Won,
+        (_, "warning_closed" | "prevented") => DisputeStatus::Dismissed,
+        ("charge.dispute.funds_withdrawn", _) | (_, "needs_response" | "under_review") => DisputeStatus::Open,
+        (_, "warning_needs_response" | "warning_under_review") => DisputeStatus::Inquiry,
+        (_, other) => return Err(format!("the status {other} is unknown")),
+    };
+    Ok(DisputeWord {
         id: stripe::id(object)?,
         charge: stripe::text(object, "payment_intent")?.to_owned(),
         amount: stripe::money(object, "amount")?,
-        is_won: matches!(stripe::text(object, "status")?, "won" | "warning_closed"),
+        status,
+        reason: stripe::clipped(object["reason"].as_str().unwrap_or_default()),
     })
 }
 
@@ -152,6 +169,8 @@ mod tests {
         let intent = json!({ "id": "pi_1", "object": "payment_intent", "amount": 5, "currency": "usd", "status": "succeeded" });
         let refund = json!({ "id": "re_1", "object": "refund", "amount": 5, "currency": "usd", "status": "succeeded" });
         let dispute = json!({ "id": "dp_1", "object": "dispute", "amount": 5, "currency": "usd", "status": "lost", "payment_intent": "pi_1" });
+        let payout =
+            json!({ "id": "po_1", "object": "payout", "amount": 5, "currency": "usd", "status": "paid" });
         let transfer = json!({ "object": "transfer", "address": "bc1q", "txid": "AB12", "output": 1, "amount": 5, "currency": "BTC", "confirmations": 2 });
         for (kind, object, wanted) in [
             ("payment_intent.succeeded", &intent, "intent"),
@@ -160,6 +179,8 @@ mod tests {
             ("charge.dispute.created", &dispute, "dispute"),
             ("address.transfer", &transfer, "transfer ab12:1"),
             ("address.transfer_dropped", &transfer, "dropped ab12:1"),
+            ("payout.paid", &payout, "payout Paid"),
+            ("payout.canceled", &refund, "error"),
             ("customer.created", &json!({}), "other"),
             ("payment_intent.succeeded", &refund, "error"),
             ("refund.updated", &json!(null), "error"),
@@ -168,6 +189,7 @@ mod tests {
                 Ok(About::Intent { .. }) => "intent".to_owned(),
                 Ok(About::Refund(_)) => "refund".to_owned(),
                 Ok(About::Dispute(_)) => "dispute".to_owned(),
+                Ok(About::Payout(it)) => format!("payout {:?}", it.status),
                 Ok(About::Transfer(it)) if it.is_dropped => format!("dropped {}", it.reference),
                 Ok(About::Transfer(it)) => format!("transfer {}", it.reference),
                 Ok(About::Other) => "other".to_owned(),
@@ -177,6 +199,32 @@ mod tests {
         }
         assert!(Message::read(b"nonsense").is_err());
         assert!(Message::read(br#"{"type": "x"}"#).is_err(), "without an id a repeat cannot be told");
+    }
+
+    #[test]
+    fn a_dispute_takes_the_money_when_its_status_or_its_event_says_so() {
+        use DisputeStatus as Is;
+        for (kind, status, wanted) in [
+            ("created", "warning_needs_response", Some(Is::Inquiry)),
+            ("updated", "warning_under_review", Some(Is::Inquiry)),
+            ("closed", "warning_closed", Some(Is::Dismissed)),
+            ("created", "needs_response", Some(Is::Open)),
+            ("updated", "under_review", Some(Is::Open)),
+            ("funds_withdrawn", "warning_under_review", Some(Is::Open)),
+            ("funds_withdrawn", "lost", Some(Is::Lost)),
+            ("closed", "lost", Some(Is::Lost)),
+            ("closed", "won", Some(Is::Won)),
+            ("funds_reinstated", "under_review", Some(Is::Won)),
+            ("created", "dreaming", None),
+        ] {
+            let object = json!({ "id": "dp_1", "object": "dispute", "amount": 5, "currency": "usd", "status": status, "payment_intent": "pi_1", "reason": "fraudulent" });
+            let found =
+                match Message::read(&event(&format!("charge.dispute.{kind}"), object)).map(|it| it.about) {
+                    Ok(About::Dispute(it)) => Some(it.status),
+                    _ => None,
+                };
+            assert_eq!(found, wanted, "{kind} {status}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod signature;
 
 use std::time::Duration;
 
-pub use message::Signed;
+pub use message::{DisputeWord, Signed};
 pub use routes::endpoints;
 pub use service::{SEEN, prune_job};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     KEPT,
-    message::{About, AddressTransfer, Dispute, Message, Signed},
+    message::{About, AddressTransfer, Message, Signed},
     signature::verify,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         clock::Time,
         error::{Result, fault},
         events::worker::Job,
+        id::parse,
         store::{
             Index, Key as _, ReadTx, Scan, Table, WriteTx,
             codec::{Decode, Encode, row},
@@ -24,11 +25,11 @@ use crate::{
             adapter::{
                 Notice, RefundOutcome,
                 crypto::Transfer,
-                stripe::{Intent, Refund, RefundStatus},
+                stripe::{Intent, Payout, PayoutStatus, Refund, RefundStatus},
             },
             contract::{AttemptId, GatewayId, PaymentId, PaymentRefusal},
             crypto::attempt_at,
-            events::PaymentDisputed,
+            events::PayoutReported,
             model::Gateway,
             refund::repository::REFUNDS,
             repository::{ATTEMPTS, BY_REFERENCE, GATEWAYS, GATEWAYS_BY_ID},
@@ -131,7 +132,11 @@ impl Payments {
         match message.about {
             About::Intent { intent, attempt } => self.hear_intent(tx, caller, (client, id), intent, attempt),
             About::Refund(refund) => self.hear_refund(tx, caller, (client, id), refund),
-            About::Dispute(dispute) => self.hear_dispute(tx, caller, (client, id), dispute),
+            About::Dispute(word) => match of_reference(tx, client, id, &word.charge)? {
+                Some((payment, _)) => self.hear_dispute(tx, caller, (client, id), payment, word),
+                None => Ok(()),
+            },
+            About::Payout(payout) => self.hear_payout(tx, caller, id, payout),
             About::Transfer(transfer) => self.hear_transfer(tx, caller, (client, id, row), transfer),
             About::Other => Ok(()),
         }
@@ -204,27 +209,33 @@ impl Payments {
         self.take_refund_word(tx, caller, (client, ours), outcome).map(drop)
     }
 
-    /// The payer's bank takes money back: what is disputed is not refunded as well, and a person is told. Booking it is
-    /// a person's decision (an adjustment): the user may have spent it.
-    fn hear_dispute(
+    /// Whose payout it is hears of it: this module does not know its state. One that carries no id of ours is none of
+    /// ours.
+    fn hear_payout(
         &self,
         tx: &mut WriteTx,
         caller: &Caller,
-        (client, id): (ClientId, GatewayId),
-        dispute: Dispute,
+        gateway_id: GatewayId,
+        payout: Payout,
     ) -> Result<()> {
-        let Some((payment, _)) = of_reference(tx, client, id, &dispute.charge)? else { return Ok(()) };
-        let mut case = Case::load(tx, client, payment)?;
-        let Ok(amount) = dispute.amount.like(case.payment.amount.currency()) else { return Ok(()) };
-        if amount.currency() != case.payment.amount.currency() {
-            tracing::error!(payment.id = %payment, "{} disputes {amount} of {payment}: another currency", dispute.id);
-            return Ok(());
-        }
-        case.payment.dispute(if dispute.is_won { None } else { Some(amount) })?;
-        case.save(tx)?;
-        let reason = format!("{}: {}", dispute.id, if dispute.is_won { "won" } else { "taken back" });
-        tx.publish(caller, &PaymentDisputed::of(payment, &case.payment, Some(reason)))?;
-        Ok(())
+        let ours = payout.withdrawal_id.filter(|it| parse("wdr", it).is_ok());
+        let Some(reference) = ours else { return Ok(()) };
+        let (outcome, unknown) = match payout.status {
+            PayoutStatus::Paid => ("paid", None),
+            PayoutStatus::Sent => ("sent", None),
+            PayoutStatus::Failed => ("failed", None),
+            PayoutStatus::Unknown(status) => ("unknown", Some(format!("the status {status} is unknown"))),
+        };
+        let event = PayoutReported {
+            reference,
+            gateway_id,
+            gateway_reference: payout.id,
+            outcome: outcome.to_owned(),
+            amount_minor: payout.amount.minor.to_string(),
+            currency: payout.amount.code,
+            reason: payout.error.or(unknown),
+        };
+        tx.publish(caller, &event).map(drop)
     }
 
     fn hear_transfer(

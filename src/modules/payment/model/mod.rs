@@ -32,10 +32,10 @@ use crate::{
         clock::Time,
         error::Result,
         machine::{History, Machine},
-        money::Amount,
+        money::{Amount, CurrencyCode},
         store::codec::{Decode, Encode, row},
     },
-    modules::balance::contract::EntryId,
+    modules::{balance::contract::EntryId, client::contract::Approval},
 };
 
 text_enum! {
@@ -165,7 +165,8 @@ pub struct Payment {
     pub paid_state: PaidState,
     /// What went back, or is about to. Invariant: the sum of its refunds that are neither failed nor canceled.
     pub refunded: Amount,
-    /// What its payer's bank takes back. Invariant: refunded + disputed <= received.
+    /// What its payer's bank took back. Invariant: the sum of its disputes that are open or lost, and together with
+    /// `refunded` at most `received`.
     pub disputed: Amount,
     /// What it paid for was taken back as a whole: nothing is left to refund.
     pub is_reversed: bool,
@@ -187,8 +188,15 @@ pub struct Payment {
     pub history: History<PaymentStatus>,
     pub stamp: Stamp,
 }
-row!(Payment, 2, { 1 => before::PaymentV1 });
+row!(Payment, 3, { 1 => before::PaymentV1, 2 => before::PaymentV2 });
 stamped!(Payment);
+
+/// What a payment pays for is credited in another currency: it is taken back with that, never refunded by itself.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Converted {
+    pub currency: CurrencyCode,
+}
+row!(Converted);
 
 /// Money that somebody says came, while a person has to decide about it.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -200,6 +208,8 @@ pub struct Said {
     pub reason: Option<String>,
     pub proof: Option<String>,
     pub at: Time,
+    /// What others think of it, where they have to agree.
+    pub approval: Option<Approval>,
 }
 
 impl Payment {
@@ -242,14 +252,6 @@ impl Payment {
             return Ok(Amount::zero(self.received.currency()));
         }
         self.received.minus(gone)
-    }
-
-    /// Its payer's bank takes `amount` back, as far as it did not go back already; `None`: it does not after all.
-    pub fn dispute(&mut self, amount: Option<Amount>) -> Result<()> {
-        let left = self.received.minus(self.refunded)?;
-        let disputed = amount.unwrap_or(Amount::zero(left.currency()));
-        self.disputed = if disputed < left { disputed } else { left };
-        Ok(())
     }
 
     /// The gateway is asked `after` from now; the timer looks then.
@@ -368,6 +370,8 @@ pub struct Claimant {
     pub by: Actor,
     pub reason: String,
     pub at: Time,
+    /// What others think of it.
+    pub approval: Approval,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -393,7 +397,7 @@ pub struct Settlement {
     pub moved_by: Option<EntryId>,
     pub times: Times,
 }
-row!(Settlement, 2, { 1 => before::SettlementV1 });
+row!(Settlement, 3, { 1 => before::SettlementV1, 2 => before::SettlementV2 });
 
 impl Settlement {
     /// As a person sees it: where it is, or that a second person has to agree.
@@ -433,6 +437,7 @@ mod tests {
             reason: Some("seen".into()),
             proof: None,
             at,
+            approval: Some(Approval::of_before(usd(900))),
         };
         golden(
             "payment.payments",
@@ -493,11 +498,13 @@ mod tests {
                     by: Actor::User(UserId::from_bytes([6; 16])),
                     reason: "hers".into(),
                     at,
+                    approval: Approval::of_before(usd(1000)),
                 }),
                 moved_by: None,
                 times: Times::at(at),
             },
         );
+        golden("payment.converted", &Converted { currency: usd(0).currency().code });
         golden("payment.gateways", &bank(true, vec![usd(0).currency()], "10.00", "500"));
         let health = Health { calls: 70, recent: 5, last_success_at: Some(at), ..Health::default() };
         golden(
@@ -596,12 +603,6 @@ mod tests {
                 (usd(refunded), usd(disputed), reversed);
             assert_eq!(payment.refundable().unwrap(), usd(wanted));
         }
-        let mut payment = paid(1000);
-        payment.refunded = usd(400);
-        payment.dispute(Some(usd(1000))).unwrap();
-        assert_eq!(payment.disputed, usd(600), "what went back already is not disputed");
-        payment.dispute(None).unwrap();
-        assert_eq!(payment.refundable().unwrap(), usd(600));
     }
 
     fn paid(minor: i128) -> Payment {

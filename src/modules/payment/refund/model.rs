@@ -14,7 +14,9 @@ use crate::{
     },
     modules::{
         balance::contract::{EntryId, HoldId},
+        client::contract::Approval,
         payment::{
+            before::RefundV1,
             contract::{GatewayId, GatewayKind, PaymentId, RefundStatus, SettlementId},
             model::{MOST_QUESTIONS, patience},
         },
@@ -76,10 +78,12 @@ pub struct Refund {
     pub entry: Option<EntryId>,
     /// What its user sees of it.
     pub transaction: Option<TransactionId>,
+    /// What others think of it, where they have to agree. All that is refunded of its payment decides how many.
+    pub approval: Option<Approval>,
     pub history: History<RefundStatus>,
     pub stamp: Stamp,
 }
-row!(Refund);
+row!(Refund, 2, { 1 => RefundV1 });
 stamped!(Refund);
 
 /// Where the money waits until it went.
@@ -141,6 +145,7 @@ mod tests {
             due_at: Some(at),
             entry: None,
             transaction: Some(TransactionId::from_bytes([6; 16])),
+            approval: None,
             history: History::begin(status, &Caller::system(None), at),
             stamp: Stamp::at(at),
         }
@@ -148,7 +153,9 @@ mod tests {
 
     #[test]
     fn the_stored_form_stays_what_it_is() {
-        golden("payment.refunds", &refund(GatewayKind::Http, Is::Pending));
+        let waiting = refund(GatewayKind::Http, Is::Pending);
+        let approval = Some(Approval::of_before(waiting.amount));
+        golden("payment.refunds", &Refund { approval, ..waiting });
     }
 
     #[test]

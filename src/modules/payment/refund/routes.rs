@@ -26,6 +26,7 @@ use crate::{
     },
     modules::{
         balance::contract::EntryId,
+        client::contract::{ApprovalOut, ApproveIn},
         payment::{
             adapter::RefundOutcome,
             contract::{GatewayId, PaymentId, RefundId, RefundStatus, SettlementId},
@@ -85,16 +86,21 @@ object! {
         /// The entry that booked it.
         entry_id: Option<EntryId> = row.entry,
         transaction_id: Option<TransactionId> = row.transaction,
+        /// What others think of it, where they have to agree.
+        approval: Option<ApprovalOut> = row.approval.as_ref().map(ApprovalOut::of),
         status_history: Vec<ChangeOut> = row.history.out(),
     }
 }
 
 pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
-    let (requesting, approving) = (service.clone(), service.clone());
+    let [requesting, approving, listing] = std::array::from_fn(|_| service.clone());
     vec![
         get("/refunds").about("List refunds, newest first").own("refunds.view").lists(
-            |tx, call: &Call<(), RefundQuery>| {
-                Ok(list(tx, call, &REFUNDS, Some(BY_USER))?.map(|((_, id), row)| RefundOut::of(id, &row)))
+            move |tx, call: &Call<(), RefundQuery>| {
+                let client = call.caller.client()?;
+                let mut page = list(tx, call, &REFUNDS, Some(BY_USER))?;
+                page.data.iter_mut().try_for_each(|(_, row)| listing.seen_refund(tx, client, row))?;
+                Ok(page.map(|((_, id), row)| RefundOut::of(id, &row)))
             },
         ),
         get("/refunds/{id}").about("Show a refund").own("refunds.view").reads_with(service, Payments::show_refund),
@@ -121,11 +127,19 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
         calls(
             service,
             post("/refunds/{id}/approve")
-                .about("Agree to a refund, as the second person")
+                .about("Agree to a refund, as somebody else than who asked for it; the last one needed lets it go")
                 .needs("refunds.approve")
                 .money()
-                .refuses(&["invalid_state_transition", "self_approval", "not_on_committee", "user_not_active"]),
-            move |tx, call: &Call<RefundId>| approving.approve_refund(tx, call),
+                .refuses(&[
+                    "invalid_state_transition",
+                    "self_approval",
+                    "revision_stale",
+                    "not_on_committee",
+                    "already_voted",
+                    "user_not_active",
+                ])
+                .example(json!({})),
+            move |tx, call: &Call<RefundId, ApproveIn>| approving.approve_refund(tx, call),
             |tx, call| Ok(RefundOut::of(call.path, &load(tx, call.caller.client()?, call.path)?)),
         ),
         post("/refunds/{id}/reject")

@@ -20,18 +20,19 @@ use crate::{
         events::event::Envelope,
         id::Id as _,
         machine::{History, Step},
+        money::Amount,
         store::{ReadTx, WriteTx},
     },
     modules::{
         balance::contract::{Account, HouseAccount, Line, NewEntry},
         category::contract::built_in,
-        client::contract::ApprovalOperation,
+        client::contract::{Approval, ApprovalOperation, ApproveIn, Motion},
         funding::events::FundingReversed,
         payment::{
             adapter::{RefundOutcome, RefundRequest},
             contract::{GatewayKind, PaymentRefusal, PaymentStatus, RefundId, RefundStatus, SettlementId},
             model::Place,
-            repository::SETTLEMENTS,
+            repository::{CONVERTED, SETTLEMENTS},
             service::{Case, Payments, credited, gateway},
         },
         transaction::contract::{EntryType, NewTransaction, TransactionStatus},
@@ -66,6 +67,9 @@ impl Payments {
             return Err(not_refundable(case.payment.status().name()).into());
         }
         let user = case.payment.user.ok_or_else(|| not_refundable("it is no user's"))?;
+        if tx.get(&CONVERTED, &(client, case.id))?.is_some() {
+            return Err(not_refundable("converted").into());
+        }
         self.check_not_own(tx, caller, &case)?;
         self.users.check_may_pay(tx, client, user)?;
         check_external_id(tx, &REFUNDS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
@@ -95,9 +99,7 @@ impl Payments {
             entry: held.id,
         };
         let transaction = Some(self.transactions.record(tx, caller, client, record)?);
-        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
-        let waits = !policy.is_automatic(case.payment.refunded);
-        let status = if waits { RefundStatus::RequiresApproval } else { RefundStatus::Pending };
+        let (status, approval) = self.approval_of_refund(tx, client, case.payment.refunded)?;
         let refund = Refund {
             payment: case.id,
             user: Some(user),
@@ -114,6 +116,7 @@ impl Payments {
             due_at: None,
             entry: None,
             transaction,
+            approval,
             history: History::begin(status, caller, tx.now()),
             stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };
@@ -136,9 +139,7 @@ impl Payments {
         let id: RefundId = tx.new_id();
         item.place = Place::Refunding;
         save(tx, &SETTLEMENTS, &key, &mut item)?;
-        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
-        let waits = !policy.is_automatic(item.amount);
-        let status = if waits { RefundStatus::RequiresApproval } else { RefundStatus::Pending };
+        let (status, approval) = self.approval_of_refund(tx, client, item.amount)?;
         let refund = Refund {
             payment: item.payment,
             user: None,
@@ -155,6 +156,7 @@ impl Payments {
             due_at: None,
             entry: None,
             transaction: None,
+            approval,
             history: History::begin(status, caller, tx.now()),
             stamp: Stamp::at(tx.now()),
         };
@@ -163,17 +165,28 @@ impl Payments {
         self.reach(tx, client, id, refund)
     }
 
-    /// A second person agrees. Refuses `not_found`, `invalid_state_transition`, `self_approval`, `user_not_active`.
+    /// Somebody else agrees: once enough did, it goes. Refuses `not_found`, `invalid_state_transition`,
+    /// `self_approval`, `revision_stale`, `not_on_committee`, `already_voted`, `user_not_active`.
     pub fn approve_refund(
         &self,
         tx: &mut WriteTx,
-        call: &Call<RefundId>,
+        call: &Call<RefundId, ApproveIn>,
     ) -> Result<Claim<Reaching, RefundOut>> {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let mut refund = load(tx, client, call.path)?;
-        self.check_second_person(tx, caller, client, &refund, RefundEvent::Approve)?;
-        if let Some(user) = refund.user.filter(|_| refund.status() == RefundStatus::RequiresApproval) {
-            self.users.check_may_pay(tx, client, user)?;
+        if refund.status() == RefundStatus::RequiresApproval {
+            let concerned: Vec<Actor> =
+                [refund.history.creator()].into_iter().chain(refund.user.map(Actor::User)).collect();
+            let motion = Motion { operation: ApprovalOperation::Refund, concerned: &concerned };
+            let approval = refund.approval.get_or_insert_with(|| Approval::of_before(refund.amount));
+            let ballot = (&call.input).into();
+            let is_enough = self.users.vote(tx, &*self.clients, caller, motion, approval, ballot)?;
+            if let Some(user) = refund.user {
+                self.users.check_may_pay(tx, client, user)?;
+            }
+            if !is_enough {
+                return keep(tx, client, call.path, &mut refund).map(Claim::Done);
+            }
         }
         if refund.history.step(&REFUND, RefundEvent::Approve, caller, None, tx.now())? == Step::Repeated {
             return Ok(Claim::Done(RefundOut::of(call.path, &refund)));
@@ -220,9 +233,35 @@ impl Payments {
         self.give_up(tx, caller, client, call.path, refund, RefundEvent::Fail, Some(&call.input.reason))
     }
 
+    /// How a refund begins, when so much is refunded of its payment with it.
+    fn approval_of_refund(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        total: Amount,
+    ) -> Result<(RefundStatus, Option<Approval>)> {
+        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
+        Ok(match policy.is_automatic(total) {
+            true => (RefundStatus::Pending, None),
+            false => (RefundStatus::RequiresApproval, Some(Approval::under(policy, total))),
+        })
+    }
+
+    /// A refund as it is to be shown: what people think of it under the rules of now.
+    pub fn seen_refund(&self, tx: &ReadTx, client: ClientId, refund: &mut Refund) -> Result<()> {
+        let is_asked = refund.status() == RefundStatus::RequiresApproval;
+        if let Some(approval) = refund.approval.as_mut().filter(|_| is_asked) {
+            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
+            *approval = approval.clone().seen_under(policy);
+        }
+        Ok(())
+    }
+
     pub fn show_refund(&self, tx: &ReadTx, call: &Call<RefundId>) -> Result<RefundOut> {
-        let refund = load(tx, call.caller.client()?, call.path)?;
+        let client = call.caller.client()?;
+        let mut refund = load(tx, client, call.path)?;
         call.caller.may_reach(refund.user)?;
+        self.seen_refund(tx, client, &mut refund)?;
         Ok(RefundOut::of(call.path, &refund))
     }
 
@@ -271,12 +310,12 @@ impl Payments {
     }
 
     /// What it paid for was taken back as a whole: nothing is left to refund. Refuses `refund_too_large` when a part
-    /// was refunded already, or is about to be.
+    /// was refunded or disputed already, or is about to be.
     pub fn reversed(&self, tx: &mut WriteTx, envelope: &Envelope, event: FundingReversed) -> Result<()> {
         let Some(payment) = event.payment_id else { return Ok(()) };
         let client = Caller::behind(envelope).client()?;
         let mut case = Case::load(tx, client, payment)?;
-        if !case.payment.refunded.is_zero() {
+        if !case.payment.refunded.is_zero() || !case.payment.disputed.is_zero() {
             let remaining = case.payment.refundable()?;
             return Err(PaymentRefusal::RefundTooLarge { remaining }.into());
         }
@@ -417,7 +456,8 @@ impl Payments {
         REFUND.next(refund.status(), event)?;
         self.check_nobody_of(tx, caller, client, Some(refund.history.creator()), refund.user)?;
         let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
-        self.users.check_voter(tx, client, caller.actor(), (&policy, refund.amount))
+        let amount = refund.approval.as_ref().map_or(refund.amount, |it| it.amount);
+        self.users.check_voter(tx, client, caller.actor(), (&policy, amount))
     }
 
     /// Refuses `not_manual` when the gateway says itself what became of it, `self_approval` of whoever gets it.

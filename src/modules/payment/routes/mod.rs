@@ -15,6 +15,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
     endpoints.extend(gateways::endpoints(service));
     endpoints.extend(super::crypto::endpoints(service));
     endpoints.extend(super::refund::routes::endpoints(service));
+    endpoints.extend(super::dispute::routes::endpoints(service));
     endpoints.extend(super::inbound::endpoints(service));
     endpoints
 }

@@ -20,11 +20,14 @@ use crate::{
         machine::ChangeOut,
         money::{Amount, AmountText, CurrencyCode},
     },
-    modules::payment::{
-        contract::{AttemptId, GatewayId, PaidState, PaymentId, PaymentStatus, Review},
-        model::{Attempt, AttemptStatus, Decision, Payment, Said},
-        repository::{ATTEMPTS, BY_USER, PAYMENTS},
-        service::{Case, Payments, Told, Word},
+    modules::{
+        client::contract::ApprovalOut,
+        payment::{
+            contract::{AttemptId, GatewayId, PaidState, PaymentId, PaymentStatus, Review},
+            model::{Attempt, AttemptStatus, Decision, Payment, Said},
+            repository::{ATTEMPTS, BY_USER, PAYMENTS},
+            service::{Case, Payments, Told, Word},
+        },
     },
 };
 
@@ -110,7 +113,7 @@ object! {
         received: Amount = row.received,
         /// What went back, or is about to.
         refunded: Amount = row.refunded,
-        /// What its payer's bank takes back.
+        /// What its payer's bank took back, or is about to keep: see `disputes`.
         disputed: Amount = row.disputed,
         currency: CurrencyCode = row.amount.currency().code,
         gateway_id: Option<GatewayId> = row.gateway,
@@ -136,12 +139,15 @@ pub struct SaidOut {
     reason: Option<String>,
     proof: Option<String>,
     at: Time,
+    /// What others think of it, where they have to agree.
+    approval: Option<ApprovalOut>,
 }
 
 impl SaidOut {
     fn of(said: &Said) -> SaidOut {
-        let Said { reference, amount, by, reason, proof, at } = said.clone();
-        SaidOut { reference, amount, currency: amount.currency().code, by, reason, proof, at }
+        let Said { reference, amount, by, reason, proof, at, approval } = said.clone();
+        let approval = approval.as_ref().map(ApprovalOut::of);
+        SaidOut { reference, amount, currency: amount.currency().code, by, reason, proof, at, approval }
     }
 }
 
@@ -170,21 +176,20 @@ object! {
 }
 
 pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
+    let listing = service.clone();
     vec![
         get("/payments").about("List payments, newest first").own("payments.view").lists(
-            |tx, call: &Call<(), PaymentQuery>| {
-                let reach = call.caller.reach;
-                Ok(list(tx, call, &PAYMENTS, Some(BY_USER))?
-                    .map(|((_, id), row)| PaymentOut::of(id, &row, reach)))
+            move |tx, call: &Call<(), PaymentQuery>| {
+                let (client, reach) = (call.caller.client()?, call.caller.reach);
+                let mut page = list(tx, call, &PAYMENTS, Some(BY_USER))?;
+                page.data.iter_mut().try_for_each(|(_, row)| listing.seen(tx, client, row))?;
+                Ok(page.map(|((_, id), row)| PaymentOut::of(id, &row, reach)))
             },
         ),
-        get("/payments/{id}").about("Show a payment").own("payments.view").reads(
-            |tx, call: &Call<PaymentId>| {
-                let case = Case::load(tx, call.caller.client()?, call.path)?;
-                call.caller.may_reach(case.payment.user)?;
-                Ok(case.out(&call.caller))
-            },
-        ),
+        get("/payments/{id}")
+            .about("Show a payment")
+            .own("payments.view")
+            .reads_with(service, Payments::show_payment),
         get("/payments/{id}/attempts").about("List the attempts of a payment").own("payments.view").lists(
             |tx, call: &Call<PaymentId, AttemptQuery>| {
                 let case = Case::load(tx, call.caller.client()?, call.path)?;
@@ -242,10 +247,18 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
             }))
             .writes_with(service, Payments::mark_paid),
         post("/payments/{id}/mark-paid/approve")
-            .about("Agree, as the second person, that the money came")
+            .about("Agree that the money came, as somebody else than who said so; the last one needed makes it count")
             .needs("payments.approve")
             .money()
-            .refuses(&["self_approval", "not_on_committee", "reference_used", "invalid_state_transition"])
+            .refuses(&[
+                "self_approval",
+                "revision_stale",
+                "not_on_committee",
+                "already_voted",
+                "reference_used",
+                "invalid_state_transition",
+            ])
+            .example(json!({}))
             .writes_with(service, Payments::approve_mark),
         post("/payments/{id}/mark-paid/reject")
             .about("Disagree, as the second person: the payment waits for its payer again")

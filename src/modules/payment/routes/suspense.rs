@@ -19,6 +19,7 @@ use crate::{
     },
     modules::{
         balance::contract::EntryId,
+        client::contract::ApprovalOut,
         payment::{
             contract::{AttemptId, GatewayId, PaymentId, SettlementId},
             model::{Settlement, Whose},
@@ -74,11 +75,13 @@ object! {
         },
         assigned_by: Option<Actor> = row.claimant.as_ref().map(|it| it.by),
         reason: Option<String> = row.claimant.as_ref().map(|it| it.reason.clone()),
+        /// What others think of that.
+        approval: Option<ApprovalOut> = row.claimant.as_ref().map(|it| ApprovalOut::of(&it.approval)),
     }
 }
 
 pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
-    let refunding = service.clone();
+    let (refunding, listing) = (service.clone(), service.clone());
     vec![
         post("/suspense/{id}/assign")
             .about("Say whose money in suspense is; a second person has to agree")
@@ -88,10 +91,19 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
             .example(json!({ "user_id": "usr_01h455vb4pex5vsknk084sn02q", "reason": "the bank names her" }))
             .writes_with(service, Payments::assign),
         post("/suspense/{id}/approve")
-            .about("Agree, as the second person, whose money in suspense is")
+            .about("Agree whose money in suspense is, as somebody else than who said so; the last one needed books it")
             .needs("suspense.approve")
             .money()
-            .refuses(&["invalid_state_transition", "not_assignable", "user_not_active", "self_approval"])
+            .refuses(&[
+                "invalid_state_transition",
+                "not_assignable",
+                "user_not_active",
+                "self_approval",
+                "revision_stale",
+                "not_on_committee",
+                "already_voted",
+            ])
+            .example(json!({}))
             .writes_with(service, Payments::approve_assignment),
         post("/suspense/{id}/reject")
             .about("Disagree whose money in suspense is: it waits again")
@@ -113,10 +125,11 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
         get("/suspense")
             .about("List money that came and belongs to no open payment")
             .needs("suspense.view_any")
-            .lists(|tx, call: &Call<(), SuspenseQuery>| {
+            .lists(move |tx, call: &Call<(), SuspenseQuery>| {
                 let (client, query) = (call.caller.client()?, &call.input);
-                let page =
+                let mut page =
                     page_by(tx, &SETTLEMENTS, SUSPENSE, &client, &query.paging(None), |it| query.keeps(it))?;
+                page.data.iter_mut().try_for_each(|(_, row)| listing.seen_settlement(tx, client, row))?;
                 Ok(page.map(|((_, _, id), row)| SuspenseOut::of(id, &row)))
             }),
     ]

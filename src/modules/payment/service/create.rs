@@ -19,8 +19,8 @@ use crate::{
     modules::payment::{
         contract::{NewPayment, PaidState, PaymentId, PaymentStatus, Review},
         events::{PaymentCanceled, PaymentCreated},
-        model::{AttemptEvent, LIFETIME_S, PAYMENT, Payment, PaymentEvent},
-        repository::{BY_EXTERNAL_ID, PAYMENTS},
+        model::{AttemptEvent, Converted, LIFETIME_S, PAYMENT, Payment, PaymentEvent},
+        repository::{BY_EXTERNAL_ID, CONVERTED, PAYMENTS},
         routes::payments::{PaymentIn, PaymentOut},
     },
 };
@@ -38,6 +38,7 @@ impl Payments {
             user: Some(user),
             amount,
             payable: None,
+            credited_in: None,
             gateway: input.gateway_id,
             expires_in_s: input.expires_in_s,
             external_id: input.external_id.clone(),
@@ -96,6 +97,9 @@ impl Payments {
         payment.plan();
         let case = Case { client, id: tx.new_id(), payment, news: vec![] };
         tx.insert(&PAYMENTS, &(client, case.id), &case.payment)?;
+        if let Some(currency) = new.credited_in {
+            tx.insert(&CONVERTED, &(client, case.id), &Converted { currency })?;
+        }
         tx.publish(caller, &PaymentCreated::of(case.id, &case.payment, None))?;
         Ok(case)
     }

@@ -78,12 +78,7 @@ impl Payments {
             GatewayKind::Crypto => Some(hand_out(tx, (case.client, gateway_id), &gateway, (case.id, id))?),
             GatewayKind::Manual | GatewayKind::Sandbox | GatewayKind::Http => None,
         };
-        let key = (case.client, gateway_id);
-        let mut health = tx.get(&HEALTH, &key)?.unwrap_or_default();
-        if health.open_until.is_some() {
-            health.begin(now);
-            tx.put(&HEALTH, &key, &health)?;
-        }
+        begin_call(tx, case.client, gateway_id)?;
         case.step(tx, caller, PaymentEvent::Initiate, None)?;
         case.payment.gateway = Some(gateway_id);
         case.payment.attempt = Some(id);
@@ -241,13 +236,10 @@ impl Payments {
         let (client, amount) = (case.client, case.payment.amount);
         let takes = |id: GatewayId, row: &Gateway| -> Result<()> {
             row.check_takes(amount)?;
-            let unavailable = |reason: &str| PaymentRefusal::GatewayUnavailable { reason: reason.to_owned() };
-            let health = tx.get(&HEALTH, &(client, id))?.unwrap_or_default();
-            if !health.lets_through(tx.now()) {
-                return Err(unavailable("breaker_open").into());
-            }
+            check_answers(tx, client, id)?;
             if row.kind == GatewayKind::Crypto && !has_one(tx, client, id, row)? {
-                return Err(unavailable("addresses").into());
+                let reason = "addresses".to_owned();
+                return Err(PaymentRefusal::GatewayUnavailable { reason }.into());
             }
             Ok(())
         };
@@ -299,6 +291,25 @@ impl Payments {
         let attempt = found(Try::last(tx, &case)?)?;
         Ok((case, attempt))
     }
+}
+
+/// Refuses `gateway_unavailable` while the breaker of a gateway is open.
+pub(super) fn check_answers(tx: &ReadTx, client: ClientId, id: GatewayId) -> Result<()> {
+    if tx.get(&HEALTH, &(client, id))?.is_none_or(|it| it.lets_through(tx.now())) {
+        return Ok(());
+    }
+    Err(PaymentRefusal::GatewayUnavailable { reason: "breaker_open".to_owned() }.into())
+}
+
+/// Something new goes through a gateway: of those that wait for an open breaker, one.
+pub(super) fn begin_call(tx: &mut WriteTx, client: ClientId, id: GatewayId) -> Result<()> {
+    let key = (client, id);
+    let mut health = tx.get(&HEALTH, &key)?.unwrap_or_default();
+    if health.open_until.is_some() {
+        health.begin(tx.now());
+        tx.put(&HEALTH, &key, &health)?;
+    }
+    Ok(())
 }
 
 /// Remembers what became of a call to a gateway.

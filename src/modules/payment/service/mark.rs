@@ -5,6 +5,7 @@ use crate::{
     kernel::{
         api::{
             call::{Call, Caller},
+            principal::{Actor, ClientId},
             text::ReasonIn,
         },
         error::Result,
@@ -12,10 +13,10 @@ use crate::{
         store::{ReadTx, WriteTx},
     },
     modules::{
-        client::contract::ApprovalOperation,
+        client::contract::{Approval, ApprovalOperation, ApproveIn, Ballot, Motion},
         payment::{
             contract::{GatewayKind, PaymentId, PaymentRefusal, Review},
-            model::{PAYMENT, PaymentEvent},
+            model::{PAYMENT, Payment, PaymentEvent, Said},
             routes::payments::{MarkPaidIn, PaymentOut},
         },
     },
@@ -83,7 +84,8 @@ impl Payments {
         let takes_second = !is_late && self.takes_second_person(tx, &case, total)?;
 
         if takes_second {
-            let said = self.said(tx, caller, money);
+            let mut said = self.said(tx, caller, money);
+            said.approval = Some(self.approval_of(tx, &case, total)?);
             self.examine(tx, caller, &mut case, &mut attempt, said, Review::AwaitingSecond);
         } else {
             self.receive(tx, caller, &mut case, &mut attempt, money)?;
@@ -92,21 +94,28 @@ impl Payments {
         Ok(case.out(caller))
     }
 
-    /// The second person agrees. Refuses `self_approval`, `reference_used`, `invalid_state_transition`.
-    pub fn approve_mark(&self, tx: &mut WriteTx, call: &Call<PaymentId>) -> Result<PaymentOut> {
+    /// Somebody else agrees; once enough did, it counts. Refuses `invalid_state_transition`, `self_approval`,
+    /// `reference_used`, `revision_stale`, `not_on_committee`, `already_voted`.
+    pub fn approve_mark(&self, tx: &mut WriteTx, call: &Call<PaymentId, ApproveIn>) -> Result<PaymentOut> {
         let caller = &call.caller;
         let mut case = Case::load(tx, caller.client()?, call.path)?;
         if case.payment.review == Review::None && case.was_led_here_by(caller, PaymentEvent::Settle) {
             return Ok(case.out(caller));
         }
         let mut attempt = self.marked_attempt(tx, caller, &case, "approve")?;
-        let Some(said) = case.payment.said.take() else {
+        let Some(mut said) = case.payment.said.take() else {
             return Err(case.refused_by_review("approve").into());
         };
         if let Some((payment_id, _)) = settlement_of(tx, case.client, attempt.row.gateway, &said.reference)? {
             return Err(PaymentRefusal::ReferenceUsed { payment_id }.into());
         }
+        let is_enough = self.agree(tx, caller, &case, &mut said, (&call.input).into())?;
 
+        if !is_enough {
+            case.payment.said = Some(said);
+            case.finish(tx, caller, Some(&mut attempt))?;
+            return Ok(case.out(caller));
+        }
         case.payment.review = Review::None;
         let money =
             Money { reference: said.reference, amount: said.amount, reason: said.reason, proof: said.proof };
@@ -124,6 +133,10 @@ impl Payments {
             return Ok(case.out(caller));
         }
         let mut attempt = self.marked_attempt(tx, caller, &case, "reject")?;
+        if let Some(said) = &case.payment.said {
+            let policy = self.clients.approval_policy(tx, case.client, ApprovalOperation::Payment)?;
+            self.users.check_voter(tx, case.client, caller.actor(), (&policy, said.amount))?;
+        }
 
         case.payment.said = None;
         case.payment.review = Review::None;
@@ -175,9 +188,51 @@ impl Payments {
         };
         self.check_other(tx, caller, case, said.by)?;
         self.check_not_own(tx, caller, case)?;
-        let policy = self.clients.approval_policy(tx, case.client, ApprovalOperation::Payment)?;
-        self.users.check_voter(tx, case.client, caller.actor(), (&policy, said.amount))?;
         Ok(attempt)
+    }
+
+    /// Nobody has agreed yet that so much came.
+    fn approval_of(&self, tx: &ReadTx, case: &Case, total: Amount) -> Result<Approval> {
+        let policy = self.clients.approval_policy(tx, case.client, ApprovalOperation::Payment)?;
+        Ok(Approval::of_version(case.payment.stamp.version, policy, total))
+    }
+
+    /// Counts the caller's vote for what is said to have come: true when it was the last one needed.
+    pub(super) fn agree(
+        &self,
+        tx: &ReadTx,
+        caller: &Caller,
+        case: &Case,
+        said: &mut Said,
+        ballot: Ballot,
+    ) -> Result<bool> {
+        let mut approval = match said.approval.take() {
+            Some(approval) => approval,
+            None => self.approval_of(tx, case, case.payment.received.plus(said.amount)?)?,
+        };
+        let (operation, payer) = (ApprovalOperation::Payment, case.payment.user.map(Actor::User));
+        let concerned: Vec<Actor> = [said.by].into_iter().chain(payer).collect();
+        let motion = Motion { operation, concerned: &concerned };
+        let is_enough = self.users.vote(tx, &*self.clients, caller, motion, &mut approval, ballot)?;
+        said.approval = Some(approval);
+        Ok(is_enough)
+    }
+
+    /// A payment as it is to be shown: what is said of it under the rules of now.
+    pub fn seen(&self, tx: &ReadTx, client: ClientId, payment: &mut Payment) -> Result<()> {
+        let approval = payment.said.as_mut().and_then(|it| it.approval.as_mut());
+        if let Some(approval) = approval {
+            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Payment)?;
+            *approval = approval.clone().seen_under(policy);
+        }
+        Ok(())
+    }
+
+    pub fn show_payment(&self, tx: &ReadTx, call: &Call<PaymentId>) -> Result<PaymentOut> {
+        let mut case = Case::load(tx, call.caller.client()?, call.path)?;
+        call.caller.may_reach(case.payment.user)?;
+        self.seen(tx, case.client, &mut case.payment)?;
+        Ok(case.out(&call.caller))
     }
 
     pub(super) fn takes_second_person(&self, tx: &ReadTx, case: &Case, total: Amount) -> Result<bool> {

@@ -21,7 +21,9 @@ use super::{
         PaymentInfo, PayoutOutcome, PayoutRequest, Review, SettlementId,
     },
     events::{PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate, PaymentSettled},
-    model::{ATTEMPT, Attempt, AttemptEvent, Gateway, PAYMENT, Payment, PaymentEvent, Place, Settlement},
+    model::{
+        ATTEMPT, Attempt, AttemptEvent, Gateway, PAYMENT, Payment, PaymentEvent, Place, Settlement, Verdict,
+    },
     repository::{ATTEMPTS, GATEWAYS, PAYMENTS, SETTLEMENTS},
     routes::payments::{AttemptOut, PaymentOut},
 };
@@ -50,6 +52,8 @@ use crate::{
 
 pub use ask::{KIND as ASKING, Questions, plan as asking_plan};
 pub use due::{job as due_job, refunds_job};
+use initiate::{begin_call, check_answers, note_health};
+
 pub use initiate::{Told, Word};
 
 pub struct Payments {
@@ -292,16 +296,22 @@ impl PaymentContract for Payments {
 
     fn payout_gateway(
         &self,
-        tx: &ReadTx,
+        tx: &mut WriteTx,
         client: ClientId,
         named: Option<GatewayId>,
         amount: Amount,
     ) -> Result<GatewayInfo> {
+        let takes = |tx: &ReadTx, id: GatewayId, row: &Gateway| {
+            row.check_takes(amount)?;
+            check_answers(tx, client, id)
+        };
         let (id, row) = match named {
             Some(id) => (id, gateway(tx, client, id)?),
-            None => self.first_that_takes(tx, client, amount, |_, row| row.check_takes(amount))?,
+            None => self.first_that_takes(tx, client, amount, |id, row| takes(tx, id, row))?,
         };
-        row.check_takes(amount)?;
+        takes(tx, id, &row)?;
+
+        begin_call(tx, client, id)?;
         Ok(GatewayInfo { id, kind: row.kind, slug: row.slug })
     }
 
@@ -317,6 +327,31 @@ impl PaymentContract for Payments {
         request: PayoutRequest,
     ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>> {
         self.adapters.of(gateway.kind).payout(request, access.setup, access.access)
+    }
+
+    fn ask_payout(
+        &self,
+        gateway: GatewayInfo,
+        access: GatewayAccess,
+        request: PayoutRequest,
+        reference: Option<String>,
+    ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>> {
+        self.adapters.of(gateway.kind).retrieve_payout(request, reference, access.setup, access.access)
+    }
+
+    fn note_payout(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        gateway: GatewayId,
+        outcome: &PayoutOutcome,
+    ) -> Result<()> {
+        let verdict = match outcome {
+            PayoutOutcome::Completed { .. } | PayoutOutcome::Sent { .. } => Verdict::Succeeded,
+            PayoutOutcome::Failed { .. } => Verdict::Declined,
+            PayoutOutcome::Unknown { .. } => Verdict::Failed,
+        };
+        note_health(tx, (client, gateway), verdict)
     }
 }
 

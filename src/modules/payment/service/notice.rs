@@ -431,7 +431,7 @@ impl Payments {
 
     pub(super) fn said(&self, tx: &WriteTx, caller: &Caller, money: Money) -> Said {
         let Money { reference, amount, reason, proof } = money;
-        Said { reference, amount, by: caller.actor(), reason, proof, at: tx.now() }
+        Said { reference, amount, by: caller.actor(), reason, proof, at: tx.now(), approval: None }
     }
 
     /// Puts what was said before a person; meanwhile the payment neither expires nor is canceled.

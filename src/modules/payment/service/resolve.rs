@@ -3,20 +3,23 @@
 use super::{Case, News, Payments, Try, notice::Money, settlement_of};
 use crate::{
     kernel::{api::call::Call, error::Result, store::WriteTx},
-    modules::payment::{
-        contract::{PaidState, PaymentId, PaymentRefusal, Review},
-        model::{AttemptEvent, Decision, PAYMENT, PaymentEvent},
-        routes::payments::{PaymentOut, ResolveIn},
+    modules::{
+        client::contract::Ballot,
+        payment::{
+            contract::{PaidState, PaymentId, PaymentRefusal, Review},
+            model::{AttemptEvent, Decision, PAYMENT, PaymentEvent},
+            routes::payments::{PaymentOut, ResolveIn},
+        },
     },
 };
 
 impl Payments {
-    /// `credit` takes what is said to have come (of an unknown outcome: what was asked; of a part: that part) as the
+    /// Above the client's limit as many people say `credit` as otherwise agree to a mark. `credit` takes what is said to have come (of an unknown outcome: what was asked; of a part: that part) as the
     /// whole. `reject` ends the payment as failed: what was counted so far goes to suspense. Once a payment is over,
     /// `reject` only puts the conflict away.
     ///
     /// Refuses, in this order: `not_found`, `invalid_state_transition`, `self_approval`, `payment_currency_mismatch`,
-    /// `reference_used`.
+    /// `reference_used`, `not_on_committee`, `already_voted`.
     pub fn resolve(&self, tx: &mut WriteTx, call: &Call<PaymentId, ResolveIn>) -> Result<PaymentOut> {
         let (caller, input) = (&call.caller, &call.input);
         let mut case = Case::load(tx, caller.client()?, call.path)?;
@@ -84,21 +87,25 @@ impl Payments {
         };
         if let Some(money) = &money {
             let (found, wanted) = (money.amount.currency(), case.payment.amount.currency());
-            let said_by = case.payment.said.as_ref().map(|it| it.by);
             if found != wanted {
                 let (found, wanted) = (found.code, wanted.code);
                 return Err(PaymentRefusal::PaymentCurrencyMismatch { found, wanted }.into());
-            }
-            let total = case.payment.received.plus(money.amount)?;
-            if let Some(first) = said_by
-                && self.takes_second_person(tx, case, total)?
-            {
-                self.check_other(tx, caller, case, first)?;
             }
             if let Some((payment_id, _)) =
                 settlement_of(tx, case.client, attempt.row.gateway, &money.reference)?
             {
                 return Err(PaymentRefusal::ReferenceUsed { payment_id }.into());
+            }
+            let total = case.payment.received.plus(money.amount)?;
+            let said = case.payment.said.clone();
+            if let Some(mut said) = said
+                && self.takes_second_person(tx, case, total)?
+            {
+                let is_enough = self.agree(tx, caller, case, &mut said, Ballot::default())?;
+                case.payment.said = Some(said);
+                if !is_enough {
+                    return Ok(()); // It stays in conflict until enough people say the same.
+                }
             }
         }
 

@@ -18,6 +18,7 @@ use crate::{
     modules::{
         balance::contract::{Account, HouseAccount, Line, NewEntry, UserAccount},
         category::contract::built_in,
+        client::contract::{Approval, ApprovalOperation, ApproveIn, Motion},
         payment::{
             contract::{PaidState, PaymentId, PaymentRefusal, SettlementId},
             events::SuspenseAssigned,
@@ -60,22 +61,36 @@ impl Payments {
         self.check_none_of(tx, caller, client, user)?;
 
         let reason = String::from(&input.reason);
-        item.claimant = Some(Claimant { whose, by: caller.actor(), reason, at: tx.now() });
+        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Suspense)?;
+        let approval = Approval::of_version(item.times.version, policy, item.amount);
+        item.claimant = Some(Claimant { whose, by: caller.actor(), reason, at: tx.now(), approval });
         save(tx, &SETTLEMENTS, &key, &mut item)?;
         Ok(SuspenseOut::of(call.path, &item))
     }
 
-    /// The second person agrees: it is booked. Refuses `not_found`, `invalid_state_transition`, `self_approval`,
-    /// `not_assignable`, `user_not_active`.
-    pub fn approve_assignment(&self, tx: &mut WriteTx, call: &Call<SettlementId>) -> Result<SuspenseOut> {
+    /// Somebody else agrees: once enough did, it is booked. Refuses `not_found`, `invalid_state_transition`,
+    /// `self_approval`, `not_assignable`, `user_not_active`, `revision_stale`, `not_on_committee`, `already_voted`.
+    pub fn approve_assignment(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<SettlementId, ApproveIn>,
+    ) -> Result<SuspenseOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let (key, mut item) = find(tx, client, call.path)?;
-        let Some(claimant) = item.claimant.take().filter(|_| item.place == Place::Suspense) else {
+        let Some(mut claimant) = item.claimant.take().filter(|_| item.place == Place::Suspense) else {
             return Err(refused(&item, "approve").into());
         };
         self.clients.check_other(tx, client, caller, claimant.by)?;
         let user = self.check_assignable(tx, client, &item, claimant.whose)?;
         self.check_none_of(tx, caller, client, user)?;
+        let concerned: Vec<Actor> = [claimant.by].into_iter().chain(user.map(Actor::User)).collect();
+        let motion = Motion { operation: ApprovalOperation::Suspense, concerned: &concerned };
+        let ballot = (&call.input).into();
+        if !self.users.vote(tx, &*self.clients, caller, motion, &mut claimant.approval, ballot)? {
+            item.claimant = Some(claimant);
+            save(tx, &SETTLEMENTS, &key, &mut item)?;
+            return Ok(SuspenseOut::of(call.path, &item));
+        }
 
         match claimant.whose {
             Whose::User(user) => self.give(tx, caller, key, &mut item, user)?,
@@ -113,6 +128,15 @@ impl Payments {
 
         save(tx, &SETTLEMENTS, &key, &mut item)?;
         Ok(SuspenseOut::of(call.path, &item))
+    }
+
+    /// Money in suspense as it is to be listed: what people think of it under the rules of now.
+    pub fn seen_settlement(&self, tx: &ReadTx, client: ClientId, item: &mut Settlement) -> Result<()> {
+        if let Some(claimant) = &mut item.claimant {
+            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Suspense)?;
+            claimant.approval = claimant.approval.clone().seen_under(policy);
+        }
+        Ok(())
     }
 
     /// Money in suspense about which nobody decided yet. Refuses `not_found`, `invalid_state_transition`.

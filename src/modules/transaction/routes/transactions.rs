@@ -13,7 +13,7 @@ use crate::{
             object::{filters, list, object},
             principal::UserId,
         },
-        money::{Amount, CurrencyCode},
+        money::{Amount, CurrencyCode, Standing},
     },
     modules::{
         balance::contract::EntryId,
@@ -34,7 +34,7 @@ object! {
         amount: Amount = row.amount,
         currency: CurrencyCode = row.amount.currency().code,
         /// What the user could spend afterwards.
-        balance_after: Amount = row.balance_after,
+        balance_after: Standing = row.balance_after,
         category: String = row.category.clone(),
         narration: String = row.narration.clone(),
         /// The id of what caused it.

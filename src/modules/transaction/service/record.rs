@@ -9,7 +9,7 @@ use crate::kernel::{
         principal::{ClientId, UserId},
     },
     error::{Result, fault},
-    money::Amount,
+    money::{Amount, Standing},
     store::{ReadTx, WriteTx},
 };
 use crate::modules::{
@@ -196,10 +196,10 @@ impl Transactions {
         posted: &Posted,
         user: UserId,
         like: Amount,
-    ) -> Result<Amount> {
+    ) -> Result<Standing> {
         let available = Account::user(user, UserAccount::Available, like.currency());
         match posted.balances.iter().find(|it| it.account == available) {
-            Some(state) => Amount::new(state.balance, like.currency()),
+            Some(state) => Standing::new(state.balance, like.currency()),
             None => Ok(self.balances.balances(tx, client, user, like.currency())?.available),
         }
     }

@@ -8,7 +8,7 @@ use crate::kernel::{
     api::{
         call::Call,
         endpoint::{Endpoint, delete, get, post},
-        input::{Metadata, input},
+        input::{Metadata, input, text_enum},
         object::{ExternalId, filters, list, object},
         principal::UserId,
         text::Line,
@@ -20,7 +20,7 @@ use crate::modules::withdrawal::{
     method::Method,
     model::Beneficiary,
     repository::{BENEFICIARIES, BENEFICIARIES_BY_USER},
-    service::Withdrawals,
+    service::{Withdrawals, confirm::Guess},
 };
 
 input! {
@@ -37,6 +37,15 @@ input! {
     }
 }
 
+text_enum! {
+    /// Whether a beneficiary is one.
+    pub enum BeneficiaryStatus {
+        /// Its user is to confirm it, with what was mailed.
+        Unconfirmed = "unconfirmed",
+        Confirmed = "confirmed",
+    }
+}
+
 filters! {
     pub struct BeneficiaryQuery of Beneficiary, owned by user {}
 }
@@ -48,12 +57,20 @@ object! {
         user_id: UserId = row.user,
         label: String = row.label.clone(),
         method: Method = row.method.clone(),
-        /// It can be paid from this instant on.
-        ready_at: Time = row.ready_at,
+        status: BeneficiaryStatus = if row.ready_at().is_some() {
+            BeneficiaryStatus::Confirmed
+        } else {
+            BeneficiaryStatus::Unconfirmed
+        },
+        /// It can be paid from this instant on; null until its user has confirmed it.
+        ready_at: Option<Time> = row.ready_at(),
+        /// Until when its user has to confirm it: otherwise it is removed.
+        confirm_by: Option<Time> = row.confirm_by(),
     }
 }
 
 pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
+    let [guessing, confirming] = std::array::from_fn(|_| service.clone());
     vec![
         get("/beneficiaries").about("List beneficiaries").own("beneficiaries.view").lists(
             |tx, call: &Call<(), BeneficiaryQuery>| {
@@ -77,6 +94,20 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .about("Show a beneficiary")
             .own("beneficiaries.view")
             .reads_with(service, Withdrawals::show_beneficiary),
+        post("/beneficiaries/{id}/confirm")
+            .about("Confirm a beneficiary with the token from the mail; its cooling time begins")
+            .signed_in()
+            .refuses(&["owner_confirms", "beneficiary_confirmed", "mail_token_gone"])
+            .example(json!({ "token": "cfm_…" }))
+            .prepares(
+                move |kernel, call| {
+                    let guessing = guessing.clone();
+                    async move {
+                        kernel.store.write(move |tx| guessing.guess_beneficiary(tx, &call)).await
+                    }
+                },
+                move |tx, call, guess: Guess| confirming.confirm_beneficiary(tx, call, guess),
+            ),
         delete("/beneficiaries/{id}")
             .about("Remove a beneficiary; withdrawals to it go on")
             .own("beneficiaries.delete")

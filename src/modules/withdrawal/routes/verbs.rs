@@ -9,7 +9,18 @@ use crate::kernel::api::{
     input::{input, text_enum},
     text::Line,
 };
-use crate::modules::{payment::contract::GatewayId, withdrawal::service::Withdrawals};
+use crate::modules::{
+    payment::contract::GatewayId,
+    withdrawal::service::{Withdrawals, confirm::Guess},
+};
+
+input! {
+    #[derive(Debug)]
+    pub struct ConfirmIn {
+        /// From the link in the mail.
+        token: Line<255>,
+    }
+}
 
 input! {
     /// A vote.
@@ -62,9 +73,24 @@ input! {
 pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
     const MOVES: &[&str] = &["invalid_state_transition"];
     const BY_OTHERS: &[&str] = &["self_approval", "invalid_state_transition"];
-    let [claiming, asking, settling, showing] = std::array::from_fn(|_| service.clone());
+    let [claiming, asking, settling, showing, guessing, confirming] =
+        std::array::from_fn(|_| service.clone());
     let reason = || json!({ "reason": "as agreed by telephone" });
     vec![
+        post("/withdrawals/{id}/confirm")
+            .about(
+                "Confirm a withdrawal with the token from the mail; then it is approved, or waits for people",
+            )
+            .signed_in()
+            .refuses(&["owner_confirms", "invalid_state_transition", "mail_token_gone"])
+            .example(json!({ "token": "cfm_…" }))
+            .prepares(
+                move |kernel, call| {
+                    let guessing = guessing.clone();
+                    async move { kernel.store.write(move |tx| guessing.guess(tx, &call)).await }
+                },
+                move |tx, call, guess: Guess| confirming.confirm(tx, call, guess),
+            ),
         post("/withdrawals/{id}/approve")
             .about("Vote for a withdrawal; the last vote needed approves it")
             .needs("withdrawals.approve")

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde_json::json;
 
 use crate::kernel::{
@@ -12,7 +11,7 @@ use crate::kernel::{
         input::{Metadata, input},
         object::{ExternalId, Filters as _, filters, list, object},
         page::{Page, page_by},
-        principal::{Actor, UserId},
+        principal::UserId,
         text::Line,
     },
     clock::Time,
@@ -23,13 +22,13 @@ use crate::kernel::{
 };
 use crate::modules::{
     balance::contract::HoldId,
-    client::contract::ApprovalPolicy,
+    client::contract::{ApprovalPolicy, VoteOut},
     payment::contract::GatewayId,
     transaction::contract::TransactionId,
     withdrawal::{
         contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus, WithdrawalType},
         method::Method,
-        model::{Vote, WITHDRAWAL, Withdrawal},
+        model::{WITHDRAWAL, Withdrawal},
         repository::{BY_USER, OPEN_BY_STATUS, WITHDRAWALS, open_key},
         service::Withdrawals,
     },
@@ -96,9 +95,11 @@ object! {
         /// The gateway's reference.
         reference: Option<String> = row.reference.clone(),
         /// What a vote names. Grows when the client's rules for approving change: earlier votes are void then.
-        revision: u32 = row.revision_under(policy),
-        approvals_needed: u32 = row.policy_under(policy).needed(row.amount),
-        votes: Vec<WithdrawalVoteOut> = WithdrawalVoteOut::all(&row.votes, row.revision_under(policy)),
+        revision: u32 = row.approval_under(policy).revision,
+        approvals_needed: u32 = row.approval_under(policy).policy.needed(row.amount),
+        /// The committee that decides over this much has nobody in it: until the rules change, nobody can approve.
+        blocked: bool = row.approval_under(policy).policy.is_blocked(row.amount),
+        votes: Vec<VoteOut> = VoteOut::all(&row.approval_under(policy)),
         /// When what it waits for is overdue.
         due_at: Option<Time> = row.due_at,
         transaction_ids: Vec<TransactionId> = row.records.clone(),
@@ -108,33 +109,13 @@ object! {
     }
 }
 
-/// Somebody's approval.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct WithdrawalVoteOut {
-    pub actor: Actor,
-    pub at: Time,
-    pub note: Option<String>,
-    pub revision: u32,
-    /// Whether it was cast under the rules in force.
-    pub counts: bool,
-}
-
-impl WithdrawalVoteOut {
-    fn all(votes: &[Vote], revision_in_force: u32) -> Vec<WithdrawalVoteOut> {
-        let out = |vote: &Vote| {
-            let Vote { actor, at, note, revision } = vote.clone();
-            WithdrawalVoteOut { actor, at, note, revision, counts: revision == revision_in_force }
-        };
-        votes.iter().map(out).collect()
-    }
-}
-
 const CREATING: &[&str] = &[
     "currency_inactive",
     "user_not_active",
     "external_id_taken",
     "below_minimum",
     "beneficiary_required",
+    "beneficiary_unconfirmed",
     "beneficiary_not_ready",
     "nothing_left",
     "below_limit",

@@ -81,7 +81,7 @@ impl Courier for PayoutCourier {
         let outcome =
             said.unwrap_or_else(|| PayoutOutcome::Unknown { reason: format!("{:?}", report.outcome) });
         let withdrawal = repository::get(tx, client, id)?;
-        self.0.note(tx, &Caller::system(Some(client)), withdrawal, outcome)?;
+        self.0.answered(tx, &Caller::system(Some(client)), withdrawal, outcome)?;
         Ok(())
     }
 }
@@ -111,13 +111,13 @@ impl Withdrawals {
     }
 }
 
-fn named(job: &Sending) -> Result<(ClientId, WithdrawalId)> {
+pub(super) fn named(job: &Sending) -> Result<(ClientId, WithdrawalId)> {
     let id = job.target.parse().ok();
     job.client.zip(id).ok_or_else(|| fault!("delivery {} names no withdrawal of a client", job.id))
 }
 
 /// What the gateway said, as the log of attempts keeps it.
-fn write(outcome: &PayoutOutcome) -> Value {
+pub(super) fn write(outcome: &PayoutOutcome) -> Value {
     match outcome {
         PayoutOutcome::Completed { reference } => json!({ "outcome": "completed", "reference": reference }),
         PayoutOutcome::Sent { reference } => json!({ "outcome": "sent", "reference": reference }),
@@ -126,7 +126,7 @@ fn write(outcome: &PayoutOutcome) -> Value {
     }
 }
 
-fn read(bytes: &[u8]) -> Option<PayoutOutcome> {
+pub(super) fn read(bytes: &[u8]) -> Option<PayoutOutcome> {
     let said: Value = serde_json::from_slice(bytes).ok()?;
     let text = |name: &str| said[name].as_str().map(str::to_owned);
     Some(match said["outcome"].as_str()? {

@@ -2,25 +2,28 @@
 
 use std::time::Duration;
 
-use super::Withdrawals;
+use super::{Withdrawals, confirm};
 use crate::kernel::{
     api::{
         call::Call,
         object::{Stamp, check_external_id},
+        principal::ClientId,
     },
+    clock::Time,
     error::Result,
     store::{ReadTx, WriteTx},
 };
 use crate::modules::withdrawal::{
     contract::{BeneficiaryId, WithdrawalRefusal},
     events::{BeneficiaryCreated, BeneficiaryDeleted},
-    model::Beneficiary,
+    model::{Beneficiary, Standing},
     repository::{self, BENEFICIARIES, BENEFICIARIES_BY_EXTERNAL_ID},
     routes::{BeneficiaryIn, BeneficiaryOut},
 };
 
 impl Withdrawals {
-    /// Adds one; it can be paid after the client's cooling time. Refuses `not_found` (the user), `external_id_taken`,
+    /// Adds one; it can be paid after the client's cooling time, which begins once its user has confirmed it, where
+    /// mail is configured. Refuses `not_found` (the user), `external_id_taken`,
     /// `beneficiary_exists`.
     pub fn add_beneficiary(
         &self,
@@ -38,23 +41,38 @@ impl Withdrawals {
             return Err(WithdrawalRefusal::BeneficiaryExists { existing_id }.into());
         }
 
-        let hours = self.clients.get(tx, client)?.settings.withdrawal.beneficiary_cooling_hours;
+        let (code, standing) = match confirm::takes_confirmation(tx, caller, user)? {
+            true => {
+                let (code, token) = self.mailed_token(tx);
+                (Some(code), Standing::Unconfirmed(token))
+            }
+            false => (None, Standing::ReadyAt(self.cooled(tx, client)?)),
+        };
         let beneficiary = Beneficiary {
             id: tx.new_id(),
             user,
             label: String::from(&input.label),
             method: input.method.clone(),
-            ready_at: tx.now().after(Duration::from_secs(u64::from(hours) * 3600)),
+            standing,
             stamp: Stamp::new(tx, external_id, &input.metadata),
         };
         tx.insert(&BENEFICIARIES, &(client, beneficiary.id), &beneficiary)?;
         let event = BeneficiaryCreated {
             beneficiary_id: beneficiary.id,
             user_id: user,
-            ready_at: beneficiary.ready_at,
+            ready_at: beneficiary.ready_at(),
         };
         tx.publish(caller, &event)?;
+        if let Some(code) = code {
+            self.ask_to_confirm_beneficiary(tx, caller, &beneficiary, code)?;
+        }
         Ok(BeneficiaryOut::of(beneficiary.id, &beneficiary))
+    }
+
+    /// When something that counts from now on has cooled.
+    pub(super) fn cooled(&self, tx: &WriteTx, client: ClientId) -> Result<Time> {
+        let hours = self.clients.get(tx, client)?.settings.withdrawal.beneficiary_cooling_hours;
+        Ok(tx.now().after(Duration::from_secs(u64::from(hours) * 3600)))
     }
 
     pub fn show_beneficiary(&self, tx: &ReadTx, call: &Call<BeneficiaryId>) -> Result<BeneficiaryOut> {

@@ -9,12 +9,12 @@
 //! | 5 | the user is frozen or disabled | `user_not_active` |
 //! | 6 | another withdrawal has the external id | `external_id_taken` |
 //! | 7 | too little | `below_minimum` |
-//! | 8 | the beneficiary: none named, unknown, too new | `beneficiary_required`, `not_found`, `beneficiary_not_ready` |
+//! | 8 | the beneficiary: none named, unknown, not confirmed, too new | `beneficiary_required`, `not_found`, `beneficiary_unconfirmed`, `beneficiary_not_ready` |
 //! | 9 | the fee is included and takes all | `nothing_left` |
 //! | 10 | the limits of the user's tier | `below_limit`, `above_limit`, `limit_reached` |
 //! | 11 | the user has less than amount and fee | `insufficient_funds` |
 
-use super::{Withdrawals, announce, narration};
+use super::{Withdrawals, announce, confirm, narration};
 use crate::kernel::{
     api::{
         call::{Call, Caller, Reach},
@@ -31,7 +31,7 @@ use crate::kernel::{
 use crate::modules::{
     balance::contract::{Account, EntryId, Line, NewEntry, UserAccount},
     category::contract::built_in,
-    client::contract::{ApprovalPolicy, Automatic},
+    client::contract::{Approval, ApprovalPolicy, Automatic},
     pricing::contract::{FeeOperation, FeeQuestion, LimitOperation, LimitUse},
     transaction::contract::{EntryType, NewTransaction, TransactionStatus},
     withdrawal::{
@@ -76,7 +76,8 @@ impl Withdrawals {
         }
     }
 
-    /// Holds amount and fee at once; approved on the spot when the client's rules say so.
+    /// Holds amount and fee at once. A user confirms what it asked for, where mail is configured; what nobody has to
+    /// confirm is approved on the spot when the client's rules say so.
     fn cash_out(&self, tx: &mut WriteTx, asked: Asked<'_>) -> Result<Withdrawal> {
         let Asked { caller, client, user, amount, input, .. } = asked;
         let settings = self.clients.get(tx, client)?.settings.withdrawal;
@@ -106,9 +107,25 @@ impl Withdrawals {
 
         let policy = self.policy(tx, client)?;
         let purpose = Purpose::CashOut { method, beneficiary, hold: hold.id };
-        let new = New { id, purpose, fee, payout, policy: policy.clone(), entry: posted.id };
+        let new = New { id, purpose, fee, payout, policy, entry: posted.id };
+        if confirm::takes_confirmation(tx, caller, user)? {
+            let withdrawal = self.begin(tx, &asked, new, WithdrawalStatus::PendingConfirmation)?;
+            return self.ask_to_confirm(tx, caller, withdrawal);
+        }
         let withdrawal = self.begin(tx, &asked, new, WithdrawalStatus::PendingReview)?;
-        if !policy.is_automatic(amount) {
+        self.review(tx, caller, withdrawal)
+    }
+
+    /// Approves it on the spot when the client's rules say so; otherwise it waits for people.
+    pub(super) fn review(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        withdrawal: Withdrawal,
+    ) -> Result<Withdrawal> {
+        let client = caller.client()?;
+        let policy = self.policy(tx, client)?;
+        if !policy.is_automatic(withdrawal.amount) {
             return Ok(withdrawal);
         }
         let reason = match policy.automatic {
@@ -159,13 +176,12 @@ impl Withdrawals {
             fee_included: asked.input.fee_included.unwrap_or(false),
             payout: new.payout,
             history: History::begin(status, asked.caller, now),
-            votes: vec![],
-            policy: new.policy,
-            revision: 1,
+            approval: Approval::under(new.policy, asked.amount),
             gateway: None,
             reference: None,
             due_at: status.deadline(now),
             records: vec![],
+            confirmation: None,
             stamp: Stamp::new(tx, asked.input.external_id.as_ref(), &asked.input.metadata),
         };
         let (entry_type, category) = match withdrawal.kind() {
@@ -214,8 +230,8 @@ impl Withdrawals {
                 if beneficiary.user != asked.user {
                     return Err(ApiRefusal::NotFound.into());
                 }
-                if tx.now() < beneficiary.ready_at {
-                    let ready_at = beneficiary.ready_at;
+                let ready_at = beneficiary.ready_at().ok_or(WithdrawalRefusal::BeneficiaryUnconfirmed)?;
+                if tx.now() < ready_at {
                     return Err(WithdrawalRefusal::BeneficiaryNotReady { ready_at }.into());
                 }
                 Ok((beneficiary.method, Some(id)))

@@ -2,15 +2,18 @@
 
 use super::Withdrawals;
 use crate::kernel::{
-    api::{call::Call, input::Named as _, text::ReasonIn},
+    api::{call::Call, input::Named as _, principal::Actor, text::ReasonIn},
     error::Result,
     store::WriteTx,
 };
-use crate::modules::withdrawal::{
-    contract::{WithdrawalId, WithdrawalStatus},
-    model::{Ballot, WithdrawalEvent},
-    repository,
-    routes::{WithdrawalApproveIn, WithdrawalCancelIn, WithdrawalOut},
+use crate::modules::{
+    client::contract::{ApprovalOperation, Ballot, Motion},
+    withdrawal::{
+        contract::{WithdrawalId, WithdrawalStatus},
+        model::{WITHDRAWAL, WithdrawalEvent},
+        repository,
+        routes::{WithdrawalApproveIn, WithdrawalCancelIn, WithdrawalOut},
+    },
 };
 
 impl Withdrawals {
@@ -23,7 +26,6 @@ impl Withdrawals {
     ) -> Result<WithdrawalOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let mut withdrawal = repository::get(tx, client, call.path)?;
-        let policy = self.policy(tx, client)?;
         let last = withdrawal.history.last();
         let is_repeated = withdrawal.status() == WithdrawalStatus::Approved
             && last.event == WithdrawalEvent::Approve.name()
@@ -31,17 +33,20 @@ impl Withdrawals {
         if is_repeated {
             return self.out(tx, caller, &withdrawal);
         }
+        let concerned = [withdrawal.history.creator(), Actor::User(withdrawal.user)];
+        concerned.iter().try_for_each(|it| self.clients.check_other(tx, client, caller, *it))?;
+        withdrawal.check_not_expired(WithdrawalEvent::Approve, tx.now())?;
+        WITHDRAWAL.next(withdrawal.status(), WithdrawalEvent::Approve)?;
         let note = call.input.note.as_ref().map(String::from);
-        let ballot = Ballot { revision: call.input.revision, note: note.clone() };
-        let voter = caller.actor();
-        let is_voter = |it| self.clients.same_person(tx, client, voter, it);
-        let amount = withdrawal.amount;
-        let may_vote = |it, policy: &_| self.users.check_voter(tx, client, it, (policy, amount));
-        let is_enough = withdrawal.vote(voter, is_voter, may_vote, ballot, policy, tx.now())?;
+        let ballot = Ballot { revision: Some(call.input.revision), note: note.clone() };
+        let motion = Motion { operation: ApprovalOperation::Withdrawal, concerned: &concerned };
+        let is_enough =
+            self.users.vote(tx, &*self.clients, caller, motion, &mut withdrawal.approval, ballot)?;
 
         if is_enough {
             withdrawal = self.advance(tx, caller, withdrawal, WithdrawalEvent::Approve, note.as_deref())?;
         } else {
+            withdrawal.stamp.touch(tx.now());
             repository::put(tx, client, &withdrawal)?;
         }
         self.out(tx, caller, &withdrawal)

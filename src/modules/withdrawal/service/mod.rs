@@ -1,8 +1,10 @@
 //! The use cases of withdrawals, and the one function that moves them.
 
+pub mod ask;
 pub mod automatic;
 mod beneficiary;
 mod bulk;
+pub mod confirm;
 mod create;
 mod decide;
 mod payout;
@@ -24,6 +26,7 @@ use crate::kernel::{
     error::{Result, fault},
     events::{due::Due, worker::Job},
     machine::Step,
+    secret::Secrets,
     store::{ReadTx, WriteTx},
 };
 use crate::modules::{
@@ -47,6 +50,9 @@ pub struct Withdrawals {
     pub balances: Arc<dyn BalanceContract>,
     pub transactions: Arc<dyn TransactionContract>,
     pub payments: Arc<dyn PaymentContract>,
+    pub secrets: Arc<Secrets>,
+    /// `server.public_url`.
+    pub public_url: Option<String>,
 }
 
 type Key = (ClientId, WithdrawalId);
@@ -105,13 +111,15 @@ impl Withdrawals {
             return Ok(withdrawal);
         }
 
+        withdrawal.confirmation = None; // Confirmed, or it came to nothing.
         match withdrawal.status() {
-            PendingReview | Processing | Sent | NeedsReconciliation => {} // Stays held.
+            PendingConfirmation | PendingReview | Processing | Sent | NeedsReconciliation => {} // Stays held.
             Approved => self.hand_over(tx, client, &withdrawal)?,
             Completed => self.capture(tx, client, &withdrawal)?,
             Failed | Rejected | Canceled | Expired => self.release(tx, client, &withdrawal)?,
             Returned => self.take_back(tx, caller, client, &withdrawal)?,
         }
+        self.plan_question(tx, client, &withdrawal)?;
         repository::put(tx, client, &withdrawal)?;
         announce(tx, caller, &withdrawal)?;
         Ok(withdrawal)
@@ -205,6 +213,10 @@ fn narration(purpose: &Purpose) -> String {
 fn announce(tx: &mut WriteTx, caller: &Caller, withdrawal: &Withdrawal) -> Result<()> {
     use WithdrawalStatus::*;
     match withdrawal.status() {
+        PendingConfirmation => tx.publish(caller, &WithdrawalRequested::of(withdrawal)),
+        PendingReview if withdrawal.history.last().from.is_some() => {
+            tx.publish(caller, &WithdrawalConfirmed::of(withdrawal))
+        }
         PendingReview => tx.publish(caller, &WithdrawalRequested::of(withdrawal)),
         Approved => tx.publish(caller, &WithdrawalApproved::of(withdrawal)),
         Processing => tx.publish(caller, &WithdrawalProcessing::of(withdrawal)),

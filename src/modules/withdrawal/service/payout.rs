@@ -75,14 +75,7 @@ impl Withdrawals {
         self.users.check_may_pay(tx, client, withdrawal.user)?;
         let gateway = self.payments.payout_gateway(tx, client, gateway, withdrawal.payout)?;
         let access = self.payments.payout_access(tx, client, &gateway)?;
-        let Purpose::CashOut { method, .. } = &withdrawal.purpose else {
-            return Err(fault!("{} is a charge and cannot be processed", withdrawal.id));
-        };
-        let request = PayoutRequest {
-            reference: withdrawal.id.to_string(),
-            amount: withdrawal.payout,
-            method: serde_json::to_value(method).map_err(|error| fault!("a method is not JSON: {error}"))?,
-        };
+        let request = request(&withdrawal)?;
 
         withdrawal.gateway = Some(gateway.clone());
         self.advance(tx, caller, withdrawal, WithdrawalEvent::Process, None)?;
@@ -108,11 +101,25 @@ impl Withdrawals {
         outcome: PayoutOutcome,
     ) -> Result<WithdrawalOut> {
         let withdrawal = repository::get(tx, call.caller.client()?, call.path)?;
-        let withdrawal = self.note(tx, &call.caller, withdrawal, outcome)?;
+        let withdrawal = self.answered(tx, &call.caller, withdrawal, outcome)?;
         self.out(tx, &call.caller, &withdrawal)
     }
 
-    /// Moves a withdrawal as the gateway's answer says.
+    /// A gateway answered, or did not: its breaker remembers.
+    pub(super) fn answered(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        withdrawal: Withdrawal,
+        outcome: PayoutOutcome,
+    ) -> Result<Withdrawal> {
+        if let Some(gateway) = &withdrawal.gateway {
+            self.payments.note_payout(tx, caller.client()?, gateway.id, &outcome)?;
+        }
+        self.note(tx, caller, withdrawal, outcome)
+    }
+
+    /// Moves a withdrawal as the gateway's answer says. What a webhook said before it is not said again.
     pub(super) fn note(
         &self,
         tx: &mut WriteTx,
@@ -128,6 +135,9 @@ impl Withdrawals {
             PayoutOutcome::Failed { reason } => (WithdrawalEvent::GatewayFailed, None, Some(reason)),
             PayoutOutcome::Unknown { reason } => (WithdrawalEvent::LoseTrack, None, Some(reason)),
         };
+        if is_known(withdrawal.status(), &outcome) {
+            return Ok(withdrawal);
+        }
         if WITHDRAWAL.next(withdrawal.status(), event).is_err() {
             // The deadline passed, and a person has decided meanwhile.
             let (id, status) = (withdrawal.id, withdrawal.status());
@@ -192,5 +202,28 @@ impl Withdrawals {
         withdrawal.reference = reference.cloned().or(withdrawal.reference);
         let withdrawal = self.advance(tx, &call.caller, withdrawal, event, reason)?;
         self.out(tx, &call.caller, &withdrawal)
+    }
+}
+
+/// What a gateway is told of it. A fault for charges, which go nowhere.
+pub(super) fn request(withdrawal: &Withdrawal) -> Result<PayoutRequest> {
+    let Purpose::CashOut { method, .. } = &withdrawal.purpose else {
+        return Err(fault!("{} is a charge and cannot be processed", withdrawal.id));
+    };
+    Ok(PayoutRequest {
+        reference: withdrawal.id.to_string(),
+        amount: withdrawal.payout,
+        method: serde_json::to_value(method).map_err(|error| fault!("a method is not JSON: {error}"))?,
+    })
+}
+
+/// Whether a word tells nothing new.
+fn is_known(status: WithdrawalStatus, outcome: &PayoutOutcome) -> bool {
+    use WithdrawalStatus::*;
+    match outcome {
+        PayoutOutcome::Sent { .. } => matches!(status, Sent | Completed | Failed | Returned),
+        PayoutOutcome::Completed { .. } => matches!(status, Completed | Returned),
+        PayoutOutcome::Failed { .. } => matches!(status, Failed | Returned),
+        PayoutOutcome::Unknown { .. } => status != Processing,
     }
 }

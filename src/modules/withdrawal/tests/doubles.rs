@@ -107,7 +107,7 @@ impl State {
                 let currency = line.account.currency;
                 let (available, wanted) = (self.of(&name), -line.delta);
                 return Err(BalanceRefusal::InsufficientFunds {
-                    available: Amount::new(available, currency)?,
+                    available: Amount::new(available, currency)?.into(),
                     wanted: Amount::new(wanted, currency)?,
                     currency: currency.code,
                 }
@@ -197,7 +197,7 @@ impl BalanceContract for World {
     }
 
     fn balances(&self, _: &ReadTx, _: ClientId, _: UserId, currency: Currency) -> Result<Balances> {
-        let available = Amount::new(self.state().of(AVAILABLE), currency)?;
+        let available = Amount::new(self.state().of(AVAILABLE), currency)?.into();
         let zero = Amount::zero(currency);
         Ok(Balances { available, held: zero, invested: zero, commission: zero })
     }
@@ -396,7 +396,7 @@ impl TransactionContract for World {
 impl PaymentContract for World {
     fn payout_gateway(
         &self,
-        _: &ReadTx,
+        _: &mut WriteTx,
         _: ClientId,
         named: Option<GatewayId>,
         _: Amount,
@@ -419,6 +419,18 @@ impl PaymentContract for World {
         state.payouts.push(request);
         let outcome = state.gateway_says.clone();
         Box::pin(async move { outcome })
+    }
+    fn ask_payout(
+        &self,
+        _: GatewayInfo,
+        _: GatewayAccess,
+        _: PayoutRequest,
+        _: Option<String>,
+    ) -> Pin<Box<dyn Future<Output = PayoutOutcome> + Send>> {
+        unreachable!("{UNASKED}")
+    }
+    fn note_payout(&self, _: &mut WriteTx, _: ClientId, _: GatewayId, _: &PayoutOutcome) -> Result<()> {
+        Ok(())
     }
     fn create(&self, _: &mut WriteTx, _: &Caller, _: ClientId, _: NewPayment) -> Result<PaymentInfo> {
         unreachable!("{UNASKED}")

@@ -28,7 +28,7 @@ use crate::kernel::{
     clock::{Clock, Time},
     error::Result,
     events::outbox::{Bell, Bus, EVENTS},
-    secret::sha256,
+    secret::{Secrets, sha256},
     store::{ReadTx, Scan, Store, StoreOptions, WriteTx},
 };
 use crate::modules::payment::contract::PayoutOutcome;
@@ -86,6 +86,8 @@ impl Desk {
             balances: world.clone(),
             transactions: world.clone(),
             payments: world.clone(),
+            secrets: Arc::new(Secrets::new(&[1; 32])),
+            public_url: None,
         });
         Desk { store, clock, world, service }
     }

@@ -1,0 +1,40 @@
+//! What disputes announce.
+
+use super::model::Dispute;
+use crate::{
+    kernel::{api::principal::UserId, events::event::events, money::CurrencyCode},
+    modules::{
+        balance::contract::EntryId,
+        payment::contract::{DisputeId, GatewayId, PaymentId},
+    },
+};
+
+events! {
+    dispute_id of (id: DisputeId, row: &Dispute) {
+        dispute_id: DisputeId = id,
+        payment_id: PaymentId = row.payment,
+        user_id: UserId = row.user,
+        /// The id of what was paid for.
+        payable: Option<String> = row.payable.clone(),
+        /// What is taken back.
+        amount: String = row.amount.digits(),
+        currency: CurrencyCode = row.amount.currency().code,
+        gateway_id: GatewayId = row.gateway,
+        /// The gateway's own.
+        reference: Option<String> = row.reference.clone(),
+        /// The bank's, as the gateway says it.
+        reason: String = row.reason.clone(),
+        /// The entry that took the money back.
+        entry_id: Option<EntryId> = row.entry,
+    }
+    /// The payer's bank asks about a payment; nothing was taken back.
+    DisputeInquired = "dispute.inquired",
+    /// The payer's bank took money back. Its user is frozen.
+    DisputeOpened = "dispute.opened",
+    /// The money came back: it is the user's again. The user stays frozen until staff say otherwise.
+    DisputeWon = "dispute.won",
+    /// The bank keeps it.
+    DisputeLost = "dispute.lost",
+    /// The bank asked, and let it be.
+    DisputeDismissed = "dispute.dismissed",
+}

@@ -1,0 +1,64 @@
+//! What is always true of disputes, checked by `coffer verify` and after every test.
+
+use std::collections::BTreeMap;
+
+use super::repository::DISPUTES;
+use crate::{
+    kernel::{
+        api::principal::ClientId,
+        error::Result,
+        id::Id as _,
+        store::{ReadTx, Scan},
+    },
+    modules::{
+        balance::contract::{AccountOwner, HouseAccount, UserAccount},
+        payment::{
+            contract::{DisputeStatus, PaymentId},
+            repository::PAYMENTS,
+            service::Payments,
+        },
+    },
+};
+
+impl Payments {
+    /// A payment's disputes are what it says; each is booked while the money is away, and booked back once it was won.
+    pub fn verify_disputes(&self, tx: &ReadTx) -> Result<Vec<String>> {
+        let mut wrong = vec![];
+        let mut of_payment: BTreeMap<(ClientId, PaymentId), i128> = BTreeMap::new();
+        for row in tx.scan(&DISPUTES, Scan::all()) {
+            let ((client, id), dispute) = row?;
+            let status = dispute.status();
+            *of_payment.entry((client, dispute.payment)).or_default() +=
+                if dispute.takes() { dispute.amount.minor() } else { 0 };
+            let is_booked_back = status == DisputeStatus::Won && dispute.entry.is_some();
+            if dispute.takes() != (dispute.entry.is_some() && dispute.reversal.is_none())
+                || dispute.reversal.is_some() != is_booked_back
+                || dispute.amount > dispute.claimed
+            {
+                wrong.push(format!("{id} is {status}, its entries say otherwise"));
+            }
+            let available = AccountOwner::User(dispute.user, UserAccount::Available);
+            let clearing = AccountOwner::House(HouseAccount::Clearing(dispute.gateway.bytes()));
+            for (entry, back) in [(dispute.entry, 1), (dispute.reversal, -1)] {
+                let Some(entry) = entry else { continue };
+                let lines = self.balance.lines_of(tx, client, entry)?.unwrap_or_default();
+                let moved = |owner| -> i128 {
+                    lines.iter().filter(|it| it.account.owner == owner).map(|it| it.delta).sum()
+                };
+                let wanted = back * dispute.amount.minor();
+                if moved(clearing) != wanted || moved(available) != -wanted {
+                    wrong.push(format!("{id} and {entry} do not agree on what was taken back"));
+                }
+            }
+        }
+        for row in tx.scan(&PAYMENTS, Scan::all()) {
+            let ((client, id), payment) = row?;
+            let disputed = of_payment.remove(&(client, id)).unwrap_or_default();
+            if disputed != payment.disputed.minor() {
+                wrong.push(format!("{id} has disputes of {disputed}, it says {}", payment.disputed));
+            }
+        }
+        wrong.extend(of_payment.keys().map(|(_, id)| format!("{id} has disputes and does not exist")));
+        Ok(wrong)
+    }
+}

@@ -5,6 +5,8 @@ use std::time::Duration;
 use coffer::testing::{Answer, Http, Instance};
 use serde_json::{Value, json};
 
+use crate::withdrawal::person;
+
 async fn make_key(coffer: &Instance, body: Value) -> (String, Http) {
     let made = coffer.key().post("/api-keys", body).await.expect(201);
     (made.id().to_owned(), coffer.with(made.body["secret_key"].as_str().unwrap()))
@@ -91,6 +93,81 @@ async fn an_operator_acts_only_inside_clients_that_exist() {
 }
 
 #[tokio::test]
+async fn one_person_tightens_settings_and_two_loosen_them() {
+    let coffer = Instance::start().await;
+    let key = coffer.key();
+    let (_, boss) = person(&coffer, "boss", &["admin"]).await;
+    let (_, ann) = person(&coffer, "ann", &[]).await;
+    let change = async |settings: Value| {
+        let version = key.get("/clients/current").await.expect(200).body["version"].as_u64().unwrap();
+        key.patch("/clients/current", version, json!({ "settings": settings })).await.expect(200).body
+    };
+    let (approve, reject) = ("/clients/current/settings/approve", "/clients/current/settings/reject");
+    boss.post(approve, json!({})).await.refused(409, "nothing_proposed");
+    let tight = json!({
+        "funding": { "maximum": "500.00" },
+        "withdrawal": { "minimum": "20.00", "beneficiary_cooling_hours": 48 },
+        "swap": { "maximum": "50.00" },
+    });
+    let now = change(tight).await;
+    assert_eq!((&now["settings"]["funding"]["maximum"], &now["proposed"]), (&json!("500.00"), &Value::Null));
+    assert_eq!(now["settings"]["withdrawal"]["beneficiary_cooling_hours"], 48);
+
+    // Of one change the tighter part is in force, and the looser one waits.
+    let mixed = json!({
+        "funding": { "maximum": null },
+        "withdrawal": { "minimum": "1.00", "beneficiary_cooling_hours": 0 },
+        "swap": { "maximum": "40.00" },
+        "branding": { "display_name": "Dev Pay" },
+    });
+    let now = change(mixed).await;
+    let shown = |of: &Value| {
+        let it = &of["settings"];
+        let hours = &it["withdrawal"]["beneficiary_cooling_hours"];
+        json!([it["funding"]["maximum"], it["withdrawal"]["minimum"], hours, it["swap"]["maximum"]])
+    };
+    assert_eq!(shown(&now), json!(["500.00", "20.00", 48, "40.00"]));
+    assert_eq!(shown(&now["proposed"]), json!([null, "1.00", 0, "40.00"]));
+    assert_eq!(now["settings"]["branding"]["display_name"], "Dev Pay");
+    let path = format!("/clients/{}", coffer.credentials().client_id);
+    assert_eq!(coffer.operator().get(&path).await.expect(200).body["proposed"], now["proposed"]);
+
+    // Nobody agrees with themselves, through whatever key.
+    let made = json!({ "name": "mine", "kind": "secret", "scopes": ["*:read", "*:write", "*:approve"] });
+    let made = key.post("/api-keys", made).await.expect(201);
+    let made = coffer.with(made.body["secret_key"].as_str().unwrap());
+    for same in [&key, &made] {
+        same.post(approve, json!({})).await.refused(403, "self_approval");
+    }
+    ann.post(approve, json!({})).await.refused(403, "forbidden");
+    let agreed = boss.post(approve, json!({})).await.expect(200).body;
+    assert_eq!(shown(&agreed), json!([null, "1.00", 0, "40.00"]));
+    assert_eq!(agreed["proposed"], Value::Null);
+
+    // What waits stays while something else changes, and is forgotten when somebody drops it, or tightens.
+    change(json!({ "withdrawal": { "minimum": null } })).await;
+    let now = change(json!({ "branding": { "display_name": "Dev" } })).await;
+    assert_eq!(shown(&now["proposed"])[1], Value::Null);
+    boss.post(reject, json!({})).await.expect(200);
+    boss.post(approve, json!({})).await.refused(409, "nothing_proposed");
+    change(json!({ "withdrawal": { "minimum": null } })).await;
+    change(json!({ "funding": { "maximum": "9.00" } })).await;
+    boss.post(approve, json!({})).await.refused(409, "nothing_proposed");
+
+    // An operator alone loosens nothing either.
+    let version = coffer.operator().get(&path).await.expect(200).body["version"].as_u64().unwrap();
+    let loose = json!({ "settings": { "funding": { "maximum": "10.00" } } });
+    let asked = coffer.operator().patch(&path, version, loose).await.expect(200).body;
+    assert_eq!(asked["settings"]["funding"]["maximum"], "9.00");
+    let operator = coffer.operator().inside(&coffer.credentials().client_id);
+    operator.post(approve, json!({})).await.refused(403, "self_approval");
+    assert_eq!(
+        key.post(approve, json!({})).await.expect(200).body["settings"]["funding"]["maximum"],
+        "10.00"
+    );
+}
+
+#[tokio::test]
 async fn settings_change_field_by_field() {
     let coffer = Instance::start().await;
     let key = coffer.key();
@@ -110,12 +187,12 @@ async fn settings_change_field_by_field() {
     assert_eq!(key.get("/clients/current").await.expect(200).body, before.body, "nothing changed");
 
     let limits = json!({ "settings": {
-        "funding": { "maximum": null },
+        "funding": { "maximum": "5000.00" },
         "payment": { "second_person_above": "500.00" },
         "branding": { "display_name": "Dev Pay" },
     } });
     let changed = patch(version, limits).await.expect(200);
-    assert_eq!(changed.body["settings"]["funding"]["maximum"], Value::Null);
+    assert_eq!(changed.body["settings"]["funding"]["maximum"], "5000.00");
     assert_eq!(changed.body["settings"]["payment"]["second_person_above"], "500.00");
     assert_eq!(changed.body["settings"]["withdrawal"], before.body["settings"]["withdrawal"]);
     // What is looser takes two: see approval.rs.

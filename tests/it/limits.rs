@@ -22,6 +22,66 @@ async fn usage(caller: &Http, path: &str, window: usize) -> (String, Value) {
     (shown["used"].as_str().unwrap().to_owned(), shown["left"].clone())
 }
 
+/// A key asks for a looser rule, an operator agrees.
+async fn loosen(coffer: &Instance, rule: Value) {
+    let which = json!({ "operation": rule["operation"], "currency": rule["currency"], "tier": rule["tier"] });
+    coffer.key().put("/limits", 1, rule).await.expect(200);
+    let operator = coffer.operator().inside(&coffer.credentials().client_id);
+    operator.post("/limits/approve", which).await.expect(200);
+}
+
+#[tokio::test]
+async fn one_person_tightens_a_limit_and_two_loosen_it() {
+    let coffer = Instance::start().await;
+    let (ann, _) = person(&coffer, "ann", &[]).await;
+    let (_, boss) = person(&coffer, "boss", &["admin"]).await;
+    credit(&coffer, &ann, "900.00").await;
+    let key = coffer.key();
+    let which = json!({ "operation": "withdrawal", "currency": "USD" });
+    key.post("/limits/approve", which.clone()).await.refused(409, "nothing_proposed");
+    let set = key.put("/limits", 1, withdrawals(json!({ "max": "100.00" }))).await.expect(200);
+    assert_eq!((&set.body["max"], &set.body["proposed"]), (&json!("100.00"), &Value::Null));
+    for looser in [json!({}), json!({ "max": "100.01" }), json!({ "max": "100.01", "min": "50.00" })] {
+        let asked = key.put("/limits", 1, withdrawals(looser)).await.expect(200);
+        assert_eq!((&asked.body["max"], &asked.body["version"]), (&json!("100.00"), &json!(1)));
+        key.post("/withdrawals", cash_out(&ann, "100.01")).await.refused(422, "above_limit");
+    }
+    let listed = key.get("/limits").await.expect(200);
+    assert_eq!(listed.body["data"][0]["proposed"]["max"], "100.01");
+
+    // Nobody agrees with themselves, through whatever key; somebody else does.
+    let made = json!({ "name": "mine", "kind": "secret", "scopes": ["*:read", "*:write", "*:approve"] });
+    let made = key.post("/api-keys", made).await.expect(201);
+    let made = coffer.with(made.body["secret_key"].as_str().unwrap());
+    for same in [&key, &made] {
+        same.post("/limits/approve", which.clone()).await.refused(403, "self_approval");
+    }
+    let agreed = boss.post("/limits/approve", which.clone()).await.expect(200);
+    assert_eq!((&agreed.body["max"], &agreed.body["min"]), (&json!("100.01"), &json!("50.00")));
+    key.post("/withdrawals", cash_out(&ann, "100.01")).await.expect(201);
+    boss.post("/limits/approve", which.clone()).await.refused(409, "nothing_proposed");
+
+    // A tier's first rule that lets more through than the one for all is looser too.
+    let gold = json!({ "operation": "withdrawal", "currency": "USD", "tier": "gold" });
+    let asked =
+        key.put("/limits", 1, withdrawals(json!({ "tier": "gold", "max": "500.00" }))).await.expect(200);
+    assert_eq!((&asked.body["max"], &asked.body["version"]), (&json!("100.01"), &json!(0)));
+    let waiting = key.get("/limits/proposed").await.expect(200);
+    assert_eq!(waiting.body["data"][0]["proposed"]["max"], "500.00");
+    assert_eq!(boss.post("/limits/approve", gold).await.expect(200).body["max"], "500.00");
+
+    // What waits is forgotten when somebody drops it, or tightens.
+    key.put("/limits", 1, withdrawals(json!({}))).await.expect(200);
+    key.post("/limits/reject", which.clone()).await.expect(200);
+    key.put("/limits", 1, withdrawals(json!({}))).await.expect(200);
+    key.put("/limits", 1, withdrawals(json!({ "max": "10.00", "min": "50.00" })))
+        .await
+        .refused(422, "out_of_range");
+    key.put("/limits", 1, withdrawals(json!({ "max": "60.00", "min": "50.00" }))).await.expect(200);
+    boss.post("/limits/approve", which).await.refused(409, "nothing_proposed");
+    assert_eq!(key.get("/limits/proposed").await.expect(200).body["data"], json!([]));
+}
+
 #[tokio::test]
 async fn pending_withdrawals_count_and_failed_ones_do_not() {
     let coffer = Instance::start().await;
@@ -47,10 +107,11 @@ async fn pending_withdrawals_count_and_failed_ones_do_not() {
     assert_eq!(listed.body["data"].as_array().unwrap().len(), 1);
 
     // Lowered below what was used: what was done stays, what is new is refused. Then off.
-    key.put("/limits", 1, withdrawals(json!({ "per_24h": "1.00" }))).await.expect(200);
+    let lower = json!({ "min": "20.00", "max": "400.00", "per_24h": "1.00", "per_30d": "900.00" });
+    key.put("/limits", 1, withdrawals(lower)).await.expect(200);
     assert_eq!(usage(&session, "/limits/usage", 0).await, ("500.00".into(), json!("0.00")));
-    key.post("/withdrawals", cash_out(&ann, "10.00")).await.refused(422, "limit_reached");
-    key.put("/limits", 1, withdrawals(json!({}))).await.expect(200);
+    key.post("/withdrawals", cash_out(&ann, "20.00")).await.refused(422, "limit_reached");
+    loosen(&coffer, withdrawals(json!({}))).await;
     assert_eq!(usage(&session, "/limits/usage", 0).await, ("500.00".into(), Value::Null));
     key.post("/withdrawals", cash_out(&ann, "600.00")).await.expect(201);
 }
@@ -94,7 +155,7 @@ async fn a_tier_has_its_own_rule_and_other_currencies_and_users_are_apart() {
     credit(&coffer, &bob, "900.00").await;
     let key = coffer.key();
     key.put("/limits", 1, withdrawals(json!({ "per_24h": "100.00" }))).await.expect(200);
-    key.put("/limits", 1, withdrawals(json!({ "tier": "gold", "per_24h": "300.00" }))).await.expect(200);
+    loosen(&coffer, withdrawals(json!({ "tier": "gold", "per_24h": "300.00" }))).await;
     let version = key.get(&format!("/users/{bob}")).await.expect(200).body["version"].as_u64().unwrap();
     key.patch(&format!("/users/{bob}"), version, json!({ "tier": "gold" })).await.expect(200);
     key.post("/withdrawals", cash_out(&ann, "100.01")).await.refused(422, "limit_reached");

@@ -106,6 +106,14 @@ impl Walk {
                 let body = json!({ "payment_id": payment, "amount": format!("5.{cents}"), "reason": "walk" });
                 post("/refunds", body).await
             }
+            "dispute" => {
+                // Of somebody else, who is frozen by it.
+                let other = json!({ "email": format!("payer{count}@example.com"), "first_name": "P", "last_name": "R" });
+                let other = key.post("/users", other).await.expect(201).id().to_owned();
+                let payment = charge(coffer, &other, "50.00").await;
+                initiate(coffer, &payment, &coffer.credentials().sandbox_gateway).await.expect(200);
+                post("/disputes", json!({ "payment_id": payment, "amount": "5.00", "reason": "walk" })).await
+            }
             "funding" => {
                 let profit = self.dice.below(2) > 0;
                 let mut body = json!({ "amount": "20.00", "currency": "USD", "user_id": user });
@@ -166,6 +174,7 @@ impl Walk {
                 ("cancel", &["cancel"]),
                 ("mark-failed", &["fail"]),
             ],
+            "dispute" => &[("win", &["win"]), ("lose", &["lose"])],
             "funding" => &[("cancel", &["cancel"]), ("reverse", &["reverse"])],
             "withdrawal" => &[
                 ("approve", &["approve"]),

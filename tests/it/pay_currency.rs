@@ -254,10 +254,11 @@ async fn what_comes_late_or_otherwise_is_credited_at_the_prices_of_now() {
     // 25.25 of the 101.00 that were to be paid: a quarter of the fee.
     let shown = ["status", "credit_amount", "fee"].map(|it| done[it].as_str().unwrap());
     assert_eq!(shown, ["completed", "25.00", "0.25"]);
-    // And in two parts it is another amount than promised: what both are worth now.
+    // In two parts that are exactly it together, in time, it is as promised.
     tether.price("1").await;
     let (id, payment) = asked(&coffer, &ann, "100.00", "USDT", bank).await;
     paid(&coffer, &payment, "50", "USDT").await.expect(200);
+    tether.price("0.80").await;
     paid(&coffer, &payment, "51", "USDT").await.expect(200);
     let done = funding(&coffer, &id).await;
     assert_eq!((&done["status"], &done["credit_amount"]), (&json!("completed"), &json!("100.00")));
@@ -391,6 +392,28 @@ async fn a_reversal_takes_both_sides_back_and_a_refund_is_none() {
     );
 }
 
+/// A bank takes back what it takes in its own currency, whatever it was turned into.
+#[tokio::test]
+async fn a_dispute_takes_the_currency_that_was_paid() {
+    let coffer = Instance::start().await;
+    let ann = user(&coffer, "ann").await;
+    let (id, payment) = asked(&coffer, &ann, "100.00", "EUR", &coffer.credentials().manual_gateway).await;
+    paid(&coffer, &payment, "90.91", "EUR").await.expect(200);
+    let dispute = json!({ "payment_id": payment, "amount": "90.91", "reason": "not me" });
+    let dispute = coffer.key().post("/disputes", dispute).await.expect(201);
+    assert_eq!(
+        (has(&coffer, &ann, "EUR").await, has(&coffer, &ann, "USD").await),
+        ("-90.91".into(), "100.00".into())
+    );
+    let won = json!({ "reason": "it was her" });
+    coffer.key().post(&format!("/disputes/{}/win", dispute.id()), won).await.expect(200);
+    assert_eq!(
+        (has(&coffer, &ann, "EUR").await, has(&coffer, &ann, "USD").await),
+        ("0.00".into(), "100.00".into())
+    );
+    assert_eq!(funding(&coffer, &id).await["status"], "completed");
+}
+
 #[tokio::test]
 async fn euros_for_euros_do_not_touch_dollars() {
     let coffer = Instance::start().await;
@@ -428,7 +451,9 @@ async fn what_is_no_deposit_or_no_currency_is_refused_and_lists_tell_them_apart(
     crate::payment::set(&coffer, json!({ "payment": { "expires_after_s": 600 } })).await;
     let bitcoin = ask(&coffer, &ann, "10.00", "BTC", json!({})).await.expect(201);
     assert_eq!(bitcoin.body["quote"]["expires_at"], "2026-01-01T00:10:00.000000Z");
-    ask(&coffer, &ann, "10.00", "EUR", json!({})).await.expect(201);
+    crate::payment::set(&coffer, json!({ "funding": { "quote_expires_after_s": 60 } })).await;
+    let euros = ask(&coffer, &ann, "10.00", "EUR", json!({})).await.expect(201);
+    assert_eq!(euros.body["quote"]["expires_at"], "2026-01-01T00:01:00.000000Z");
     ask(&coffer, &ann, "10.00", "USD", json!({})).await.expect(201);
     let list = coffer.key().get("/fundings?pay_currency=BTC").await.expect(200).body;
     assert_eq!(list["data"].as_array().unwrap().len(), 1);

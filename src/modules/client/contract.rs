@@ -76,6 +76,8 @@ impl Branding {
 pub struct FundingSettings {
     /// The largest deposit.
     pub maximum: Option<Amount>,
+    /// For how long what a deposit takes in another currency is promised; never longer than its payment lasts.
+    pub quote_expires_after_s: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
@@ -182,6 +184,9 @@ pub trait ClientContract: Send + Sync {
     fn all(&self, tx: &ReadTx) -> Result<Vec<ClientId>>;
 }
 
+/// What six confirmations of a block chain take.
+pub const DEPOSIT_QUOTE_S: u64 = 3600;
+
 impl Settings {
     /// What a new client gets: see the defaults of the handbook (docs/ARCHITECTURE.md, "Defaults").
     pub fn for_new_client(mode: ClientMode, default: Currency) -> Result<Settings> {
@@ -192,7 +197,7 @@ impl Settings {
         };
         Ok(Settings {
             branding: Branding::default(),
-            funding: FundingSettings { maximum: of("1000000")? },
+            funding: FundingSettings { maximum: of("1000000")?, quote_expires_after_s: DEPOSIT_QUOTE_S },
             withdrawal: WithdrawalSettings {
                 minimum: of("10")?,
                 automatic_up_to: of("1000")?,

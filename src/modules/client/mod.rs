@@ -10,7 +10,7 @@
 //! Always true: amounts in the settings are in the client's default currency. Of a key only a keyed hash is stored;
 //! its text is shown once, and the row says to whom (`holders`), so that a key is no second person for its makers. A
 //! key is never made, replaced or revoked by somebody who may do less than it. Whatever the route, rules for approving
-//! are loosened by two people only. What a client stores as a
+//! and controls in the settings (`model/loosened.rs`) are loosened by two people only. What a client stores as a
 //! secret is encrypted, bound to client and name, and never shown again.
 //!
 //! When a key was last used is kept in memory and written at most once a minute: a read is never a write.
@@ -33,7 +33,7 @@ use self::{
         ApiKeyCreated, ApiKeyExpiring, ApiKeyRevoked, ApiKeyRotated, ApprovalPolicyChanged, ClientActivated,
         ClientCreated, ClientDeactivated,
     },
-    repository::{CLIENTS, KEY_WARNINGS, KEYS, KEYS_USED, POLICIES, SECRETS},
+    repository::{CLIENTS, KEY_WARNINGS, KEYS, KEYS_USED, POLICIES, SECRETS, SETTINGS_PROPOSALS},
     service::{ClientService, KEY_PREFIXES},
 };
 use crate::{
@@ -68,6 +68,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         KEY_WARNINGS.info(),
         SECRETS.info(),
         POLICIES.info(),
+        SETTINGS_PROPOSALS.info(),
     ]);
     boot.refusals(ClientRefusal::CATALOGUE.iter().copied());
     boot.alias("cli", "client");

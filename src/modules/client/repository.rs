@@ -6,6 +6,7 @@ use super::{
     model::{
         ClientRow, PolicyRow, SecretRow,
         key::{ApiKey, LastUse},
+        loosened::SettingsProposal,
     },
 };
 use crate::kernel::{
@@ -59,6 +60,9 @@ pub const SECRETS: Table<(ClientId, String), SecretRow> = Table::new("client.sec
 
 /// (client, operation) → what its approval policy says beyond the settings
 pub const POLICIES: Table<(ClientId, String), PolicyRow> = Table::new("client.approval_policies");
+
+/// client → looser settings that wait for somebody else to agree
+pub const SETTINGS_PROPOSALS: Table<ClientId, SettingsProposal> = Table::new("client.settings_proposals");
 
 pub fn policy_key(client: ClientId, operation: ApprovalOperation) -> (ClientId, String) {
     (client, operation.name().to_owned())
@@ -125,9 +129,13 @@ mod tests {
         let metadata = Metadata([("tier".to_owned(), "gold".to_owned())].into());
         let row = ClientRow { client, external_id: Some("n-1".into()), metadata };
         golden("client.clients", &row);
-        let first = include_str!("../../../tests/golden/rows/client.clients.v1.hex");
-        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
-        assert_eq!(ClientRow::decode_row(&first).unwrap(), row, "what the first release stored");
+        for (release, stored) in [
+            ("first", include_str!("../../../tests/golden/rows/client.clients.v1.hex")),
+            ("second", include_str!("../../../tests/golden/rows/client.clients.v2.hex")),
+        ] {
+            let stored = data_encoding::HEXLOWER.decode(stored.trim().as_bytes()).unwrap();
+            assert_eq!(ClientRow::decode_row(&stored).unwrap(), row, "what the {release} stored");
+        }
         let previous = Some(Previous { hash: [2; 32], valid_until: at });
         let ip_allow_list = vec!["10.1.0.0/16".parse().unwrap(), "2001:db8::1".parse().unwrap()];
         golden("client.keys", &ApiKey { previous, ip_allow_list, expires_at: Some(at), ..key() });

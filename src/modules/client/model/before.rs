@@ -11,8 +11,8 @@ use crate::{
     modules::client::{
         approval::Committee,
         contract::{
-            Branding, Client, ClientMode, FundingSettings, PaymentSettings, ReferralSettings, Settings,
-            SwapSettings, TransferSettings, WithdrawalSettings,
+            Branding, Client, ClientMode, DEPOSIT_QUOTE_S, FundingSettings, PaymentSettings,
+            ReferralSettings, Settings, SwapSettings, TransferSettings, WithdrawalSettings,
         },
     },
 };
@@ -21,19 +21,27 @@ use crate::{
 /// now there are rules for it.
 #[derive(Encode, Decode)]
 pub struct ClientRowV1 {
-    client: ClientV1,
+    client: ClientOf<SettingsV1>,
+    external_id: Option<String>,
+    metadata: Metadata,
+}
+
+/// Before a deposit could be paid in another currency.
+#[derive(Encode, Decode)]
+pub struct ClientRowV2 {
+    client: ClientOf<SettingsV2>,
     external_id: Option<String>,
     metadata: Metadata,
 }
 
 #[derive(Encode, Decode)]
-struct ClientV1 {
+struct ClientOf<Settings> {
     id: ClientId,
     name: String,
     slug: String,
     mode: ClientMode,
     is_active: bool,
-    settings: SettingsV1,
+    settings: Settings,
     created_at: Time,
     updated_at: Time,
     version: u64,
@@ -43,10 +51,26 @@ struct ClientV1 {
 struct SettingsV1 {
     branding: Branding,
     fees: [FeeV1; 2],
-    funding: FundingSettings,
+    funding: FundingSettingsV1,
     withdrawal: WithdrawalSettings,
     payment: PaymentSettingsV1,
     transfer: TransferSettings,
+}
+
+#[derive(Encode, Decode)]
+struct SettingsV2 {
+    branding: Branding,
+    funding: FundingSettingsV1,
+    withdrawal: WithdrawalSettings,
+    payment: PaymentSettings,
+    transfer: TransferSettings,
+    swap: SwapSettings,
+    referral: ReferralSettings,
+}
+
+#[derive(Encode, Decode)]
+struct FundingSettingsV1 {
+    maximum: Option<Amount>,
 }
 
 #[allow(dead_code, reason = "read, to get at what stands behind it")]
@@ -66,27 +90,62 @@ struct PaymentSettingsV1 {
 
 impl From<ClientRowV1> for ClientRow {
     fn from(row: ClientRowV1) -> ClientRow {
-        let ClientRowV1 { client: it, external_id, metadata } = row;
-        let SettingsV1 { branding, fees: _, funding, withdrawal, payment, transfer } = it.settings;
-        let PaymentSettingsV1 { expires_after_s, second_person_above } = payment;
-        let (refund_second_person_above, tolerances) = (None, vec![]);
-        let payment =
-            PaymentSettings { expires_after_s, second_person_above, refund_second_person_above, tolerances };
-        let swap = SwapSettings::default();
-        let referral = ReferralSettings::default();
-        let settings = Settings { branding, funding, withdrawal, payment, transfer, swap, referral };
+        let ClientRowV1 { client, external_id, metadata } = row;
+        let client = client.with(|it| {
+            let SettingsV1 { branding, fees: _, funding, withdrawal, payment, transfer } = it;
+            let PaymentSettingsV1 { expires_after_s, second_person_above } = payment;
+            let (refund_second_person_above, tolerances) = (None, vec![]);
+            let payment = PaymentSettings {
+                expires_after_s,
+                second_person_above,
+                refund_second_person_above,
+                tolerances,
+            };
+            let (swap, referral) = (SwapSettings::default(), ReferralSettings::default());
+            SettingsV2 { branding, funding, withdrawal, payment, transfer, swap, referral }
+        });
+        ClientRowV2 { client, external_id, metadata }.into()
+    }
+}
+
+impl From<ClientRowV2> for ClientRow {
+    fn from(row: ClientRowV2) -> ClientRow {
+        let ClientRowV2 { client, external_id, metadata } = row;
+        let it = client.with(|it| {
+            let SettingsV2 { branding, funding, withdrawal, payment, transfer, swap, referral } = it;
+            let FundingSettingsV1 { maximum } = funding;
+            let funding = FundingSettings { maximum, quote_expires_after_s: DEPOSIT_QUOTE_S };
+            Settings { branding, funding, withdrawal, payment, transfer, swap, referral }
+        });
         let client = Client {
             id: it.id,
             name: it.name,
             slug: it.slug,
             mode: it.mode,
             is_active: it.is_active,
-            settings,
+            settings: it.settings,
             created_at: it.created_at,
             updated_at: it.updated_at,
             version: it.version,
         };
         ClientRow { client, external_id, metadata }
+    }
+}
+
+impl<Old> ClientOf<Old> {
+    /// The same client, its settings as a later release has them.
+    fn with<New>(self, change: impl FnOnce(Old) -> New) -> ClientOf<New> {
+        ClientOf {
+            id: self.id,
+            name: self.name,
+            slug: self.slug,
+            mode: self.mode,
+            is_active: self.is_active,
+            settings: change(self.settings),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.version,
+        }
     }
 }
 

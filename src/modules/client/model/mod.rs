@@ -2,6 +2,7 @@
 
 mod before;
 pub mod key;
+pub mod loosened;
 pub mod settings;
 
 use super::{
@@ -28,7 +29,7 @@ pub struct ClientRow {
     pub external_id: Option<String>,
     pub metadata: Metadata,
 }
-row!(ClientRow, 2, { 1 => before::ClientRowV1 });
+row!(ClientRow, 3, { 1 => before::ClientRowV1, 2 => before::ClientRowV2 });
 
 /// A slug is 1 to 63 lower-case letters, digits and inner hyphens, as in a host name.
 pub fn check_slug(slug: &str) -> Result<()> {

@@ -37,8 +37,10 @@ input!(BrandingIn { display_name, support_email, website });
 pub struct FundingSettingsIn {
     #[schema(value_type = Option<AmountText>)]
     pub maximum: Change<AmountText>,
+    /// From 60 to 86400.
+    pub quote_expires_after_s: Option<u64>,
 }
-input!(FundingSettingsIn { maximum });
+input!(FundingSettingsIn { maximum, quote_expires_after_s });
 
 #[derive(Debug, Clone, Default, utoipa::ToSchema)]
 pub struct WithdrawalSettingsIn {
@@ -112,7 +114,10 @@ impl Settings {
             reading.text("settings.branding.website", &it.website, website, &is_website, 200)?;
         }
         if let Some(it) = &change.funding {
-            reading.amount("settings.funding.maximum", &it.maximum, &mut self.funding.maximum)?;
+            let to = &mut self.funding;
+            reading.amount("settings.funding.maximum", &it.maximum, &mut to.maximum)?;
+            let (param, seconds) = ("settings.funding.quote_expires_after_s", it.quote_expires_after_s);
+            to.quote_expires_after_s = reading.within(param, seconds, to.quote_expires_after_s, 60, 86_400);
         }
         if let Some(it) = &change.withdrawal {
             let to = &mut self.withdrawal;
@@ -347,7 +352,7 @@ mod tests {
     fn a_new_client_has_the_documented_defaults() {
         let wanted = json!({
             "branding": { "display_name": null, "support_email": null, "website": null },
-            "funding": { "maximum": "1000000.00" },
+            "funding": { "maximum": "1000000.00", "quote_expires_after_s": 3600 },
             "withdrawal": {
                 "minimum": "10.00", "automatic_up_to": "1000.00", "approvals": 1, "auto_process": false,
                 "beneficiary_cooling_hours": 24,
@@ -430,6 +435,10 @@ mod tests {
                     ("settings.swap.quote_expires_after_s", "out_of_range"),
                     ("settings.swap.maximum", "amount_scale"),
                 ],
+            ),
+            (
+                json!({ "funding": { "quote_expires_after_s": 86_401 } }),
+                vec![("settings.funding.quote_expires_after_s", "out_of_range")],
             ),
             (
                 json!({ "payment": { "expires_after_s": 59 } }),

@@ -12,7 +12,7 @@ use crate::{
             endpoint::{Endpoint, get, patch, post},
             input::{Metadata, input},
             page::{Cursor, Limit, Page, Paging, created_within, page},
-            principal::ClientId,
+            principal::{Actor, ClientId},
         },
         clock::Time,
         error::Result,
@@ -22,7 +22,7 @@ use crate::{
     modules::client::{
         contract::{Branding, ClientMode, Settings},
         model::{ClientRow, settings::SettingsIn},
-        repository::CLIENTS,
+        repository::{CLIENTS, SETTINGS_PROPOSALS},
         service::ClientService,
     },
 };
@@ -76,11 +76,22 @@ pub struct ClientOut {
     /// The currency of every amount in the settings.
     default_currency: CurrencyCode,
     settings: Settings,
+    /// Looser settings that wait for somebody else to agree.
+    proposed: Option<SettingsProposalOut>,
     external_id: Option<String>,
     created_at: Time,
     updated_at: Time,
     version: u64,
     metadata: Metadata,
+}
+
+/// Looser settings that wait for somebody else to agree.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct SettingsProposalOut {
+    /// As they would be.
+    settings: Settings,
+    proposed_by: Actor,
+    proposed_at: Time,
 }
 
 /// A client just made, with its first keys. They are shown only here.
@@ -105,7 +116,7 @@ pub struct ClientPublicOut {
 }
 
 pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
-    let (showing_own, changing_own) = (service.clone(), service.clone());
+    let [showing_own, changing_own, agreeing, dropping] = std::array::from_fn(|_| service.clone());
     let (listing, showing, creating) = (service.clone(), service.clone(), service.clone());
     let (changing, activating, deactivating) = (service.clone(), service.clone(), service.clone());
     vec![
@@ -116,7 +127,7 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
             },
         ),
         patch("/clients/current")
-            .about("Change your client's name and settings; what is omitted stays, null switches off")
+            .about("Change your client's name and settings; what is omitted stays, null switches off, looser controls wait until somebody else agrees")
             .needs("clients.update_any")
             .versioned()
             .refuses(&["needs_second_person"])
@@ -129,6 +140,24 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
             .writes(move |tx, call: &Call<(), ClientPatchIn>| {
                 let row = changing_own.change(tx, &call.caller, call.caller.client()?, &call.input)?;
                 out(&changing_own, tx, row)
+            }),
+        post("/clients/current/settings/approve")
+            .about("Agree to looser settings that somebody else proposed")
+            .needs("clients.approve")
+            .status(200)
+            .refuses(&["nothing_proposed", "self_approval"])
+            .writes(move |tx, call: &Call| {
+                let row = agreeing.approve_settings(tx, call)?;
+                out(&agreeing, tx, row)
+            }),
+        post("/clients/current/settings/reject")
+            .about("Drop looser settings that were proposed")
+            .needs("clients.reject")
+            .status(200)
+            .refuses(&["nothing_proposed"])
+            .writes(move |tx, call: &Call| {
+                let row = dropping.reject_settings(tx, call)?;
+                out(&dropping, tx, row)
             }),
         get("/clients/current/public").about("Show what anybody may know of the client").public().reads(
             |tx, call: &Call| {
@@ -168,7 +197,7 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
             .operator()
             .reads(move |tx, call: &Call<ClientId>| out(&showing, tx, found(tx.get(&CLIENTS, &call.path)?)?)),
         patch("/clients/{id}")
-            .about("Change a client's name and settings; what is omitted stays, null switches off")
+            .about("Change a client's name and settings; what is omitted stays, null switches off, looser controls wait until somebody else agrees")
             .operator()
             .versioned()
             .refuses(&["needs_second_person"])
@@ -210,6 +239,11 @@ fn list(service: &ClientService, tx: &ReadTx, query: &ClientQuery) -> Result<Pag
 
 fn out(service: &ClientService, tx: &ReadTx, row: ClientRow) -> Result<ClientOut> {
     let ClientRow { client, external_id, metadata } = row;
+    let proposed = tx.get(&SETTINGS_PROPOSALS, &client.id)?.map(|it| SettingsProposalOut {
+        settings: it.loosened.applied_to(client.settings.clone()),
+        proposed_by: it.by,
+        proposed_at: it.at,
+    });
     Ok(ClientOut {
         id: client.id,
         object: "client",
@@ -219,6 +253,7 @@ fn out(service: &ClientService, tx: &ReadTx, row: ClientRow) -> Result<ClientOut
         mode: client.mode,
         is_active: client.is_active,
         settings: client.settings,
+        proposed,
         external_id,
         created_at: client.created_at,
         updated_at: client.updated_at,

@@ -5,7 +5,7 @@ use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
-            call::{Caller, found},
+            call::{Call, Caller, found},
             input::{Metadata, check_length},
             principal::{ClientId, Scope},
         },
@@ -14,10 +14,14 @@ use crate::{
     },
     modules::{
         client::{
-            contract::{Client, ClientRefusal, Settings},
+            contract::{Client, ClientContract as _, ClientRefusal, Settings},
             events::{ClientActivated, ClientCreated, ClientDeactivated},
-            model::{ClientRow, check_slug, key::KeyKind},
-            repository::{CLIENTS, by_external_id, by_slug},
+            model::{
+                ClientRow, check_slug,
+                key::KeyKind,
+                loosened::{Loosened, SettingsProposal, differ},
+            },
+            repository::{CLIENTS, SETTINGS_PROPOSALS, by_external_id, by_slug},
             routes::clients::{ClientIn, ClientPatchIn},
         },
         currency::contract::CurrencyRefusal,
@@ -78,7 +82,8 @@ impl ClientService {
         Ok(CreatedClient { row, secret, publishable })
     }
 
-    /// By the client itself, or by an operator. Refuses `needs_second_person` to both.
+    /// By the client itself, or by an operator: controls are tightened at once, and looser ones wait until somebody else
+    /// agrees. Refuses `needs_second_person` to both, of what is loosened with `approval-policies`.
     pub fn change(
         &self,
         tx: &mut WriteTx,
@@ -95,6 +100,13 @@ impl ClientService {
         }
 
         self.follow_settings(tx, caller, client, &row.client.settings, &settings)?;
+        let loosened = Loosened::take(&row.client.settings, &mut settings);
+        if !loosened.is_nothing() {
+            let proposal = SettingsProposal { loosened, by: caller.actor(), at: tx.now() };
+            tx.put(&SETTINGS_PROPOSALS, &client, &proposal)?;
+        } else if differ(&row.client.settings, &settings) {
+            tx.delete(&SETTINGS_PROPOSALS, &client)?; // It was looked at beside other settings.
+        }
         row.client.name = input.name.clone().unwrap_or(row.client.name);
         row.client.settings = settings;
         row.metadata.merge(input.metadata.clone());
@@ -102,6 +114,31 @@ impl ClientService {
         row.client.version += 1;
         tx.put(&CLIENTS, &client, &row)?;
         Ok(row)
+    }
+
+    /// Agrees to looser settings that somebody else proposed. Refuses `nothing_proposed`, `self_approval`.
+    pub fn approve_settings(&self, tx: &mut WriteTx, call: &Call) -> Result<ClientRow> {
+        let client = call.caller.client()?;
+        let proposal = tx.get(&SETTINGS_PROPOSALS, &client)?.ok_or(ClientRefusal::NothingProposed)?;
+        self.check_other(tx, client, &call.caller, proposal.by)?;
+
+        let mut row = found(tx.get(&CLIENTS, &client)?)?;
+        row.client.settings = proposal.loosened.applied_to(row.client.settings);
+        row.client.updated_at = tx.now();
+        row.client.version += 1;
+        tx.put(&CLIENTS, &client, &row)?;
+        tx.delete(&SETTINGS_PROPOSALS, &client)?;
+        Ok(row)
+    }
+
+    /// Drops looser settings that were proposed: anybody may who could have agreed, and whoever proposed them. Refuses
+    /// `nothing_proposed`.
+    pub fn reject_settings(&self, tx: &mut WriteTx, call: &Call) -> Result<ClientRow> {
+        let client = call.caller.client()?;
+        if !tx.delete(&SETTINGS_PROPOSALS, &client)? {
+            return Err(ClientRefusal::NothingProposed.into());
+        }
+        found(tx.get(&CLIENTS, &client)?)
     }
 
     /// Doing what was done before changes nothing.

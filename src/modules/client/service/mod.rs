@@ -18,7 +18,7 @@ pub use self::{
 };
 use super::{
     contract::{ApprovalOperation, ApprovalPolicy, Client, ClientContract},
-    repository::{self, CLIENTS, SECRETS, all},
+    repository::{self, CLIENTS, SECRETS, SETTINGS_PROPOSALS, all},
 };
 use crate::{
     kernel::{
@@ -71,6 +71,7 @@ impl ClientService {
         client.updated_at = tx.now();
         client.version += 1;
         tx.put(&CLIENTS, &event.client_id, &row)?;
+        tx.delete(&SETTINGS_PROPOSALS, &event.client_id)?;
         self.rebase_policies(tx, event.client_id)
     }
 

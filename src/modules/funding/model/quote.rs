@@ -17,9 +17,6 @@ use crate::{
     },
 };
 
-/// How long a promise lasts, unless its payment ends sooner: what six confirmations take.
-pub const LASTS: Duration = Duration::from_secs(3600);
-
 /// How long after a price was missing it is looked for again.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -124,6 +121,8 @@ pub mod tests {
         let exchange = Exchange::through(btc, &[rate]).unwrap();
         RateFound { exchange, rate, prices: vec![price], as_of: at, age: Duration::ZERO }
     }
+
+    const LASTS: Duration = Duration::from_secs(3600);
 
     /// A thousand dollars, to be paid in bitcoin.
     pub fn promised(at: Time) -> Quote {

@@ -20,11 +20,7 @@ use crate::{
         funding::{
             contract::{FundingId, FundingRefusal, FundingStatus, FundingType},
             events::FundingRequested,
-            model::{
-                FUNDING, Funding, FundingEvent, Terms,
-                quote::{LASTS, Quote},
-                terms,
-            },
+            model::{FUNDING, Funding, FundingEvent, Terms, quote::Quote, terms},
             repository::{BY_EXTERNAL_ID, FUNDINGS},
             routes::{FundingIn, FundingOut},
         },
@@ -72,8 +68,9 @@ impl Fundings {
         let quote = match pay {
             Some(pay) => {
                 let found = self.market.rate(client, pay.code, currency.code)?;
-                let lasts_s = self.clients.get(tx, client)?.settings.payment.expires_after_s;
-                let expires_at = tx.now().after(LASTS.min(Duration::from_secs(lasts_s)));
+                let settings = self.clients.get(tx, client)?.settings;
+                let lasts_s = settings.funding.quote_expires_after_s.min(settings.payment.expires_after_s);
+                let expires_at = tx.now().after(Duration::from_secs(lasts_s));
                 Some(Quote::new(terms.to_pay, pay, found, expires_at)?)
             }
             None => None,

@@ -7,6 +7,8 @@
 //! - What counts is what was asked for in the last 24 hours, or 30 days, to the microsecond, as far as it did not fail:
 //!   what is pending counts too. It is kept whether or not there is a rule, so a new rule counts what went before.
 //! - A day's total is the sum of that day's uses.
+//! - One person tightens, two loosen: a rule that lets more through than the one that counts now waits until somebody
+//!   else agrees.
 //! - A rule for a tier replaces the one for all tiers; it is not added to it. Lowering a limit below what was used
 //!   takes nothing back, and refuses what is new.
 
@@ -20,14 +22,15 @@ use std::sync::Arc;
 
 use self::{
     contract::{LimitContract, LimitRefusal},
-    repository::{DAYS, LIMITS, USES},
+    repository::{DAYS, LIMITS, PROPOSALS, USES},
     service::Limits,
 };
 use crate::kernel::boot::{Boot, BootError};
 
 pub fn register(boot: &mut Boot) -> Result<(), BootError> {
-    let service = Arc::new(Limits { currencies: boot.require()?, users: boot.require()? });
-    boot.tables(vec![LIMITS.info(), USES.info(), DAYS.info()]);
+    let service =
+        Arc::new(Limits { clients: boot.require()?, currencies: boot.require()?, users: boot.require()? });
+    boot.tables(vec![LIMITS.info(), PROPOSALS.info(), USES.info(), DAYS.info()]);
     boot.refusals(LimitRefusal::CATALOGUE.iter().copied());
     boot.endpoints(routes::endpoints(&service));
     boot.check("a day's total is the sum of its uses", repository::wrong_days);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::contract::{LimitRefusal, LimitWindow};
 use crate::kernel::{
-    api::object::Times,
+    api::{object::Times, principal::Actor},
     error::Result,
     money::Amount,
     store::codec::{Decode, Encode, row},
@@ -39,6 +39,25 @@ impl Limit {
         }
     }
 
+    /// Whether it lets anything through that `other` stops; nothing stops anything where there is no rule.
+    pub fn is_looser_than(&self, other: Option<&Limit>) -> bool {
+        let Some(other) = other else { return false };
+        let lets_less = match (self.min, other.min) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(new), Some(old)) => new < old,
+        };
+        let lets_more = |new: Option<Amount>, old: Option<Amount>| match (new, old) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(new), Some(old)) => new > old,
+        };
+        lets_less
+            || lets_more(self.max, other.max)
+            || lets_more(self.per_24h, other.per_24h)
+            || lets_more(self.per_30d, other.per_30d)
+    }
+
     /// Whether `amount` may be added to what was used in each window.
     pub fn check(&self, amount: Amount, used: impl Fn(LimitWindow) -> Result<Amount>) -> Result<()> {
         let currency = amount.currency().code;
@@ -58,6 +77,14 @@ impl Limit {
         Ok(())
     }
 }
+
+/// A looser rule that waits for somebody else to agree.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct LimitProposal {
+    pub limit: Limit,
+    pub by: Actor,
+}
+row!(LimitProposal);
 
 /// What was used at one instant, or on one day.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -104,8 +131,29 @@ mod tests {
     }
 
     #[test]
+    fn whatever_lets_more_through_is_looser() {
+        for (new, is_looser) in [
+            (limit(), false),
+            (Limit { min: Some(usd(11)), max: Some(usd(99)), ..limit() }, false),
+            (Limit { min: Some(usd(9)), ..limit() }, true),
+            (Limit { min: None, ..limit() }, true),
+            (Limit { max: Some(usd(101)), ..limit() }, true),
+            (Limit { max: None, ..limit() }, true),
+            (Limit { per_24h: Some(usd(151)), ..limit() }, true),
+            (Limit { per_24h: None, ..limit() }, true),
+            (Limit { per_30d: Some(usd(1001)), max: Some(usd(1)), ..limit() }, true),
+        ] {
+            assert_eq!(new.is_looser_than(Some(&limit())), is_looser, "{new:?}");
+            assert!(!new.is_looser_than(None));
+        }
+        let open = Limit { min: None, max: None, per_24h: None, per_30d: None, ..limit() };
+        assert!(!limit().is_looser_than(Some(&open)));
+    }
+
+    #[test]
     fn the_stored_forms_stay_what_they_are() {
         golden("pricing.limits", &limit());
+        golden("pricing.limit_proposals", &LimitProposal { limit: limit(), by: Actor::System });
         golden("pricing.limit_uses", &Used { amount: usd(7) });
         golden("pricing.limit_days", &Used { amount: usd(77) });
     }

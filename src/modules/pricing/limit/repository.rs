@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     contract::{LimitOperation, LimitUse, LimitWindow},
-    model::{Limit, Used},
+    model::{Limit, LimitProposal, Used},
 };
 use crate::kernel::{
     api::{
@@ -20,6 +20,9 @@ use crate::kernel::{
 /// (client, operation, currency, tier) → rule; no tier: of every tier that has none of its own
 pub const LIMITS: Table<LimitKey, Limit> = Table::new("pricing.limits");
 pub type LimitKey = (ClientId, String, CurrencyCode, Option<String>);
+
+/// as rules are → a looser one that waits for somebody else to agree
+pub const PROPOSALS: Table<LimitKey, LimitProposal> = Table::new("pricing.limit_proposals");
 
 /// (client, operation, user, currency): whose use it is, and of what
 type Whose = (ClientId, String, UserId, CurrencyCode);

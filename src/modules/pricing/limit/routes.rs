@@ -7,17 +7,16 @@ use serde_json::json;
 
 use super::{
     contract::{LimitOperation, LimitWindow},
-    model::Limit,
-    repository::{LIMITS, LimitKey},
+    model::{Limit, LimitProposal},
+    repository::LimitKey,
     service::Limits,
 };
 use crate::kernel::{
     api::{
-        call::Call,
-        endpoint::{Endpoint, get, put},
+        endpoint::{Endpoint, get, post, put},
         input::input,
-        page::{Cursor, Limit as PageLimit, Paging, page},
-        principal::UserId,
+        page::{Cursor, Limit as PageLimit},
+        principal::{Actor, UserId},
     },
     clock::Time,
     error::Result,
@@ -43,9 +42,18 @@ pub struct LimitIn {
 }
 input!(LimitIn { operation, currency, tier, min, max, per_24h, per_30d });
 
+/// Which rule is decided about.
+#[derive(Debug, utoipa::ToSchema)]
+pub struct LimitDecisionIn {
+    pub operation: LimitOperation,
+    pub currency: CurrencyCode,
+    pub tier: Option<Tier>,
+}
+input!(LimitDecisionIn { operation, currency, tier });
+
 pub struct LimitQuery {
-    limit: PageLimit,
-    cursor: Option<Cursor>,
+    pub limit: PageLimit,
+    pub cursor: Option<Cursor>,
 }
 input!(LimitQuery { limit, cursor });
 
@@ -66,13 +74,27 @@ pub struct LimitOut {
     max: Option<Amount>,
     per_24h: Option<Amount>,
     per_30d: Option<Amount>,
+    /// A looser rule that waits for somebody else to agree.
+    proposed: Option<LimitProposalOut>,
     created_at: Time,
     updated_at: Time,
+    /// 0 where there is no rule of its own yet.
     version: u64,
 }
 
+/// A looser rule that waits for somebody else to agree.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct LimitProposalOut {
+    min: Option<Amount>,
+    max: Option<Amount>,
+    per_24h: Option<Amount>,
+    per_30d: Option<Amount>,
+    proposed_by: Actor,
+    proposed_at: Time,
+}
+
 impl LimitOut {
-    pub fn of(key: &LimitKey, row: &Limit) -> LimitOut {
+    pub fn of(key: &LimitKey, row: &Limit, proposal: Option<LimitProposal>) -> LimitOut {
         let (_, operation, currency, tier) = key.clone();
         let Limit { min, max, per_24h, per_30d, times } = row.clone();
         LimitOut {
@@ -84,6 +106,14 @@ impl LimitOut {
             max,
             per_24h,
             per_30d,
+            proposed: proposal.map(|it| LimitProposalOut {
+                min: it.limit.min,
+                max: it.limit.max,
+                per_24h: it.limit.per_24h,
+                per_30d: it.limit.per_30d,
+                proposed_by: it.by,
+                proposed_at: it.limit.times.created_at,
+            }),
             created_at: times.created_at,
             updated_at: times.updated_at,
             version: times.version,
@@ -129,15 +159,27 @@ impl WindowOut {
 
 pub fn endpoints(service: &Arc<Limits>) -> Vec<Endpoint> {
     vec![
-        get("/limits").about("List the limits").needs("limits.view_any").lists(
-            |tx, call: &Call<(), LimitQuery>| {
-                let paging = Paging::new(call.input.limit, &call.input.cursor, ());
-                let rows = page(tx, &LIMITS, &call.caller.client()?, &paging, |_| true)?;
-                Ok(rows.map(|(key, row)| LimitOut::of(&key, &row)))
-            },
-        ),
+        get("/limits").about("List the limits").needs("limits.view_any").lists_with(service, Limits::list),
+        get("/limits/proposed")
+            .about("List looser limits that wait for somebody else to agree")
+            .needs("limits.view_any")
+            .lists_with(service, Limits::proposals),
+        post("/limits/approve")
+            .about("Agree to a looser limit that somebody else proposed")
+            .needs("limits.approve")
+            .status(200)
+            .refuses(&["nothing_proposed", "self_approval"])
+            .example(json!({ "operation": "withdrawal", "currency": "USD" }))
+            .writes_with(service, Limits::approve),
+        post("/limits/reject")
+            .about("Drop a looser limit that was proposed")
+            .needs("limits.reject")
+            .status(200)
+            .refuses(&["nothing_proposed"])
+            .example(json!({ "operation": "withdrawal", "currency": "USD" }))
+            .writes_with(service, Limits::reject),
         put("/limits")
-            .about("Set a limit, in place of the one for the same operation, currency and tier")
+            .about("Set a limit, in place of the one for the same operation, currency and tier; a looser one waits until somebody else agrees")
             .needs("limits.update_any")
             .refuses(&["currency_inactive"])
             .example(json!({

@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use super::{
     contract::{LimitContract, LimitOperation, LimitUse, LimitWindow},
-    model::Limit,
-    repository::{self, LIMITS, limit_key},
-    routes::{LimitIn, LimitOut, LimitUsageOut, LimitUsageQuery, LimitsUsageOut},
+    model::{Limit, LimitProposal},
+    repository::{self, LIMITS, LimitKey, PROPOSALS, limit_key},
+    routes::{
+        LimitDecisionIn, LimitIn, LimitOut, LimitQuery, LimitUsageOut, LimitUsageQuery, LimitsUsageOut,
+    },
 };
 use crate::kernel::{
     api::{
         call::Call,
         input::{Flaw, Named as _},
         object::Times,
+        page::{Page, Paging, page},
         principal::ClientId,
     },
     clock::Time,
@@ -20,9 +23,14 @@ use crate::kernel::{
     money::AmountText,
     store::{ReadTx, Scan, WriteTx},
 };
-use crate::modules::{currency::contract::CurrencyContract, user::contract::UserContract};
+use crate::modules::{
+    client::contract::{ClientContract, ClientRefusal},
+    currency::contract::CurrencyContract,
+    user::contract::UserContract,
+};
 
 pub struct Limits {
+    pub clients: Arc<dyn ClientContract>,
     pub currencies: Arc<dyn CurrencyContract>,
     pub users: Arc<dyn UserContract>,
 }
@@ -45,7 +53,8 @@ impl LimitContract for Limits {
 }
 
 impl Limits {
-    /// Puts a rule in the place of the one there was. Refuses `currency_inactive`.
+    /// Puts a rule in the place of the one there was; a looser one waits until somebody else agrees. What waited for
+    /// that is forgotten. Refuses `currency_inactive`.
     pub fn put(&self, tx: &mut WriteTx, call: &Call<(), LimitIn>) -> Result<LimitOut> {
         let (client, input) = (call.caller.client()?, &call.input);
         let currency = self.currencies.active(tx, client, input.currency)?;
@@ -54,13 +63,12 @@ impl Limits {
         };
         let tier = input.tier.as_ref().map(|it| it.as_str());
         let key = limit_key(client, input.operation, currency.code, tier);
-        let before = tx.get(&LIMITS, &key)?;
-        let mut limit = Limit {
+        let limit = Limit {
             min: read("min", &input.min)?,
             max: read("max", &input.max)?,
             per_24h: read("per_24h", &input.per_24h)?,
             per_30d: read("per_30d", &input.per_30d)?,
-            times: before.map_or(Times { version: 0, ..Times::at(tx.now()) }, |it| it.times),
+            times: Times::at(tx.now()),
         };
         if let (Some(min), Some(max)) = (limit.min, limit.max)
             && min > max
@@ -68,9 +76,70 @@ impl Limits {
             return Err(Flaw::new("max", "out_of_range", "is less than min").into());
         }
 
-        limit.times.touch(tx.now());
-        tx.put(&LIMITS, &key, &limit)?;
-        Ok(LimitOut::of(&key, &limit))
+        let counts = repository::rule(tx, client, input.operation, currency.code, tier.unwrap_or_default())?;
+        if limit.is_looser_than(counts.as_ref()) {
+            tx.put(&PROPOSALS, &key, &LimitProposal { limit, by: call.caller.actor() })?;
+            return self.out(tx, &key);
+        }
+        self.adopt(tx, &key, limit)
+    }
+
+    /// Agrees to a looser rule that somebody else proposed. Refuses `nothing_proposed`, `self_approval`.
+    pub fn approve(&self, tx: &mut WriteTx, call: &Call<(), LimitDecisionIn>) -> Result<LimitOut> {
+        let (key, proposal) = proposed(tx, call)?;
+        self.clients.check_other(tx, key.0, &call.caller, proposal.by)?;
+
+        self.adopt(tx, &key, proposal.limit)
+    }
+
+    /// Drops a looser rule that was proposed: anybody may who could have agreed, and whoever proposed it. Refuses
+    /// `nothing_proposed`.
+    pub fn reject(&self, tx: &mut WriteTx, call: &Call<(), LimitDecisionIn>) -> Result<LimitOut> {
+        let (key, _) = proposed(tx, call)?;
+        tx.delete(&PROPOSALS, &key)?;
+        self.out(tx, &key)
+    }
+
+    /// The rules, each with the looser one that waits; one that waits where there is no rule yet stands in `proposed`.
+    pub fn list(&self, tx: &ReadTx, call: &Call<(), LimitQuery>) -> Result<Page<LimitOut>> {
+        let paging = Paging::new(call.input.limit, &call.input.cursor, ());
+        let rows = page(tx, &LIMITS, &call.caller.client()?, &paging, |_| true)?;
+        rows.try_map(|(key, row)| Ok(LimitOut::of(&key, &row, tx.get(&PROPOSALS, &key)?)))
+    }
+
+    /// Looser rules that wait for somebody else to agree.
+    pub fn proposals(&self, tx: &ReadTx, call: &Call<(), LimitQuery>) -> Result<Page<LimitOut>> {
+        let paging = Paging::new(call.input.limit, &call.input.cursor, ());
+        let rows = page(tx, &PROPOSALS, &call.caller.client()?, &paging, |_| true)?;
+        rows.try_map(|(key, _)| self.out(tx, &key))
+    }
+
+    /// The rule as it counts now, and what is proposed in its place. Where a tier has no rule of its own that is the one
+    /// for all; where there is none at all, nothing is limited.
+    fn out(&self, tx: &ReadTx, key: &LimitKey) -> Result<LimitOut> {
+        let proposal = tx.get(&PROPOSALS, key)?;
+        let for_all = (key.0, key.1.clone(), key.2, None);
+        if let Some(rule) = tx.get(&LIMITS, key)? {
+            return Ok(LimitOut::of(key, &rule, proposal));
+        }
+        let times = Times { version: 0, ..Times::at(tx.now()) };
+        let counts = match tx.get(&LIMITS, &for_all)? {
+            Some(rule) => Limit { times, ..rule },
+            None => Limit { min: None, max: None, per_24h: None, per_30d: None, times },
+        };
+        Ok(LimitOut::of(key, &counts, proposal))
+    }
+
+    /// Puts a rule in force.
+    fn adopt(&self, tx: &mut WriteTx, key: &LimitKey, mut limit: Limit) -> Result<LimitOut> {
+        limit.times = Times::at(tx.now());
+        if let Some(before) = tx.get(&LIMITS, key)? {
+            limit.times = before.times;
+            limit.times.touch(tx.now());
+        }
+        tx.put(&LIMITS, key, &limit)?;
+        tx.delete(&PROPOSALS, key)?;
+        Ok(LimitOut::of(key, &limit, None))
     }
 
     /// What a user has used of its limits, and what is left.
@@ -107,4 +176,12 @@ impl Limits {
         }
         Ok(LimitsUsageOut { object: "limits_usage", user_id: user.id, tier: user.tier, data })
     }
+}
+
+/// What waits. Refuses `nothing_proposed`.
+fn proposed(tx: &ReadTx, call: &Call<(), LimitDecisionIn>) -> Result<(LimitKey, LimitProposal)> {
+    let LimitDecisionIn { operation, currency, tier } = &call.input;
+    let key = limit_key(call.caller.client()?, *operation, *currency, tier.as_ref().map(|it| it.as_str()));
+    let proposal = tx.get(&PROPOSALS, &key)?.ok_or(ClientRefusal::NothingProposed)?;
+    Ok((key, proposal))
 }

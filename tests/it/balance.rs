@@ -171,7 +171,7 @@ async fn an_adjustment_is_posted_by_somebody_else_than_who_asked_for_it() {
     key.post(&format!("{path}/approve"), json!({})).await.refused(403, "self_approval");
     key.post(&format!("{path}/reject"), json!({ "reason": "no" })).await.refused(403, "self_approval");
     session.post(&format!("{path}/approve"), json!({})).await.refused(403, "forbidden");
-    assert_eq!(coffer.new_events(), Vec::<String>::new());
+    assert_eq!(coffer.new_events(), ["adjustment.requested"]);
 
     let posted = sue.post(&format!("{path}/approve"), json!({})).await.expect(200);
     assert_eq!(posted.body["status"], "posted");

@@ -131,6 +131,10 @@ pub struct NewPayment {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PaymentInfo {
     pub id: PaymentId,
+    /// The id of what is paid for.
+    pub payable: Option<String>,
+    /// Whether a part of what came went back, or is about to: refunded, or taken back by a bank.
+    pub went_back: bool,
     pub status: PaymentStatus,
     pub amount: Amount,
     pub gateway: Option<GatewayId>,

@@ -126,6 +126,8 @@ fn migrations_are_undone_and_done_again_while_no_server_runs() {
     // Dashboard requires User, and counted after it.
     assert_eq!(refused(&place, &["module", "rollback", "user"], 64), "needed");
     assert_eq!(place.json("module rollback dashboard")["data"].as_array().unwrap().len(), 1);
+    // So does Funding, which found referrals after it.
+    assert_eq!(place.json("module rollback funding")["data"].as_array().unwrap().len(), 1);
     let undone = place.json("module rollback user --steps 5");
     assert_eq!(
         undone["data"],
@@ -139,6 +141,7 @@ fn migrations_are_undone_and_done_again_while_no_server_runs() {
     assert_eq!(place.json("module rollback user")["data"], json!([]));
     let done = place.json("module migrate user");
     assert_eq!(done["data"][0]["name"], "find users by role");
+    assert_eq!(place.json("module migrate funding")["data"][0]["name"], "find referrals by referrer");
     assert_eq!(place.json("module migrate dashboard")["data"][0]["version"], 1);
     assert_eq!(place.json("verify")["ok"], true);
 }

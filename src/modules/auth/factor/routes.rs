@@ -6,17 +6,15 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::service::UserFactors;
-use crate::{
-    kernel::{
-        api::{
-            call::Call,
-            endpoint::{Endpoint, post},
-            input::input,
-            principal::UserId,
-        },
-        clock::Time,
+use crate::kernel::{
+    api::{
+        call::Call,
+        endpoint::{Endpoint, post},
+        input::input,
+        principal::UserId,
+        text::ReasonIn,
     },
-    modules::user::contract::Reason,
+    clock::Time,
 };
 
 #[derive(utoipa::ToSchema)]
@@ -41,12 +39,6 @@ pub struct LoginTotpIn {
     pub code: String,
 }
 input!(LoginTotpIn { challenge, code });
-
-#[derive(utoipa::ToSchema)]
-pub struct TotpResetIn {
-    pub reason: Reason,
-}
-input!(TotpResetIn { reason });
 
 /// The password is right, and a code is asked for besides: go on at `login/totp`.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -207,7 +199,7 @@ pub fn endpoints(factors: &Arc<UserFactors>) -> Vec<Endpoint> {
             .example(json!({ "reason": "lost the telephone, seen in person" }))
             .writes({
                 let factors = service();
-                move |tx, call: &Call<UserId, TotpResetIn>| {
+                move |tx, call: &Call<UserId, ReasonIn>| {
                     factors.reset(tx, call)?;
                     Ok(TotpDisabledOut::done())
                 }

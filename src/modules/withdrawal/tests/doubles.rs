@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::kernel::{
     api::{
         call::{Caller, found},
+        object::Stamp,
         principal::{Actor, ClientId, UserId},
     },
     clock::Time,
@@ -298,11 +299,7 @@ impl UserContract for World {
             tier: "standard".into(),
             referral_code: "ANN".into(),
             referred_by: None,
-            external_id: None,
-            metadata: Default::default(),
-            created_at: Time::ZERO,
-            updated_at: Time::ZERO,
-            version: 1,
+            stamp: Stamp::at(Time::ZERO),
         };
         Ok(Some(known).filter(|it| it.id == user))
     }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::kernel::{
     api::{
         call::{Caller, found},
-        object::Stamp,
+        object::{Stamp, Times},
         principal::{Actor, ClientId, UserId},
     },
     clock::Time,
@@ -250,9 +250,7 @@ impl ClientContract for World {
             mode: ClientMode::Live,
             is_active: true,
             settings: self.state().settings.clone(),
-            created_at: Time::ZERO,
-            updated_at: Time::ZERO,
-            version: 1,
+            times: Times::at(Time::ZERO),
         })
     }
     fn secret(&self, _: &ReadTx, _: ClientId, _: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {

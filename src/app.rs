@@ -11,7 +11,7 @@ use crate::{
     homes::{self, Cast, Way},
     kernel::{
         annex::{self, Annex},
-        api::{audit, dispatch, idempotency, meta, pieces, server, testing},
+        api::{audit, dispatch, idempotency, meta, pieces, server, testing, whole},
         boot::{Boot, BootError, FinishError, Kernel, Module},
         clock::{Clock, Time},
         error::Error,
@@ -361,6 +361,7 @@ fn register(
     boot.refusals(meta::refusals());
     boot.endpoints(meta::endpoints());
     boot.endpoints(audit::endpoints());
+    boot.endpoints(whole::endpoints());
     if is_ephemeral {
         boot.endpoints(testing::endpoints());
     }

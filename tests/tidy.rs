@@ -116,7 +116,29 @@ fn every_folder_is_registered_and_every_registered_module_has_a_folder() {
     let folders: BTreeSet<String> =
         folders.filter(|it| it.path().is_dir()).map(|it| it.file_name().into_string().unwrap()).collect();
     assert_eq!(folders, modules().into_iter().collect());
-    assert_eq!(folders.len(), 17, "the modules Coffer was founded on, and no other");
+    // The seventeen that Coffer was founded on are there; one that `coffer module create` made may stand beside them.
+    const FOUNDING: [&str; 17] = [
+        "auth",
+        "balance",
+        "category",
+        "client",
+        "currency",
+        "dashboard",
+        "funding",
+        "investment",
+        "market",
+        "notification",
+        "payment",
+        "pricing",
+        "role",
+        "swap",
+        "transaction",
+        "user",
+        "withdrawal",
+    ];
+    for name in FOUNDING {
+        assert!(folders.contains(name), "{name} is one of the modules Coffer was founded on");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::{io::ErrorKind, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use http_body_util::BodyExt as _;
-use hyper::{Method, Request, client::conn::http1};
+use hyper::{Method, Request, Response, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -195,6 +195,32 @@ impl<'a> Ask<'a> {
 
     /// Status and body, whatever they are.
     pub async fn exchange(self) -> Result<(u16, Value), Failure> {
+        let answer = async { whole(self.respond().await?).await };
+        tokio::time::timeout(PATIENCE, answer).await.map_err(late)?
+    }
+
+    /// Hands over the lines of the answer as they come, without their ends. Other than 2xx is a failure.
+    pub async fn lines(self, mut take: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+        let response = tokio::time::timeout(PATIENCE, self.respond()).await.map_err(late)??;
+        if !response.status().is_success() {
+            let (status, body) = whole(response).await?;
+            return Err(Failure::of_problem(status, body));
+        }
+        let (mut body, mut rest) = (response.into_body(), vec![]);
+        while let Some(frame) = tokio::time::timeout(PATIENCE, body.frame()).await.map_err(late)? {
+            let Ok(bytes) = frame.map_err(broken)?.into_data() else { continue };
+            for piece in bytes.split_inclusive(|it| *it == b'\n') {
+                rest.extend_from_slice(piece);
+                if rest.pop_if(|it| *it == b'\n').is_some() {
+                    take(&rest)?;
+                    rest.clear();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn respond(self) -> Result<Response<Body>, Failure> {
         let mut request = Request::builder().method(self.method).uri(self.path).header("host", "localhost");
         for (name, value) in &self.headers {
             request = request.header(*name, value);
@@ -208,44 +234,52 @@ impl<'a> Ask<'a> {
             Backend::Socket(path) => {
                 let stream = UnixStream::connect(path).await;
                 let stream = stream.map_err(|error| unreachable(path.display(), &error))?;
-                over(stream, request).await
+                ask(stream, request).await
             }
             Backend::Here { router, .. } => here(router.clone(), request).await,
         }
     }
 }
 
-/// Sends one request over a connection of its own.
+/// Sends one request over a connection of its own; status and body, whatever they are.
 pub async fn over<S>(stream: S, request: Request<Body>) -> Result<(u16, Value), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let broken = |error: hyper::Error| {
-        Failure::new(
-            INPUT_OUTPUT,
-            "connection",
-            format!("the server ended the connection: {error}; see its log"),
-        )
-    };
-    let talk = async {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        tokio::spawn(connection);
-        let (parts, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
-        let bytes = body.collect().await.map_err(broken)?.to_bytes();
-        Ok((parts.status.as_u16(), serde_json::from_slice(&bytes).unwrap_or_default()))
-    };
-    let late = |_| Failure::new(TRY_AGAIN, "timed_out", "the server does not answer; see its log");
-    tokio::time::timeout(PATIENCE, talk).await.map_err(late)?
+    let answer = async { whole(ask(stream, request).await?).await };
+    tokio::time::timeout(PATIENCE, answer).await.map_err(late)?
 }
 
-async fn here(router: Router, mut request: Request<Body>) -> Result<(u16, Value), Failure> {
+async fn ask<S>(stream: S, request: Request<Body>) -> Result<Response<Body>, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    tokio::spawn(connection);
+    Ok(sender.send_request(request).await.map_err(broken)?.map(Body::new))
+}
+
+async fn here(router: Router, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
     request.extensions_mut().insert(Peer { ip: std::net::Ipv4Addr::LOCALHOST.into(), is_local_admin: true });
-    let (parts, body) = match router.oneshot(request).await {
-        Ok(response) => response.into_parts(),
+    match router.oneshot(request).await {
+        Ok(response) => Ok(response),
         Err(never) => match never {},
-    };
-    let bytes = body.collect().await.map_err(Failure::fault)?.to_bytes();
+    }
+}
+
+async fn whole(response: Response<Body>) -> Result<(u16, Value), Failure> {
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.map_err(broken)?.to_bytes();
     Ok((parts.status.as_u16(), serde_json::from_slice(&bytes).unwrap_or_default()))
+}
+
+fn broken(error: impl std::fmt::Display) -> Failure {
+    let message = format!("the server ended the connection: {error}; see its log");
+    Failure::new(INPUT_OUTPUT, "connection", message)
+}
+
+fn late(_: tokio::time::error::Elapsed) -> Failure {
+    Failure::new(TRY_AGAIN, "timed_out", "the server does not answer; see its log")
 }
 
 /// The kernel over the file, opened for reading only.

@@ -69,6 +69,25 @@ async fn a_past_balance_is_what_it_was_and_the_statement_adds_up_page_by_page() 
     assert_eq!(text.lines().count(), 6, "a header, then all lines of all pages: {text}");
     assert!(text.contains("\n-7.00,") && text.starts_with("amount,"), "{text}");
 
+    // To be printed it is all of it, oldest first, with the same figures.
+    let path = format!("/balances/statement?currency=USD&from={from}&to={to}");
+    let whole = session.get(&path).await.expect(200);
+    let page = session.clone().header("accept", "text/html,*/*;q=0.8").get(&path).await.expect(200);
+    let html = page.body.as_str().unwrap();
+    let mut rest = html;
+    let mut find = |what: &str| {
+        let at = rest.find(what).unwrap_or_else(|| panic!("{what} in {html}"));
+        rest = &rest[at + what.len()..];
+    };
+    find(&format!("id=\"opening\">{}<", whole.body["opening"].as_str().unwrap()));
+    for line in data(&whole).iter().rev() {
+        for field in ["at", "description", "cause", "entry_id", "amount", "balance"] {
+            find(line[field].as_str().unwrap());
+        }
+    }
+    find(&format!("id=\"closing\">{}<", whole.body["closing"].as_str().unwrap()));
+    assert_eq!(html.matches("<tr>").count(), 1 + data(&whole).len(), "a head and a row for each");
+
     let other = format!("/balances/statement?currency=USD&cursor={}", "AAAAAAAA");
     session.get(&other).await.refused(422, "invalid_format");
     session
@@ -77,6 +96,39 @@ async fn a_past_balance_is_what_it_was_and_the_statement_adds_up_page_by_page() 
         .refused(422, "out_of_range");
     let held = session.get("/balances/statement?currency=USD&account=held").await.expect(200);
     assert_eq!((data(&held).len(), &held.body["closing"]), (0, &json!("0.00")));
+}
+
+#[tokio::test]
+async fn what_is_printed_is_escaped_and_says_whose_it_is() {
+    let coffer = Instance::start().await;
+    let (ann, session) = person(&coffer, "ann", &[]).await;
+    let operator = coffer.operator().header("x-client-id", &coffer.credentials().client_id);
+    let path = format!("/clients/{}", coffer.credentials().client_id);
+    let version = operator.get(&path).await.expect(200).body["version"].as_u64().unwrap();
+    let branding = json!({ "display_name": "<b>Acme</b> & \"Sons\"", "website": "https://acme.example" });
+    operator.patch(&path, version, json!({ "settings": { "branding": branding } })).await.expect(200);
+    let nasty = "<script>alert('x')</script>";
+    let body =
+        json!({ "amount": "5.00", "currency": "USD", "user_id": ann, "type": "profit", "reason": nasty });
+    coffer.key().post("/fundings", body).await.expect(201);
+
+    let path = "/balances/statement?currency=USD";
+    let page = session.clone().header("accept", "text/html").get(path).await.expect(200);
+    assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+    let policy = &page.headers["content-security-policy"];
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    let html = page.body.as_str().unwrap();
+    assert!(!html.contains("<script") && !html.contains("<b>"), "{html}");
+    for wanted in
+        ["&lt;b&gt;Acme&lt;", "&amp; &quot;Sons&quot;", "ann@example.com", "available, USD", ">5.00<"]
+    {
+        assert!(html.contains(wanted), "{wanted} in {html}");
+    }
+    // Whoever does not ask for it gets JSON; somebody else's is not there.
+    assert!(session.get(path).await.expect(200).body["data"].is_array());
+    let (_, bob) = person(&coffer, "bob", &[]).await;
+    let named = format!("{path}&user_id={ann}");
+    bob.clone().header("accept", "text/html").get(&named).await.refused(422, "not_allowed");
 }
 
 #[tokio::test]
@@ -119,7 +171,7 @@ async fn an_adjustment_is_posted_by_somebody_else_than_who_asked_for_it() {
     key.post(&format!("{path}/approve"), json!({})).await.refused(403, "self_approval");
     key.post(&format!("{path}/reject"), json!({ "reason": "no" })).await.refused(403, "self_approval");
     session.post(&format!("{path}/approve"), json!({})).await.refused(403, "forbidden");
-    assert_eq!(coffer.new_events(), Vec::<String>::new());
+    assert_eq!(coffer.new_events(), ["adjustment.requested"]);
 
     let posted = sue.post(&format!("{path}/approve"), json!({})).await.expect(200);
     assert_eq!(posted.body["status"], "posted");

@@ -116,6 +116,7 @@ const CAPABILITIES: &[(u8, &str, &[&str])] = &[
         "configuration, database connection and table prefix per module",
         &[
             "tests/it/module.rs: the_market_lives_in_a_file_of_its_own",
+            "tests/it/notification_file.rs: cut_off_between_the_two_files_an_event_is_told_once",
             "tests/it/module.rs: a_module_pinned_to_the_books_says_so_when_it_is_configured_elsewhere",
             "src/homes/tests.rs: a_prefix_renames_tables_in_the_one_file_too",
         ],

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     payment::{initiate, mark_paid, user},
     pricing::charge,
-    withdrawal::{cash_out, credit, person},
+    withdrawal::{cash_out, credit, person, set},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -114,6 +114,83 @@ async fn what_waits_for_somebody_is_counted_until_somebody_came() {
         (waiting(&now, "conflicted_payments"), volume(&now, "payments_failed")),
         (0, "1 10.04, 1 10.04".to_owned())
     );
+}
+
+#[tokio::test]
+async fn what_others_have_to_agree_to_waits_until_they_did() {
+    let coffer = Instance::start().await;
+    set(&coffer, json!({ "payment": { "second_person_above": "10.00" } })).await;
+    let (ann, _) = person(&coffer, "ann", &[]).await;
+    let (_, boss) = person(&coffer, "boss", &["admin"]).await;
+    let waits = async |queue: &str| waiting(&statistics(&coffer.key(), "").await, queue);
+
+    let body = json!({
+        "user_id": ann, "currency": "USD", "amount": "5.00", "direction": "credit", "reason": "goodwill",
+    });
+    let ask = async || coffer.key().post("/adjustments", body.clone()).await.expect(201).id().to_owned();
+    let (first, second) = (ask().await, ask().await);
+    assert_eq!(waits("adjustment_approvals").await, 2);
+    boss.post(&format!("/adjustments/{first}/approve"), json!({})).await.expect(200);
+    assert_eq!(waits("adjustment_approvals").await, 1);
+    boss.post(&format!("/adjustments/{second}/reject"), json!({ "reason": "no" })).await.expect(200);
+    assert_eq!(waits("adjustment_approvals").await, 0);
+
+    // Agreed to, a part of it, or not.
+    for (amount, verb, status) in [
+        ("50.00", "approve", "settled"),
+        ("20.00", "approve", "requires_action"),
+        ("50.00", "reject", "requires_action"),
+    ] {
+        let payment = json!({ "amount": "50.00", "currency": "USD", "user_id": ann });
+        let payment = coffer.key().post("/payments", payment).await.expect(201).id().to_owned();
+        initiate(&coffer, &payment, &coffer.credentials().manual_gateway).await.expect(200);
+        mark_paid(&coffer, &payment, &format!("bank-{payment}"), amount).await.expect(200);
+        assert_eq!(waits("payment_approvals").await, 1, "{amount} {verb}");
+        let body = if verb == "reject" { json!({ "reason": "not on the statement" }) } else { json!({}) };
+        let path = format!("/payments/{payment}/mark-paid/{verb}");
+        assert_eq!(boss.post(&path, body).await.expect(200).body["status"], status, "{amount} {verb}");
+        assert_eq!(waits("payment_approvals").await, 0, "{amount} {verb}");
+    }
+
+    // A conflict about what is settled already is put away.
+    let payment = json!({ "amount": "5.00", "currency": "USD", "user_id": ann });
+    let payment = coffer.key().post("/payments", payment).await.expect(201).id().to_owned();
+    initiate(&coffer, &payment, &coffer.credentials().manual_gateway).await.expect(200);
+    for amount in ["5.00", "6.00"] {
+        mark_paid(&coffer, &payment, "bank-1", amount).await.expect(200);
+    }
+    assert_eq!(waits("conflicted_payments").await, 1);
+    let away = json!({ "decision": "reject", "reason": "a slip of the pen" });
+    boss.post(&format!("/payments/{payment}/resolve"), away).await.expect(200);
+    assert_eq!(waits("conflicted_payments").await, 0);
+}
+
+#[tokio::test]
+async fn transfers_are_counted_for_who_gave_and_who_got() {
+    let coffer = Instance::start().await;
+    let (ann, of_ann) = person(&coffer, "ann", &[]).await;
+    let (bob, of_bob) = person(&coffer, "bob", &[]).await;
+    credit(&coffer, &ann, "100.00").await; // From the house.
+    let key = coffer.key();
+    let moves = |amount: &str, hold: bool| json!({ "amount": amount, "currency": "USD", "from": ann, "to": bob, "hold": hold });
+    let paid = key.post("/transfers", moves("10.00", false)).await.expect(201);
+    let whole = key.post("/transfers", moves("20.00", true)).await.expect(201);
+    let part = key.post("/transfers", moves("30.00", true)).await.expect(201);
+    let own = statistics(&of_ann, "").await;
+    assert_eq!(volume(&own, "transfers_out"), "1 10.00, 1 10.00", "what is set aside has not moved");
+    assert_eq!(volume(&own, "transfers_in"), "1 100.00, 1 100.00");
+
+    key.post(&format!("/transfers/{}/capture", whole.id()), json!({})).await.expect(200);
+    let some = json!({ "amount": "7.00", "final": false });
+    key.post(&format!("/transfers/{}/capture", part.id()), some).await.expect(200);
+    let rest = json!({ "amount": "3.00" });
+    key.post(&format!("/transfers/{}/capture", part.id()), rest).await.expect(200);
+    assert_eq!(volume(&statistics(&of_ann, "").await, "transfers_out"), "4 40.00, 4 40.00");
+    assert_eq!(volume(&statistics(&of_bob, "").await, "transfers_in"), "4 40.00, 4 40.00");
+    key.post(&format!("/transfers/{}/reverse", paid.id()), json!({ "amount": "1.00" })).await.expect(200);
+    let all = statistics(&key, "").await;
+    assert_eq!(volume(&all, "transfers_out"), "5 41.00, 5 41.00");
+    assert_eq!(volume(&all, "transfers_in"), "6 141.00, 6 141.00");
 }
 
 #[tokio::test]

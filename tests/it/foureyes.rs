@@ -140,6 +140,44 @@ async fn staff_credits_nobody_alone_and_never_itself() {
 }
 
 #[tokio::test]
+async fn nobody_moves_money_to_themselves_through_a_key_or_a_reversal() {
+    let coffer = Instance::start().await;
+    let (sue, session) = person(&coffer, "sue", &["admin"]).await;
+    let (ann, _) = person(&coffer, "ann", &[]).await;
+    credit(&coffer, &ann, "100.00").await;
+    credit(&coffer, &sue, "100.00").await;
+    let (_, own) = key_of(&coffer, &session).await;
+    let (_, own_of_own) = key_of(&coffer, &own).await;
+    let moves = |from: &str, to: &str| json!({ "amount": "5.00", "currency": "USD", "from": from, "to": to, "reason": "agreed" });
+    for same in [&session, &own, &own_of_own] {
+        for from in ["house:fee_income", ann.as_str()] {
+            same.post("/transfers", moves(from, &sue)).await.refused(403, "self_approval");
+        }
+        let bulk = json!({ "items": [moves(&ann, &sue), moves(&sue, &ann)], "atomic": false });
+        let done = same.post("/transfers/bulk", bulk).await.expect(200);
+        let codes: Vec<_> =
+            done.body["items"].as_array().unwrap().iter().map(|it| &it["problem"]["code"]).collect();
+        assert_eq!(codes, [&json!("self_approval"), &Value::Null]);
+    }
+    // A key of somebody else pays whom it likes, the house's money too.
+    coffer.key().post("/transfers", moves("house:fee_income", &sue)).await.expect(201);
+
+    // What is set aside for her somebody else captures; what she paid somebody else takes back.
+    let mut held = moves(&ann, &sue);
+    held["hold"] = json!(true);
+    let held = coffer.key().post("/transfers", held).await.expect(201);
+    let paid = own.post("/transfers", moves(&sue, &ann)).await.expect(201);
+    let (capture, reverse) =
+        (format!("/transfers/{}/capture", held.id()), format!("/transfers/{}/reverse", paid.id()));
+    for same in [&session, &own] {
+        same.post(&capture, json!({})).await.refused(403, "self_approval");
+        same.post(&reverse, json!({ "reason": "mine" })).await.refused(403, "self_approval");
+    }
+    coffer.key().post(&capture, json!({})).await.expect(200);
+    coffer.key().post(&reverse, json!({ "reason": "not hers" })).await.expect(200);
+}
+
+#[tokio::test]
 async fn nobody_takes_power_from_somebody_who_may_do_more() {
     let coffer = Instance::start().await;
     person(&coffer, "sue", &["admin"]).await;

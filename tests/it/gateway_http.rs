@@ -344,3 +344,41 @@ async fn a_gateway_is_reached_only_where_it_may_be_and_switched_on_when_it_is_co
     coffer.key().patch(&path, version, key).await.expect(200);
     coffer.key().post(&format!("{path}/activate"), json!({})).await.expect(200);
 }
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_canceled_at_the_gateway_until_it_is() {
+    let coffer = Instance::start().await;
+    let user = user(&coffer, "ann").await;
+    let gateway = provider(&coffer, "card", json!({})).await;
+    let hooks = coffer.webhooks();
+    let (intents, cancel) = ("/card/v1/payment_intents", "/card/v1/payment_intents/pi_1/cancel");
+    hooks.reply(intents, json_reply(200, &object("pi_1", "requires_action", 1000)));
+    hooks.reply(cancel, Reply::status(503));
+    let payment = charge(&coffer, &user, "10.00").await;
+    let attempt = initiate(&coffer, &payment, &gateway).await.expect(200).id().to_owned();
+    coffer.key().post(&format!("/payments/{payment}/cancel"), json!({})).await.expect(200);
+    coffer.settle().await;
+    assert_eq!(hooks.at(cancel).len(), 1);
+    // A failure is tried again, under the same reference, until it is canceled; then no more.
+    hooks.reply(cancel, json_reply(200, &object("pi_1", "canceled", 1000)));
+    coffer.advance(Duration::from_secs(60)).await;
+    coffer.advance(Duration::from_secs(3 * 24 * 3600)).await;
+    let asked = hooks.at(cancel);
+    assert_eq!(asked.len(), 2);
+    assert!(asked.iter().all(|it| it.header("idempotency-key") == format!("{attempt}-cancel")));
+    assert_eq!(hooks.at(intents).len(), 1);
+
+    // One that expires is canceled too. Its payer was faster: what came is late money.
+    hooks.reply(intents, json_reply(200, &object("pi_2", "requires_action", 1000)));
+    let late = charge(&coffer, &user, "10.00").await;
+    initiate(&coffer, &late, &gateway).await.expect(200);
+    let refused = json!({ "error": { "message": "it has succeeded" } });
+    hooks.reply("/card/v1/payment_intents/pi_2/cancel", json_reply(400, &refused));
+    hooks.reply("/card/v1/payment_intents/pi_2", json_reply(200, &object("pi_2", "succeeded", 1000)));
+    coffer.new_events();
+    coffer.advance(Duration::from_secs(24 * 3600)).await;
+    assert_eq!(show(&coffer, &late).await["status"], "expired");
+    assert_eq!(coffer.new_events(), ["payment.expired", "payment.late"]);
+    assert_eq!(crate::payment::suspense(&coffer).await, [("pi_2".to_owned(), "10.00".to_owned())]);
+    assert_eq!(available(&coffer, &user).await, "0.00");
+}

@@ -347,3 +347,22 @@ async fn without_a_server_an_instance_in_memory_keeps_its_mails() {
     assert_eq!(shown.body["data"][0]["message_id"], mail.message_id);
     ann.get("/testing/mailbox").await.refused(403, "forbidden");
 }
+
+/// A real server: one in memory captures its mails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_mail_server_nothing_is_promised_that_goes_by_mail() {
+    let installation = Installation::new();
+    let server = installation.start_with(&[], None).await;
+    let secret = installation.make_client(&server).await;
+    let key = server.with_key(&secret);
+    let invitation = json!({ "email": "bob@example.com", "first_name": "Bob", "last_name": "Jones" });
+    key.post("/invitations", invitation).await.refused(422, "mail_not_configured");
+    let list = key.get("/invitations").await.expect(200);
+    assert_eq!(list.body["data"], json!([]), "nothing waits for an answer that cannot come");
+    for path in ["/auth/password/forgot", "/auth/email/resend"] {
+        // The same to everybody: it does not say whether there is an account.
+        for email in ["bob@example.com", "nobody@example.com"] {
+            key.post(path, json!({ "email": email })).await.refused(422, "mail_not_configured");
+        }
+    }
+}

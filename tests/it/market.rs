@@ -351,3 +351,46 @@ async fn a_stream_brings_the_newest_price_of_each_market() {
     let all = read_until(r#""mid":"100001""#).await;
     assert!(all.contains("event: price") && !all.contains("109500"), "only the market asked for: {all}");
 }
+
+#[tokio::test]
+async fn a_provider_is_sent_a_secret_that_nobody_is_shown() {
+    let coffer = Instance::start().await;
+    let provider = |header: Value| {
+        let mut provider = json!({
+            "name": "acme", "url": coffer.webhooks().url("/acme"), "price_path": "price",
+        });
+        provider.as_object_mut().unwrap().extend(header.as_object().unwrap().clone());
+        json!({ "base": "BTC", "quote": "EUR", "feed": { "type": "http", "interval_s": 30, "providers": [provider] } })
+    };
+    for header in [
+        json!({ "header_name": "x-api-key" }),
+        json!({ "header_secret": "acme" }),
+        json!({ "header_name": "not a name", "header_secret": "acme" }),
+        json!({ "header_name": "Host", "header_secret": "acme" }),
+    ] {
+        let answer = coffer.key().post("/markets", provider(header.clone())).await;
+        assert_eq!(
+            (answer.status, answer.body["param"].as_str()),
+            (422, Some("feed.providers[0].header_name")),
+            "{header}"
+        );
+    }
+    coffer.webhooks().reply("/acme", Reply::status(200).body(r#"{"price": 101000}"#));
+    let header = json!({ "header_name": "X-Api-Key", "header_secret": "acme" });
+    let made = coffer.key().post("/markets", provider(header)).await.expect(201);
+    let shown = &made.body["feed"]["providers"][0];
+    assert_eq!((&shown["header_name"], &shown["header_secret"]), (&json!("x-api-key"), &json!("acme")));
+    // Without the secret it is not asked at all, and somebody is told which one is missing.
+    coffer.advance(Duration::from_secs(30)).await;
+    assert_eq!(coffer.webhooks().at("/acme").len(), 0);
+    let secret = json!({ "value": "the-key-of-acme" });
+    coffer.key().put("/secrets/acme", 0, secret).await.expect(200);
+    coffer.advance(Duration::from_secs(30)).await;
+    let asked = coffer.webhooks().at("/acme");
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].header("x-api-key"), "the-key-of-acme");
+    for path in [format!("/markets/{}", made.id()), "/events".to_owned(), "/secrets/acme".to_owned()] {
+        let shown = coffer.key().get(&path).await.expect(200);
+        assert!(!shown.body.to_string().contains("the-key-of-acme"), "{path}");
+    }
+}

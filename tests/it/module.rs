@@ -231,6 +231,7 @@ fn a_module_pinned_to_the_books_says_so_when_it_is_configured_elsewhere() {
         ("connections.aside.path=aside.redb", "modules.funding.database.connection=aside");
     for (arguments, says) in [
         (vec![path, connection], "one transaction with the books"),
+        (vec![path, "modules.dashboard.database.connection=aside"], "in the transaction in which it happens"),
         (vec![connection], "set connections.aside.path"),
         (vec![path], "no module lives there"),
         (vec!["modules.nothing.enabled=true"], "there is no such module"),

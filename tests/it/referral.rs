@@ -98,3 +98,109 @@ async fn nobody_brings_themselves() {
     deposit(&coffer, &made, "100.00").await;
     assert_eq!(commission(&coffer, &ann).await, "0.00");
 }
+
+async fn referrals(coffer: &Instance, user: &Value) -> Vec<Value> {
+    let path = format!("/users/{}/referrals", user["id"].as_str().unwrap());
+    coffer.key().get(&path).await.expect(200).body["data"].as_array().unwrap().clone()
+}
+
+async fn payment_of(coffer: &Instance, funding: &str) -> String {
+    let shown = coffer.key().get(&format!("/fundings/{funding}")).await.expect(200);
+    shown.body["payment_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_deposit_that_goes_back_takes_its_commission_with_it_once() {
+    let coffer = Instance::start().await;
+    set(&coffer, json!({ "referral": { "percent": "10" } })).await;
+    let ann = user(&coffer, "ann", None).await;
+    let reason = json!({ "reason": "recalled" });
+    for (name, how) in [("bob", "reversed"), ("carl", "refunded"), ("dora", "charged back")] {
+        let brought = user(&coffer, name, code(&ann)).await;
+        let funding = deposit(&coffer, &brought, "50.00").await;
+        assert_eq!(commission(&coffer, &ann).await, "5.00", "{how}");
+        let payment = payment_of(&coffer, &funding).await;
+        let part = json!({ "payment_id": payment, "amount": "1.00", "reason": "recalled" });
+        let reverse = format!("/fundings/{funding}/reverse");
+        match how {
+            "reversed" => coffer.key().post(&reverse, reason.clone()).await.expect(200),
+            "refunded" => {
+                let refund = coffer.key().post("/refunds", part).await.expect(201);
+                let paid = json!({ "reference": "bank-back" });
+                coffer.key().post(&format!("/refunds/{}/mark-paid", refund.id()), paid).await.expect(200)
+            }
+            _ => coffer.key().post("/disputes", part).await.expect(201),
+        };
+        coffer.settle().await;
+        assert_eq!(commission(&coffer, &ann).await, "0.00", "{how}");
+        let first = referrals(&coffer, &ann).await.remove(0);
+        assert_eq!((&first["id"], &first["status"]), (&brought["id"], &json!("taken_back")), "{how}");
+        let path = format!("/fundings/{}", first["funding_id"].as_str().unwrap());
+        let taken = coffer.key().get(&path).await.expect(200).body;
+        assert_eq!(taken["status"], "reversed", "{how}");
+        let path = format!("/ledger/entries/{}", taken["reversal_entry_id"].as_str().unwrap());
+        let entry = coffer.key().get(&path).await.expect(200).body;
+        assert_eq!(entry["reverses"], taken["entry_id"], "{how}: linked");
+    }
+    // What a bank gives back is earned again.
+    let list = coffer.key().get("/disputes").await.expect(200).body["data"][0].clone();
+    let path = format!("/disputes/{}/win", list["id"].as_str().unwrap());
+    coffer.key().post(&path, reason).await.expect(200);
+    coffer.settle().await;
+    assert_eq!(commission(&coffer, &ann).await, "5.00");
+    assert_eq!(referrals(&coffer, &ann).await[0]["status"], "earned");
+}
+
+#[tokio::test]
+async fn a_commission_that_was_moved_on_is_owed_and_taken_once_it_is_there() {
+    let coffer = Instance::start().await;
+    set(&coffer, json!({ "referral": { "percent": "10" } })).await;
+    let ann = user(&coffer, "ann", None).await;
+    let bob = user(&coffer, "bob", code(&ann)).await;
+    let funding = deposit(&coffer, &bob, "50.00").await;
+    let path = format!("/balances/USD?user_id={}", ann["id"].as_str().unwrap());
+    let account = coffer.key().get(&path).await.expect(200).body["commission_account_id"].clone();
+    let spent = json!({ "amount": "3.00", "currency": "USD", "from": account, "to": ann["id"] });
+    coffer.key().post("/transfers", spent).await.expect(201);
+    let reason = json!({ "reason": "recalled" });
+    coffer.key().post(&format!("/fundings/{funding}/reverse"), reason).await.expect(200);
+    coffer.settle().await;
+    assert_eq!(commission(&coffer, &ann).await, "2.00", "all of it or nothing");
+    assert_eq!(referrals(&coffer, &ann).await[0]["status"], "owed");
+    let earned = json!({
+        "type": "commission", "amount": "4.00", "currency": "USD", "user_id": ann["id"], "reason": "a prize",
+    });
+    coffer.key().post("/fundings", earned).await.expect(201);
+    coffer.advance(std::time::Duration::from_secs(24 * 3600)).await;
+    assert_eq!(commission(&coffer, &ann).await, "1.00");
+    assert_eq!(referrals(&coffer, &ann).await[0]["status"], "taken_back");
+    coffer.advance(std::time::Duration::from_secs(48 * 3600)).await;
+    assert_eq!(commission(&coffer, &ann).await, "1.00", "once");
+}
+
+#[tokio::test]
+async fn a_user_sees_whom_it_brought_and_nobody_elses() {
+    let coffer = Instance::start().await;
+    set(&coffer, json!({ "referral": { "percent": "10" } })).await;
+    let body = json!({
+        "email": "ann@example.com", "first_name": "A", "last_name": "T", "password": "a quiet river stone",
+    });
+    let registered = coffer.publishable().post("/auth/register", body).await.expect(201).body;
+    let ann = registered["user"].clone();
+    let session = coffer.with(registered["access_token"].as_str().unwrap());
+    let bob = user(&coffer, "bob", code(&ann)).await;
+    user(&coffer, "carl", code(&ann)).await;
+    deposit(&coffer, &bob, "50.00").await;
+    let path = format!("/users/{}/referrals", ann["id"].as_str().unwrap());
+    let list = session.get(&path).await.expect(200).body["data"].as_array().unwrap().clone();
+    assert_eq!(list.len(), 1, "carl has not paid in");
+    assert_eq!(
+        (&list[0]["id"], &list[0]["commission"], &list[0]["currency"], &list[0]["status"]),
+        (&bob["id"], &json!("5.00"), &json!("USD"), &json!("earned"))
+    );
+    for private in ["email", "first_name", "phone"] {
+        assert!(list[0].get(private).is_none(), "{private} is none of its business");
+    }
+    let others = format!("/users/{}/referrals", bob["id"].as_str().unwrap());
+    session.get(&others).await.refused(404, "not_found");
+}

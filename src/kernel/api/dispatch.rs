@@ -32,6 +32,7 @@ use super::{
     limits::Left,
     page, pieces,
     principal::{Actor, ClientId, Grants, OPERATOR, PUBLIC, Principal},
+    print,
     problem::{self, ApiRefusal, Problem},
 };
 use crate::kernel::{
@@ -176,13 +177,18 @@ async fn answer(
     };
 
     if let Handler::Read(read) = &endpoint.handler {
-        let csv = endpoint.csv && accepts_csv(&parts.headers);
+        let csv = endpoint.csv && accepts(&parts.headers, "text/csv");
         if csv {
             kernel.store.read(who)?.note(&mut caller, noted);
             let raw = RawCall { caller, path, query, body: Value::Null };
             return csv_response(kernel, endpoint, read.clone(), raw);
         }
         let home = kernel.home_of(endpoint);
+        if let Some(printing) = endpoint.printing.as_ref().filter(|_| accepts(&parts.headers, "text/html")) {
+            kernel.store.read(who)?.note(&mut caller, noted);
+            let raw = RawCall { caller, path, query, body: Value::Null };
+            return print::response(home.read(|tx| printing(tx, raw))?);
+        }
         let value = if kernel.is_away(endpoint) {
             kernel.store.read(who)?.note(&mut caller, noted);
             home.read(|tx| read(tx, RawCall { caller, path, query, body: Value::Null }))?
@@ -203,7 +209,7 @@ async fn answer(
         // Without a listener nothing tells it to stop: the sender of this one is gone.
         let stop = stop.unwrap_or_else(|| watch::channel(false).1);
         let stream = open(kernel.clone(), RawCall { caller, path, query, body: Value::Null }, stop)?;
-        return Ok(stream_response(stream));
+        return Ok(stream_response(endpoint, stream));
     }
     let limit = endpoint.max_body_bytes.unwrap_or(kernel.config.server.max_body_bytes);
     if let Handler::Hear(judge) = &endpoint.handler {
@@ -540,11 +546,11 @@ fn going_on(headers: &HeaderMap, mut query: Vec<(String, String)>) -> Vec<(Strin
     query
 }
 
-fn stream_response(stream: Streamed) -> Response {
+fn stream_response(endpoint: &Endpoint, stream: Streamed) -> Response {
     use futures_util::StreamExt as _;
     let mut response = Response::new(Body::from_stream(stream.map(Ok::<_, std::convert::Infallible>)));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(endpoint.streams_as));
     // Asks nginx, and others that heed it, not to hold pieces back.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
@@ -632,21 +638,21 @@ pub fn decorate(mut response: Response, request_id: &str) -> Response {
     response
 }
 
-/// Whether CSV is wanted more than JSON (RFC 9110 §12.5.1).
-fn accepts_csv(headers: &HeaderMap) -> bool {
+/// Whether this is wanted more than JSON (RFC 9110 §12.5.1).
+fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
     let header = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or_default();
-    let (mut csv, mut json) = (0, 0);
+    let (mut other, mut json) = (0, 0);
     for part in header.split(',') {
         let mut parts = part.split(';').map(str::trim);
         let kind = parts.next().unwrap_or_default();
         let weight = parts.find_map(|it| it.strip_prefix("q=")).map_or(1000, thousandths);
         match kind {
-            "text/csv" => csv = csv.max(weight),
+            kind if kind == wanted => other = other.max(weight),
             "application/json" | "application/*" | "*/*" => json = json.max(weight),
             _ => {}
         }
     }
-    csv > 0 && csv >= json
+    other > 0 && other >= json
 }
 
 /// `0.5` → 500: a quality has at most three decimals.

@@ -32,6 +32,7 @@ use super::{
     object::NamedShape,
     page::Page,
     principal::{OPERATOR, PUBLIC},
+    print::Printed,
     problem::ApiRefusal,
 };
 use crate::kernel::{
@@ -66,8 +67,12 @@ pub struct Endpoint {
     pub list: bool,
     /// `Accept: text/csv` streams the rows in `data`, page after page.
     pub csv: bool,
+    /// What `Accept: text/html` is answered with: a page to be printed.
+    pub printing: Option<Arc<Printing>>,
     /// Fields of the answer that are shown once and stored nowhere.
     pub shown_once: &'static [&'static str],
+    /// What a stream is, as a media type.
+    pub streams_as: &'static str,
     pub refusals: &'static [&'static str],
     pub max_body_bytes: Option<usize>,
     /// For so many seconds whoever asked may go on with the answer: prices. Everything else is never kept.
@@ -187,6 +192,7 @@ pub struct RawBytes<P = Vec<String>> {
 
 pub type Answered = Pin<Box<dyn Future<Output = Result<Body>> + Send>>;
 pub type Reading = dyn Fn(&ReadTx, RawCall) -> Result<Value> + Send + Sync;
+pub type Printing = dyn Fn(&ReadTx, RawCall) -> Result<Printed> + Send + Sync;
 /// Reads the input where it is called; what it returns then runs on the writer's thread, where everybody waits.
 type Writing = dyn Fn(RawCall) -> Prepared + Send + Sync;
 type Asynchronous = dyn Fn(Arc<Kernel>, RawCall) -> Answered + Send + Sync;
@@ -306,7 +312,9 @@ impl Builder {
             repeat: None,
             list: false,
             csv: false,
+            printing: None,
             shown_once: &[],
+            streams_as: "text/event-stream",
             refusals: &[],
             max_body_bytes: None,
             cached_s: None,
@@ -413,9 +421,24 @@ impl Builder {
         self
     }
 
+    /// `Accept: text/html` is answered with a page to be printed.
+    pub fn prints<P: FromPath, I: Input>(
+        mut self,
+        print: impl Fn(&ReadTx, &Call<P, I>) -> Result<Printed> + Send + Sync + 'static,
+    ) -> Builder {
+        self.0.printing = Some(Arc::new(move |tx, raw| print(tx, &queried(raw)?)));
+        self
+    }
+
     /// The answer of a GET may be kept for so long, by credential: it is nobody's secret.
     pub fn cached(mut self, seconds: u32) -> Builder {
         self.0.cached_s = Some(seconds);
+        self
+    }
+
+    /// A stream of JSON, an object a line, that comes to an end.
+    pub fn ndjson(mut self) -> Builder {
+        self.0.streams_as = "application/x-ndjson";
         self
     }
 

@@ -18,10 +18,12 @@ pub mod openapi;
 pub mod page;
 pub mod pieces;
 pub mod principal;
+pub mod print;
 pub mod problem;
 pub mod server;
 pub mod testing;
 pub mod text;
+pub mod whole;
 
 #[cfg(test)]
 mod tests;

@@ -248,9 +248,12 @@ fn responses(endpoint: &Endpoint, codes: &BTreeSet<&str>, refusals: &BTreeMap<&s
     }
     let mut content = Map::new();
     if matches!(endpoint.handler, Handler::Stream(_)) {
-        content.insert("text/event-stream".into(), json!({ "schema": { "type": "string" } }));
+        content.insert(endpoint.streams_as.into(), json!({ "schema": { "type": "string" } }));
     } else {
         content.insert("application/json".into(), json!({ "schema": body.clone() }));
+    }
+    if endpoint.printing.is_some() {
+        content.insert("text/html".into(), json!({ "schema": { "type": "string" } }));
     }
     if endpoint.csv {
         content.insert("text/csv".into(), json!({ "schema": { "type": "string" } }));

@@ -58,6 +58,10 @@ fn run_again(tx: &mut WriteTx, key: &Key, mut row: Delivery) -> Result<Delivery>
         Status::Processing => return Err(JobRefusal::JobRunning.into()),
         _ => {}
     }
+    // Its secret opens nothing any more, and may be wiped: see `wipe.rs`.
+    if row.secret && row.deliver_before.is_some_and(|until| until <= tx.now()) {
+        return Err(JobRefusal::JobEnded { status: row.state.status() }.into());
+    }
     let ended = row.state.is_end();
     if ended && let Some(by) = dedupe::retake(tx, key.0, key.1, &row)? {
         return Err(JobRefusal::JobSuperseded { by }.into());

@@ -69,6 +69,7 @@ mod sender;
 mod tests;
 mod turns;
 mod verdict;
+mod wipe;
 pub mod worker;
 
 use super::boot::Boot;
@@ -85,6 +86,7 @@ pub fn register(boot: &mut Boot) {
     boot.job(bulk::job());
     boot.job(prune::deliveries(&config.events));
     boot.job(prune::events(&config.events));
+    boot.job(wipe::job());
     boot.tables(vec![
         outbox::EVENTS.info(),
         delivery::DELIVERIES.info(),

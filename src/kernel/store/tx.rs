@@ -239,6 +239,11 @@ impl WriteTx {
         id
     }
 
+    /// Makes every later id greater than `id`, which another process may have made: for what is kept in their order.
+    pub fn ids_after(&mut self, id: impl Id) {
+        self.ids.go_on_after(id.bytes());
+    }
+
     /// Counts an id among those made here that is computed from what it names, such as a number.
     pub fn note_id(&mut self, id: impl Id) {
         if let Some(made) = &mut self.made_ids {

@@ -33,7 +33,9 @@ use crate::{
     },
     modules::{
         client::contract::ClientContract,
-        notification::events::{EmailVerification, PasswordReset, SecretWords, mail_secret},
+        notification::events::{
+            EmailVerification, PasswordReset, SecretWords, check_mails_secrets, mail_secret,
+        },
         user::contract::{PasswordFor, User, UserContract, UserStatus, check_password},
     },
 };
@@ -54,6 +56,7 @@ pub struct Recovery {
 impl Recovery {
     /// Mails a link to choose a new password, if the address is an account's.
     pub fn forgot(&self, tx: &mut WriteTx, caller: &Caller, email: &str) -> Result<()> {
+        check_mails_secrets(tx)?; // To everybody alike: it tells nothing of an account.
         let Some(user) = self.addressee(tx, caller, "forgot", email)? else { return Ok(()) };
         let client = caller.client()?;
 
@@ -89,6 +92,7 @@ impl Recovery {
 
     /// Mails a link to confirm the address, if it is an account's and not confirmed yet.
     pub fn resend(&self, tx: &mut WriteTx, caller: &Caller, email: &str) -> Result<()> {
+        check_mails_secrets(tx)?;
         let Some(user) = self.addressee(tx, caller, "resend", email)? else { return Ok(()) };
         let client = caller.client()?;
         if is_proven(tx, client, &user)? {

@@ -21,6 +21,28 @@ impl<'de> Deserialize<'de> for Direction {
     }
 }
 
+/// Somebody asks for a correction by hand: others have to agree.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AdjustmentRequested {
+    pub adjustment_id: AdjustmentId,
+    /// Whose account it is; absent for the house.
+    pub user_id: Option<UserId>,
+    pub direction: Direction,
+    pub amount: String,
+    pub currency: CurrencyCode,
+    pub reason: String,
+}
+event!(AdjustmentRequested, "adjustment.requested", adjustment_id);
+
+/// Somebody did not agree to a correction by hand.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AdjustmentRejected {
+    pub adjustment_id: AdjustmentId,
+    pub user_id: Option<UserId>,
+    pub reason: String,
+}
+event!(AdjustmentRejected, "adjustment.rejected", adjustment_id);
+
 /// A correction by hand was approved and posted.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BalanceAdjusted {

@@ -27,7 +27,7 @@ mod service;
 use std::sync::Arc;
 
 use contract::{BalanceContract, BalanceRefusal};
-use events::BalanceAdjusted;
+use events::{AdjustmentRejected, AdjustmentRequested, BalanceAdjusted};
 use model::adjustment::ADJUSTMENT;
 use repository::{ACCOUNT_IDS, ADJUSTMENTS, ENTRIES, HOLDS, JOURNALS, WALLETS};
 use service::{Ledger, Verify};
@@ -60,6 +60,8 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     for (prefix, entity) in [("acc", "account"), ("ent", "entry"), ("hld", "hold"), ("adj", "adjustment")] {
         boot.alias(prefix, entity);
     }
+    boot.announces::<AdjustmentRequested>();
+    boot.announces::<AdjustmentRejected>();
     boot.announces::<BalanceAdjusted>();
     boot.machine(ADJUSTMENT.table());
     boot.endpoints(routes::endpoints(&ledger));

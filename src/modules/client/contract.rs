@@ -164,7 +164,6 @@ pub trait ClientContract: Send + Sync {
     }
 
     /// A stored secret of the client, such as a gateway's credentials. `None` when it was never set.
-    #[cfg_attr(not(test), expect(dead_code, reason = "gateways over HTTP, and mail, come with later issues"))]
     fn secret(&self, tx: &ReadTx, client: ClientId, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>>;
 
     /// Whether two actors may be one person: they are the same, or somebody holds both. A key is held by everybody who

@@ -13,7 +13,7 @@ use crate::{
         money::CurrencyCode,
     },
     modules::{
-        balance::events::{BalanceAdjusted, Direction},
+        balance::events::{AdjustmentRejected, AdjustmentRequested, BalanceAdjusted, Direction},
         funding::events::{
             FundingCanceled, FundingCompleted, FundingExpired, FundingFailed, FundingReversed,
         },
@@ -22,10 +22,15 @@ use crate::{
             InvestmentDefaultRequested, InvestmentDefaulted, InvestmentEarlyClosed, InvestmentResumed,
         },
         payment::events::{
-            PaymentCanceled, PaymentConflicted, PaymentExpired, PaymentFailed, PaymentSettled,
-            RefundCanceled, RefundFailed, RefundRequested, RefundSucceeded,
+            PaymentCanceled, PaymentConflictClosed, PaymentConflicted, PaymentExpired, PaymentFailed,
+            PaymentMarkApproved, PaymentMarkRejected, PaymentMarked, PaymentSettled, RefundCanceled,
+            RefundFailed, RefundRequested, RefundSucceeded,
         },
         swap::events::SwapExecuted,
+        transaction::{
+            contract::TransferId,
+            events::{TransactionCreated, TransferCaptured},
+        },
         user::events::UserRegistered,
         withdrawal::events::{
             WithdrawalApproved, WithdrawalCanceled, WithdrawalCompleted, WithdrawalConfirmed,
@@ -101,6 +106,10 @@ facts! {
     ],
     WithdrawalReturned => |it| [returned(&it)?],
 
+    PaymentMarked => |it| [waits(Queue::PaymentApprovals, it.user_id)],
+    PaymentMarkApproved => |_it| [Fact::Goes],
+    PaymentMarkRejected => |_it| [Fact::Goes],
+    PaymentConflictClosed => |_it| [Fact::Goes],
     PaymentConflicted => |it| [waits(Queue::ConflictedPayments, it.user_id)],
     PaymentSettled => |it| [Fact::Goes, money(Metric::Payments, it.user_id, &it.received, it.currency)?],
     PaymentFailed => |it| [Fact::Goes, money(Metric::PaymentsFailed, it.user_id, &it.amount, it.currency)?],
@@ -136,7 +145,12 @@ facts! {
         Fact::Goes,
         money(Metric::InvestmentsFailed, it.user_id, &it.amount, it.currency)?,
     ],
-    BalanceAdjusted => |it| [adjustment(&it)?],
+    AdjustmentRequested => |it| [waits(Queue::AdjustmentApprovals, it.user_id)],
+    AdjustmentRejected => |_it| [Fact::Goes],
+    BalanceAdjusted => |it| [Fact::Goes, adjustment(&it)?],
+
+    TransactionCreated => |it| [transferred(&it)?],
+    TransferCaptured => |it| [captured(&it)?],
 }
 
 fn once(metric: Metric) -> Fact {
@@ -168,6 +182,27 @@ fn adjustment(it: &BalanceAdjusted) -> Result<Fact> {
         Direction::Debit => money.negated(),
     };
     Ok(Fact::Counts { metric: Metric::Adjustments, user: it.user_id, times: 1, money: Some(money) })
+}
+
+/// What moved by a transfer, or by its reversal. What is only set aside is told when it is captured.
+fn transferred(it: &TransactionCreated) -> Result<Fact> {
+    let metric = if it.entry_type == "credit" { Metric::TransfersIn } else { Metric::TransfersOut };
+    if it.status != "completed" || it.cause.parse::<TransferId>().is_err() {
+        return Ok(nothing());
+    }
+    money(metric, it.user_id, &it.amount, it.currency)
+}
+
+/// What was set aside and has gone.
+fn captured(it: &TransferCaptured) -> Result<Fact> {
+    match it.user_id {
+        Some(payer) => money(Metric::TransfersOut, payer, &it.amount, it.currency),
+        None => Ok(nothing()),
+    }
+}
+
+fn nothing() -> Fact {
+    Fact::Counts { metric: Metric::TransfersOut, user: None, times: 0, money: None }
 }
 
 fn waits(queue: Queue, user: impl Into<Option<UserId>>) -> Fact {

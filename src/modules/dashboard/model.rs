@@ -55,6 +55,10 @@ text_enum! {
         InvestmentsFailed = "investments_failed",
         /// What investments earned, each time a period ended.
         Earnings = "earnings",
+        /// What users gave in transfers, and gave back.
+        TransfersOut = "transfers_out",
+        /// What users got in transfers, and got back.
+        TransfersIn = "transfers_in",
     }
 }
 
@@ -87,6 +91,10 @@ text_enum! {
         OpenRefunds = "open_refunds",
         /// Investments of which somebody says that they failed: a second person has to agree.
         InvestmentDefaults = "investment_defaults",
+        /// Corrections by hand that somebody else has to agree to.
+        AdjustmentApprovals = "adjustment_approvals",
+        /// Payments that somebody says have come: somebody else has to agree.
+        PaymentApprovals = "payment_approvals",
     }
 }
 

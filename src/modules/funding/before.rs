@@ -1,12 +1,16 @@
 //! Fundings as earlier releases stored them.
 
 use super::{
-    contract::{FundingStatus, FundingType},
-    model::Funding,
+    contract::{FundingId, FundingStatus, FundingType},
+    model::{Funding, Referral, ReferralStatus},
 };
 use crate::{
     kernel::{
-        api::{object::Stamp, principal::UserId},
+        api::{
+            object::{Stamp, Times},
+            principal::UserId,
+        },
+        clock::Time,
         machine::History,
         money::Amount,
         store::codec::{Decode, Encode},
@@ -58,6 +62,32 @@ impl From<FundingV1> for Funding {
     }
 }
 
+/// Before what was paid for bringing somebody could be taken back.
+#[derive(Encode, Decode)]
+pub struct ReferralV1 {
+    referrer: UserId,
+    deposit: FundingId,
+    commission: Option<FundingId>,
+    created_at: Time,
+}
+
+impl From<ReferralV1> for Referral {
+    fn from(it: ReferralV1) -> Referral {
+        let status = match it.commission {
+            Some(_) => ReferralStatus::Earned,
+            None => ReferralStatus::NoCommission,
+        };
+        Referral {
+            referrer: it.referrer,
+            deposit: it.deposit,
+            commission: it.commission,
+            status,
+            due_at: None,
+            times: Times::at(it.created_at),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +100,9 @@ mod tests {
         let funding = Funding::decode_row(&first).unwrap();
         let shown = (funding.credit.to_string(), funding.reason.as_deref(), funding.quote);
         assert_eq!(shown, ("10.00 USD".to_owned(), Some("savings"), None));
+        let referral = include_str!("../../../tests/golden/rows/funding.referrals.v1.hex");
+        let referral = data_encoding::HEXLOWER.decode(referral.trim().as_bytes()).unwrap();
+        let referral = Referral::decode_row(&referral).unwrap();
+        assert_eq!((referral.status, referral.due_at), (ReferralStatus::Earned, None));
     }
 }

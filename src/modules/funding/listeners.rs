@@ -22,6 +22,10 @@ pub fn register(boot: &mut Boot, service: &Arc<Fundings>) {
     boot.listen_with(service, "funding.payment_settled", Mode::Sync, Fundings::settled);
     boot.listen_with(service, "funding.payment_initiated", Mode::Sync, Fundings::initiated);
     boot.listen_with(service, "funding.reward_referrer", Mode::Queue, Fundings::reward_referrer);
+    boot.listen_with(service, "funding.take_commission_back", Mode::Queue, Fundings::reversed);
+    boot.listen_with(service, "funding.take_commission_back", Mode::Queue, Fundings::refunded);
+    boot.listen_with(service, "funding.take_commission_back", Mode::Queue, Fundings::charged_back);
+    boot.listen_with(service, "funding.give_commission_again", Mode::Queue, Fundings::won_back);
     follows! { boot, service,
         "funding.payment_failed": PaymentFailed => Fail,
         "funding.payment_canceled": PaymentCanceled => Cancel,

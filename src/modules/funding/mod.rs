@@ -3,7 +3,10 @@
 //! Owns fundings, and who was paid for bringing whom. Calls Payment (a deposit is paid through one), Market for one that
 //! is paid in another currency, Pricing for fees, Client for limits, User, Currency, Balance and Transaction. Announces `funding.requested`, `completed`, `failed`,
 //! `canceled`, `expired`, `conflicted` and `reversed`. Hears what becomes of its payments, in their own transactions, and,
-//! after the fact, its own completed deposits: whoever brought the user gets a commission, as the settings say.
+//! after the fact, its own completed deposits: whoever brought the user gets a commission, as the settings say. As soon as a
+//! part of that deposit goes back (reversed, refunded, charged back) the commission is taken back, once; when its account
+//! lacks the money it is owed, visible in `users/{id}/referrals`, and taken once it is there. A dispute that is won gives
+//! it again.
 //!
 //! ```text
 //! POST fundings ─▶ pending ── payment.initiated ─▶ processing ── payment.settled ─▶ completed ── reverse ─▶ reversed
@@ -26,6 +29,7 @@ mod before;
 pub mod contract;
 pub mod events;
 mod listeners;
+mod migrations;
 mod model;
 mod repository;
 mod routes;
@@ -44,7 +48,7 @@ pub const MODULE: Module = Module {
     name: "funding",
     about: "Deposits, and credits by staff: profit, commission, transfer",
     register,
-    migrations: &[],
+    migrations: migrations::MIGRATIONS,
 };
 
 fn register(boot: &mut Boot) -> Result<(), BootError> {
@@ -67,6 +71,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.endpoints(routes::endpoints(&service));
     listeners::register(boot, &service);
     boot.job(service::price_job(&service));
+    boot.job(service::owed_job(&service));
     boot.check("what a funding credited is what it says", move |tx| service.verify(tx));
     Ok(())
 }

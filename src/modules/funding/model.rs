@@ -4,14 +4,14 @@ pub mod quote;
 
 use self::quote::Quote;
 use super::{
-    before::FundingV1,
+    before::{FundingV1, ReferralV1},
     contract::{FundingId, FundingStatus, FundingType},
 };
 use crate::{
     kernel::{
         api::{
             input::text_enum,
-            object::{Stamp, stamped},
+            object::{Stamp, Times, stamped, timed},
             principal::UserId,
         },
         clock::Time,
@@ -118,16 +118,32 @@ impl Funding {
     }
 }
 
+text_enum! {
+    /// What became of the commission for bringing somebody.
+    pub enum ReferralStatus {
+        /// The share was off, or nobody was there to get it.
+        NoCommission = "no_commission",
+        Earned = "earned",
+        /// The deposit went back, and the commission account does not hold it any more: it is taken back once it does.
+        Owed = "owed",
+        TakenBack = "taken_back",
+    }
+}
+
 /// The first deposit of somebody who was referred.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Referral {
     pub referrer: UserId,
     pub deposit: FundingId,
-    /// None when it earned nothing: the share was off, or nobody was there to get it.
+    /// The last that was paid. Invariant: there unless no_commission.
     pub commission: Option<FundingId>,
-    pub created_at: Time,
+    pub status: ReferralStatus,
+    /// When it is tried again to take it back. Invariant: there while owed, and only then.
+    pub due_at: Option<Time>,
+    pub times: Times,
 }
-row!(Referral);
+row!(Referral, 2, { 1 => ReferralV1 });
+timed!(Referral);
 
 /// What a first deposit of `credit` earns whoever brought its user: rounded down, as everything a customer receives. The
 /// maximum is in the default currency: where there is one, deposits in other currencies, which do not compare, earn
@@ -226,7 +242,9 @@ mod tests {
                 referrer: UserId::from_bytes([1; 16]),
                 deposit: FundingId::from_bytes([2; 16]),
                 commission: Some(FundingId::from_bytes([3; 16])),
-                created_at: at,
+                status: ReferralStatus::Owed,
+                due_at: Some(at),
+                times: Times::at(at),
             },
         );
         let promised = quote::tests::promised(at);

@@ -27,4 +27,11 @@ pub const FUNDINGS: Table<(ClientId, FundingId), Funding> = Table::new("funding.
 ]);
 
 /// (client, user who was referred) → its first deposit, and what that earned whoever brought it
-pub const REFERRALS: Table<(ClientId, UserId), Referral> = Table::new("funding.referrals");
+pub const REFERRALS: Table<(ClientId, UserId), Referral> = Table::new("funding.referrals").with_indexes(&[
+    Index::listing(REFERRALS_BY_REFERRER, |key, row| vec![(key.0, row.referrer).to_key()]),
+    Index::listing(REFERRALS_DUE, |_, row| row.due_at.iter().map(|it| it.to_key()).collect()),
+]);
+/// (client, user) → whom it brought
+pub const REFERRALS_BY_REFERRER: &str = "funding.referrals_by_referrer";
+/// when → commissions that are still to be taken back
+pub const REFERRALS_DUE: &str = "funding.referrals_due";

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     contract::{FundingId, FundingStatus, FundingType},
-    model::{Funding, quote::Quote},
+    model::{Funding, Referral, ReferralStatus, quote::Quote},
     repository::{BY_USER, FUNDINGS},
     service::{CREDIT, Fundings},
 };
@@ -138,6 +138,24 @@ impl FundingQuoteOut {
     }
 }
 
+filters! {
+    pub struct ReferralQuery of Referral {
+        status: ReferralStatus = |it| it.status,
+    }
+}
+
+object! {
+    /// Somebody whom a user brought, and what it earned. Of that one no more is shown than who it is.
+    pub struct ReferralOut: "referral" of (id: UserId, row: &Referral, commission: Option<Amount>) timed {
+        status: ReferralStatus = row.status,
+        /// What its first deposit earned; `null` when nothing.
+        commission: Option<Amount> = commission,
+        currency: Option<CurrencyCode> = commission.map(|it| it.currency().code),
+        /// The commission, one of the user's fundings.
+        funding_id: Option<FundingId> = row.commission,
+    }
+}
+
 pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
     vec![
         get("/fundings").about("List fundings, newest first").own("fundings.view").lists(
@@ -145,6 +163,10 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
                 Ok(list(tx, call, &FUNDINGS, Some(BY_USER))?.map(|((_, id), row)| FundingOut::of(id, &row)))
             },
         ),
+        get("/users/{id}/referrals")
+            .about("List whom a user brought, once they have paid in, and what that earned; newest first")
+            .own("referrals.view")
+            .lists_with(service, Fundings::list_referrals),
         get("/fundings/{id}").about("Show a funding").own("fundings.view").reads_with(service, Fundings::show),
         post("/fundings")
             .about("Ask for a deposit, to be paid through its payment; or credit a user, as staff")

@@ -14,6 +14,7 @@
 //! were observed in their order; nothing is ever converted by a price that is stale, missing or of a paused market;
 //! no transaction writes to tables of markets and to others.
 
+mod before;
 mod board;
 pub mod contract;
 pub mod events;
@@ -56,6 +57,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         board: board.clone(),
         net: boot.net(),
         currencies: boot.require()?,
+        clients: boot.require()?,
         prices: store,
         books: boot.books(),
     });

@@ -268,6 +268,30 @@ fn each_price_of_a_piece_is_guarded_by_the_one_before() {
     assert_eq!(world.problems(), Vec::<String>::new());
 }
 
+/// Prices are no events, after whose ids a restart goes on: one that took less than a millisecond, or set the clock back,
+/// once kept them in the wrong order.
+#[test]
+fn prices_stay_in_their_order_whatever_the_clock_says_after_a_restart() {
+    let world = World::new();
+    let id = world.market("BTC", "USD");
+    let from_before = PriceId::from_bytes([0x7f; 16]);
+    let (client, market) = (world.client, id);
+    world.take(vec![new(id, "100")]);
+    let moved = world.store.write_blocking(move |tx| {
+        let Some(mut latest) = tx.get(&LATEST, &(client, market))? else { return Ok(false) };
+        tx.delete(&PRICES, &(client, market, latest.id))?;
+        latest.id = from_before;
+        tx.insert(&PRICES, &(client, market, from_before), &latest.price)?;
+        tx.put(&LATEST, &(client, market), &latest)?;
+        Ok(true)
+    });
+    assert!(moved.unwrap());
+    let taken = world.take(vec![new(id, "101"), new(id, "102")]);
+    let ids: Vec<PriceId> = taken.into_iter().map(|it| it.unwrap().id).collect();
+    assert!(from_before < ids[0] && ids[0] < ids[1], "{ids:?}");
+    assert_eq!(world.problems(), Vec::<String>::new());
+}
+
 #[test]
 fn old_prices_and_candles_go_as_new_ones_come() {
     let world = World::new();
@@ -317,6 +341,8 @@ fn the_stored_forms_stay_what_they_are() {
         price_path: None,
         bid_path: Some("bid".into()),
         ask_path: Some("ask".into()),
+        header_name: Some("x-api-key".into()),
+        header_secret: Some("acme".into()),
     };
     let pull = Pull { interval_s: 60, median_of: 1, providers: vec![provider] };
     golden("market.markets", &Market { stamp: Stamp::at(at), ..market("BTC", "USD", Feed::Http(pull)) });

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::mail::KIND;
+use super::{contract::NotificationRefusal, mail::KIND};
 use crate::kernel::{
     api::principal::{ClientId, UserId},
     clock::Time,
@@ -145,6 +145,14 @@ impl From<&User> for Addressee {
 /// Whether secrets can be mailed: a mail server is configured, or mails are captured.
 pub fn mails_secrets(tx: &WriteTx) -> Result<bool> {
     tx.has_target(KIND)
+}
+
+/// Refuses `mail_not_configured` where they cannot: nothing is made that would reach nobody.
+pub fn check_mails_secrets(tx: &WriteTx) -> Result<()> {
+    match mails_secrets(tx)? {
+        true => Ok(()),
+        false => Err(NotificationRefusal::MailNotConfigured.into()),
+    }
 }
 
 /// Mails `words` to `user` because of `event`, in the transaction that stores the secret's hash. False when no mail

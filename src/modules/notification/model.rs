@@ -9,7 +9,10 @@ use super::{
     template::Words,
 };
 use crate::kernel::{
-    api::{input::Metadata, principal::UserId},
+    api::{
+        object::{Stamp, stamped},
+        principal::UserId,
+    },
     clock::Time,
     events::{delivery::DeliveryId, event::EventId},
     store::codec::{Decode, Encode, row},
@@ -252,13 +255,10 @@ pub struct Template {
     /// Used; otherwise it is as if it were not there.
     pub is_active: bool,
     pub words: Words,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub stamp: Stamp,
 }
 row!(Template);
+stamped!(Template);
 
 /// The words a template had in one version.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]

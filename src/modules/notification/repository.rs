@@ -5,7 +5,10 @@ use super::{
     model::{Inbox, Notification, OpenDigest, Owner, Preferences, Template, TemplateVersion},
 };
 use crate::kernel::{
-    api::principal::{ClientId, UserId},
+    api::{
+        object::by_external_id,
+        principal::{ClientId, UserId},
+    },
     error::Result,
     store::{Index, Key as _, ReadTx, Scan, Table, WriteTx},
 };
@@ -28,6 +31,9 @@ pub const PREFERENCES: Table<Owner, Preferences> = Table::new("notification.pref
 /// (client, user) → the last digest it was, or will be, sent.
 pub const DIGESTS: Table<Owner, OpenDigest> = Table::new("notification.digests");
 
+/// (client, external id) → the template that has it.
+pub const TEMPLATES_BY_EXTERNAL_ID: &str = "notification.templates_by_external_id";
+
 /// (client, template) → the client's own words for an event.
 pub const TEMPLATES: Table<(ClientId, TemplateId), Template> = Table::new("notification.templates")
     .with_indexes(&[
@@ -35,9 +41,7 @@ pub const TEMPLATES: Table<(ClientId, TemplateId), Template> = Table::new("notif
         Index::lookup("notification.templates_by_event", |(client, _), row| {
             vec![(*client, row.event_type.clone(), language(row.locale.as_ref())).to_key()]
         }),
-        Index::lookup("notification.templates_by_external_id", |(client, _), row| {
-            row.external_id.iter().map(|it| (*client, it.clone()).to_key()).collect()
-        }),
+        by_external_id(TEMPLATES_BY_EXTERNAL_ID),
     ]);
 
 /// (client, template, version) → the words it had.
@@ -80,7 +84,7 @@ pub fn template_for(
 /// Stores a template and the words of this version of it.
 pub fn put_template(tx: &mut WriteTx, client: ClientId, row: &Template) -> Result<()> {
     let version = TemplateVersion { words: row.words.clone(), made_at: tx.now() };
-    tx.put(&TEMPLATE_VERSIONS, &(client, row.id, row.version), &version)?;
+    tx.put(&TEMPLATE_VERSIONS, &(client, row.id, row.stamp.version), &version)?;
     tx.put(&TEMPLATES, &(client, row.id), row)
 }
 
@@ -121,7 +125,7 @@ mod tests {
     use super::*;
     use crate::{
         kernel::{
-            api::input::Metadata,
+            api::object::Stamp,
             clock::Time,
             events::{delivery::DeliveryId, event::EventId},
             id::Id as _,
@@ -186,11 +190,7 @@ mod tests {
                 locale: "de".parse().ok(),
                 is_active: true,
                 words: words.clone(),
-                external_id: None,
-                metadata: Metadata::default(),
-                created_at: at,
-                updated_at: at,
-                version: 1,
+                stamp: Stamp::at(at),
             },
         );
         golden("notification.template_versions", &TemplateVersion { words, made_at: at });

@@ -21,7 +21,10 @@ use crate::kernel::{
 };
 pub use crate::modules::{balance::contract::DisputeId, pricing::contract::GatewayId};
 
-pub use super::model::{MOST_QUESTIONS, patience};
+pub use super::{
+    crypto::is_address,
+    model::{MOST_QUESTIONS, patience},
+};
 
 id!(/** A payment: money on its way in. */ PaymentId, "pay");
 id!(/** One try at a payment, through one gateway. */ AttemptId, "att");
@@ -131,6 +134,10 @@ pub struct NewPayment {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PaymentInfo {
     pub id: PaymentId,
+    /// The id of what is paid for.
+    pub payable: Option<String>,
+    /// Whether a part of what came went back, or is about to: refunded, or taken back by a bank.
+    pub went_back: bool,
     pub status: PaymentStatus,
     pub amount: Amount,
     pub gateway: Option<GatewayId>,
@@ -258,8 +265,7 @@ refusals! {
         NotRefundable { reason: String }: Unprocessable "not_refundable" => "the payment cannot be refunded: {reason}",
         /// All refunds together would be more than what came, less what was taken back otherwise.
         RefundTooLarge { remaining: Amount }: Unprocessable "refund_too_large" => "{remaining} can still be refunded",
-        /// Only a settled payment of a user is disputed; `reason` is its status, or why else: `converted` is what was
-        /// credited in another currency than it was paid in.
+        /// Only a settled payment of a user is disputed; `reason` is its status, or why else.
         NotDisputable { reason: String }: Unprocessable "not_disputable" => "the payment cannot be disputed: {reason}",
         /// More than what came, less what went back already.
         DisputeTooLarge { remaining: Amount }: Unprocessable "dispute_too_large" => "{remaining} can still be disputed",

@@ -42,6 +42,14 @@ events! {
     PaymentExpired = "payment.expired",
     /// What the gateway says does not fit what was asked: a person has to decide.
     PaymentConflicted = "payment.conflicted",
+    /// Somebody says that the money came: others have to agree.
+    PaymentMarked = "payment.marked",
+    /// Enough others agreed that the money came.
+    PaymentMarkApproved = "payment.mark_approved",
+    /// Somebody did not agree that the money came: the payment waits for its payer again.
+    PaymentMarkRejected = "payment.mark_rejected",
+    /// A person put a conflict away: what was credited before stays as it was.
+    PaymentConflictClosed = "payment.conflict_closed",
     /// Money came that the payment has no use for any more: it is in suspense.
     PaymentLate = "payment.late",
 }

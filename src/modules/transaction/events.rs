@@ -39,6 +39,9 @@ pub struct TransferCaptured {
     /// Nothing is held any more.
     pub is_final: bool,
     pub entry_id: EntryId,
+    /// Whose pending transaction is completed by it. A part has a transaction of its own, which is told apart.
+    #[serde(default)]
+    pub user_id: Option<UserId>,
 }
 event!(TransferCaptured, "transfer.captured", transfer_id);
 

@@ -1,7 +1,7 @@
 //! How a payout reaches its user: a bank account or a crypto address.
 //!
 //! Read from JSON with everything that is wrong at once, and kept in one spelling: no spaces in an IBAN, capitals in
-//! a BIC, small letters in the name of a network. Shapes are checked, and the checksum of an IBAN; whether the
+//! a BIC, small letters in the name of a network. Shapes are checked, and the checksums of IBANs and of addresses on known networks; whether the
 //! account exists is for the gateway to find out.
 
 use std::fmt;
@@ -18,6 +18,7 @@ use crate::kernel::{
     secret::sha256,
     store::codec::{Decode, Encode},
 };
+use crate::modules::payment::contract::is_address;
 
 /// Where to pay to.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, utoipa::ToSchema)]
@@ -223,40 +224,6 @@ fn is_network(text: &str) -> bool {
         && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || b"_-".contains(&it))
 }
 
-/// Networks whose addresses are those of Ethereum.
-const LIKE_ETHEREUM: &[&str] = &["ethereum", "polygon", "bsc", "arbitrum", "optimism", "base", "avalanche"];
-
-fn is_address(network: &str, address: &str) -> bool {
-    match network {
-        "bitcoin" => is_bitcoin(address),
-        "tron" => address.len() == 34 && address.starts_with('T') && is_base58(address),
-        _ if LIKE_ETHEREUM.contains(&network) => {
-            let digits = address.strip_prefix("0x").unwrap_or_default();
-            digits.len() == 40 && digits.bytes().all(|it| it.is_ascii_hexdigit())
-        }
-        _ => (20..=128).contains(&address.len()) && address.bytes().all(|it| it.is_ascii_graphic()),
-    }
-}
-
-/// Base58 (beginning with 1 or 3) or bech32 (beginning with bc1, in one case throughout).
-fn is_bitcoin(address: &str) -> bool {
-    if address.starts_with(['1', '3']) {
-        return (26..=35).contains(&address.len()) && is_base58(address);
-    }
-    let lower = address.to_ascii_lowercase();
-    let one_case = lower == address || address.to_ascii_uppercase() == address;
-    let data = lower.strip_prefix("bc1").unwrap_or_default();
-    one_case && (11..=87).contains(&data.len()) && data.bytes().all(|it| BECH32.contains(&it))
-}
-
-/// <https://github.com/bitcoin/bips/blob/master/bip-0173.mediawiki#bech32>
-const BECH32: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
-
-/// Letters and digits without the four that look alike.
-fn is_base58(text: &str) -> bool {
-    text.bytes().all(|it| it.is_ascii_alphanumeric() && !b"0OIl".contains(&it))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -361,7 +328,10 @@ mod tests {
         assert_ne!(of("ripple", xrp, Some("1")), of("ripple", xrp, None));
         assert_ne!(of("stellar", xrp, None), of("ripple", xrp, None));
         let evm = "0x52908400098527886E0F7030069857D2E4169EE7";
-        assert_eq!(of("ethereum", evm, None), of("Ethereum", &evm.replace('E', "e"), None));
+        assert_eq!(
+            of("ethereum", evm, None),
+            of("Ethereum", &evm.to_ascii_lowercase().replace("0X", "0x"), None)
+        );
         let holder = |name: &str| {
             let method =
                 json!({ "type": "bank", "bank": "Erste", "holder": name, "iban": "DE89370400440532013000" });

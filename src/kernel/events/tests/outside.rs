@@ -217,6 +217,28 @@ fn a_secret_is_wiped_when_it_is_sent_and_other_bytes_stay() {
 }
 
 #[test]
+fn a_secret_that_failed_is_wiped_once_it_opens_nothing() {
+    let reject = || Outcome::Reject("no such address".into());
+    let server = Server::start(answering(&Notes::default(), vec![reject(), reject(), reject()]));
+    let at = |after: u64| Time::parse(START).unwrap().after(Duration::from_secs(after));
+    let short = enqueue(&server, to_box().secret(b"token").deliver_before(at(3600)));
+    let long = enqueue(&server, to_box().secret(b"token").deliver_before(at(360_000)));
+    let plain = enqueue(&server, to_box().extra(b"body").deliver_before(at(3600)));
+    server.settle();
+    assert_eq!(server.states(), [State::Rejected; 3]);
+    let kept = || {
+        let extra = |id| server.kernel.store.read(|tx| tx.get(&EXTRAS, &id)).unwrap().is_some();
+        [extra(short), extra(long), extra(plain)]
+    };
+    server.advance(3599);
+    assert_eq!(kept(), [true; 3], "somebody may ask for another try");
+    server.advance(3600);
+    assert_eq!(kept(), [false, true, true]);
+    let again = server.kernel.store.write_blocking(move |tx| tx.redeliver(short));
+    assert_eq!(again.err().and_then(|it| it.code()), Some("job_ended"), "what was wiped is not sent");
+}
+
+#[test]
 fn what_lost_its_point_expires_and_what_nobody_wants_is_noted() {
     let notes = Notes::default();
     let server = Server::start(answering(&notes, vec![]));

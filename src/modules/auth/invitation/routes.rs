@@ -90,7 +90,13 @@ pub fn endpoints(service: &Arc<Invitations>) -> Vec<Endpoint> {
         post("/invitations")
             .about("Invite somebody by mail; what waited for the same address is void")
             .needs("invitations.create_any")
-            .refuses(&["email_taken", "external_id_taken", "permission_escalation", "role_unknown"])
+            .refuses(&[
+                "email_taken",
+                "external_id_taken",
+                "mail_not_configured",
+                "permission_escalation",
+                "role_unknown",
+            ])
             .example(json!({
                 "email": "bob@example.com", "first_name": "Bob", "last_name": "Jones", "roles": ["moderator"],
             }))

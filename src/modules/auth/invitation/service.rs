@@ -29,7 +29,9 @@ use crate::{
             routes::TokensOut,
             sign_in::SignIn,
         },
-        notification::events::{Addressee, Invitation as Words, mail_secret_to_stranger},
+        notification::events::{
+            Addressee, Invitation as Words, check_mails_secrets, mail_secret_to_stranger,
+        },
         role::contract::{RoleContract, RoleId, RoleRefusal, USER},
         user::contract::{NewUser, PasswordFor, Phone, UserRefusal, UserStatus, check_password},
     },
@@ -47,7 +49,7 @@ pub struct Invitations {
 }
 
 impl Invitations {
-    /// Refuses `role_unknown`, `permission_escalation`, `email_taken`, `external_id_taken`.
+    /// Refuses `role_unknown`, `permission_escalation`, `email_taken`, `external_id_taken`, `mail_not_configured`.
     pub fn invite(&self, tx: &mut WriteTx, call: &Call<(), InvitationIn>) -> Result<InvitationOut> {
         let (caller, client, input) = (&call.caller, call.caller.client()?, &call.input);
         let hours = input.expires_in_hours.unwrap_or(LASTS_HOURS);
@@ -62,6 +64,7 @@ impl Invitations {
             return Err(UserRefusal::EmailTaken.into());
         }
         check_external_id(tx, &INVITATIONS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
+        check_mails_secrets(tx)?;
 
         if let Some((key, mut before)) = tx.find(&INVITATIONS, BY_EMAIL, &(client, email.clone()))? {
             self.void(tx, caller, key, &mut before)?;
@@ -221,13 +224,7 @@ impl Invitations {
             last_name: row.last_name.clone(),
             email: row.email.clone(),
         };
-        if !mail_secret_to_stranger(tx, client, event, to, &Words { url, code, expires_at })? {
-            tracing::warn!(
-                invitation.id = %id,
-                "{id} is to go by mail, and no mail server is configured (mail.servers)"
-            );
-        }
-        Ok(())
+        mail_secret_to_stranger(tx, client, event, to, &Words { url, code, expires_at }).map(drop)
     }
 
     fn out(

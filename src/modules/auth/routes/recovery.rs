@@ -82,6 +82,7 @@ pub fn endpoints(recovery: &Arc<Recovery>) -> Vec<Endpoint> {
             .public()
             .plain()
             .status(202)
+            .refuses(&["mail_not_configured"])
             .example(json!({ "email": "ann@example.com" }))
             .writes_with(recovery, |recovery, tx, call: &Call<(), MailedIn>| {
                 recovery.forgot(tx, &call.caller, &call.input.email)?;
@@ -108,6 +109,7 @@ pub fn endpoints(recovery: &Arc<Recovery>) -> Vec<Endpoint> {
             .public()
             .plain()
             .status(202)
+            .refuses(&["mail_not_configured"])
             .example(json!({ "email": "ann@example.com" }))
             .writes_with(recovery, |recovery, tx, call: &Call<(), MailedIn>| {
                 recovery.resend(tx, &call.caller, &call.input.email)?;

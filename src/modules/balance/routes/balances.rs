@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::printed::print;
 use crate::kernel::{
     api::{
         call::{Call, Caller, found},
@@ -67,14 +68,14 @@ struct BalancesQuery {
 }
 input!(BalancesQuery { user_id, as_of });
 
-struct StatementIn {
+pub struct StatementIn {
     limit: Limit,
     cursor: Option<Cursor>,
-    currency: CurrencyCode,
-    account: Option<UserAccount>,
-    from: Option<Time>,
-    to: Option<Time>,
-    user_id: Option<UserId>,
+    pub currency: CurrencyCode,
+    pub account: Option<UserAccount>,
+    pub from: Option<Time>,
+    pub to: Option<Time>,
+    pub user_id: Option<UserId>,
 }
 input!(StatementIn { limit, cursor, currency, account, from, to, user_id });
 
@@ -131,13 +132,14 @@ pub fn endpoints(ledger: &Arc<Ledger>) -> Vec<Endpoint> {
             ledger.balance_out(tx, client, &balances, call.input.as_of)
         }
     };
-    let ledger = ledger.clone();
+    let (ledger, printing) = (ledger.clone(), ledger.clone());
     vec![
         get("/balances").about("Show what a user has, by currency").own("balances.view").lists(balances),
         get("/balances/statement")
-            .about("Show the history of one account of a user")
+            .about("Show the history of one account of a user; as HTML all of it, to be printed")
             .own("balances.view")
             .with_csv()
+            .prints(move |tx, call: &Call<(), StatementIn>| print(&printing, tx, call))
             .reads(move |tx, call: &Call<(), StatementIn>| statement(&ledger, tx, call)),
         get("/balances/{currency}")
             .about("Show what a user has in one currency")
@@ -185,7 +187,7 @@ fn statement(ledger: &Ledger, tx: &ReadTx, call: &Call<(), StatementIn>) -> Resu
 
 impl Ledger {
     /// The user asked about, who exists.
-    fn whose(&self, tx: &ReadTx, caller: &Caller, named: Option<UserId>) -> Result<(ClientId, UserId)> {
+    pub fn whose(&self, tx: &ReadTx, caller: &Caller, named: Option<UserId>) -> Result<(ClientId, UserId)> {
         let (client, user) = (caller.client()?, caller.acting_for(named)?);
         if named.is_some() {
             self.users.get(tx, client, user)?;

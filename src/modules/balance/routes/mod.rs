@@ -3,6 +3,7 @@
 pub mod adjustments;
 mod balances;
 mod ledger;
+mod printed;
 
 use std::sync::Arc;
 

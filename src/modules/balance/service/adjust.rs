@@ -19,7 +19,7 @@ use crate::modules::{
         contract::{
             Account, AccountRef, AdjustmentId, BalanceContract as _, HouseAccount, Line, NewEntry, Posted,
         },
-        events::{BalanceAdjusted, Direction},
+        events::{AdjustmentRejected, AdjustmentRequested, BalanceAdjusted, Direction},
         model::adjustment::{ADJUSTMENT, Adjustment, AdjustmentEvent, AdjustmentStatus},
         repository::{ADJUSTMENTS, ADJUSTMENTS_BY_EXTERNAL_ID},
         routes::adjustments::AdjustmentOut,
@@ -69,6 +69,15 @@ impl Ledger {
             stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };
         tx.insert(&ADJUSTMENTS, &(client, id), &adjustment)?;
+        let event = AdjustmentRequested {
+            adjustment_id: id,
+            user_id: adjustment.account.user_id(),
+            direction: adjustment.direction,
+            amount: adjustment.amount.digits(),
+            currency: adjustment.amount.currency().code,
+            reason: adjustment.reason.clone(),
+        };
+        tx.publish(&call.caller, &event)?;
         Ok(AdjustmentOut::of(id, &adjustment))
     }
 
@@ -139,6 +148,8 @@ impl Ledger {
         let (event, reason) = (AdjustmentEvent::Reject, Some(&*call.input.reason));
         if adjustment.history.step(&ADJUSTMENT, event, &call.caller, reason, tx.now())? == Step::Moved {
             save(tx, &ADJUSTMENTS, &(client, id), &mut adjustment)?;
+            let (user_id, reason) = (adjustment.account.user_id(), String::from(&call.input.reason));
+            tx.publish(&call.caller, &AdjustmentRejected { adjustment_id: id, user_id, reason })?;
         }
         Ok(AdjustmentOut::of(id, &adjustment))
     }

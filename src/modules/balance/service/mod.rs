@@ -35,7 +35,7 @@ use crate::modules::{
 
 use post::Floor;
 
-pub use history::{BalancesAt, StatementCursor, StatementQuery, find_entry};
+pub use history::{BalancesAt, Statement, StatementCursor, StatementQuery, find_entry};
 pub use trial::{Sum, Trial, kind};
 pub use verify::{Verify, clients};
 

@@ -79,6 +79,6 @@ impl Fundings {
 }
 
 /// The funding a payment is for, when it is for one.
-fn funding_of(payable: Option<&str>) -> Option<FundingId> {
+pub(super) fn funding_of(payable: Option<&str>) -> Option<FundingId> {
     payable?.parse().ok()
 }

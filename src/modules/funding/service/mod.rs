@@ -40,6 +40,7 @@ use crate::{
 };
 
 pub use convert::job as price_job;
+pub use referral::owed_job;
 pub use request::CREDIT;
 
 pub struct Fundings {

@@ -3,17 +3,20 @@
 //! The first deposit of somebody who was referred is noted whatever it earns, so that no later one does: a share that is
 //! switched on later is paid for whom comes later.
 
-use super::{Fundings, load};
+use std::{sync::Arc, time::Duration};
+
+use super::{Fundings, follow::funding_of, load};
 use crate::{
     kernel::{
         api::{
-            call::Caller,
+            call::{Call, Caller},
             input::Metadata,
-            object::Stamp,
+            object::{Filters as _, Stamp, Times, save},
+            page::{Page, page_by},
             principal::{Actor, ClientId, UserId},
         },
-        error::Result,
-        events::event::Envelope,
+        error::{Result, fault},
+        events::{due::Due, event::Envelope, worker::Job},
         machine::History,
         money::Amount,
         store::{ReadTx, Scan, WriteTx},
@@ -21,15 +24,34 @@ use crate::{
     modules::{
         funding::{
             contract::{FundingId, FundingStatus, FundingType},
-            events::{FundingCompleted, FundingRequested},
-            model::{FUNDING, Funding, FundingEvent, Referral, commission},
-            repository::{FUNDINGS, REFERRALS},
+            events::{FundingCompleted, FundingRequested, FundingReversed},
+            model::{FUNDING, Funding, FundingEvent, Referral, ReferralStatus, commission},
+            repository::{FUNDINGS, REFERRALS, REFERRALS_BY_REFERRER, REFERRALS_DUE},
+            routes::{ReferralOut, ReferralQuery},
         },
+        payment::events::{DisputeOpened, DisputeWon, RefundSucceeded},
         user::contract::{User, UserStatus},
     },
 };
 
 const REASON: &str = "Referral";
+const TAKEN_BACK: &str = "The deposit it was paid for went back";
+
+/// How often it is tried to take back what its account lacks.
+const AGAIN: Duration = Duration::from_secs(24 * 3600);
+
+type ReferralKey = (ClientId, UserId);
+
+/// Takes back what is owed, once it is there.
+pub fn owed_job(fundings: &Arc<Fundings>) -> Job {
+    let due = Due {
+        name: "funding.commissions_owed",
+        table: &REFERRALS,
+        index: REFERRALS_DUE,
+        at: |it| &mut it.due_at,
+    };
+    due.job(fundings, Fundings::take_commission, |_, _| {})
+}
 
 impl Fundings {
     /// A deposit was completed: credits whoever brought its user.
@@ -50,14 +72,127 @@ impl Fundings {
         if tx.exists(&REFERRALS, &(client, user.id))? {
             return Ok(());
         }
+        // Nor does one of which a part went back before anybody looked.
+        let payment = deposit.payment.map(|it| self.payments.get(tx, client, it)).transpose()?;
+        if payment.is_some_and(|it| it.went_back) {
+            return Ok(());
+        }
 
         let earned = self.earned(tx, client, &user, deposit.credit)?;
         let commission = match earned {
             Some(amount) => Some(self.pay_commission(tx, envelope, client, (referrer, &user), amount)?),
             None => None,
         };
-        let row = Referral { referrer, deposit: event.funding_id, commission, created_at: tx.now() };
+        let status = match commission {
+            Some(_) => ReferralStatus::Earned,
+            None => ReferralStatus::NoCommission,
+        };
+        let (deposit, times) = (event.funding_id, Times::at(tx.now()));
+        let row = Referral { referrer, deposit, commission, status, due_at: None, times };
         tx.insert(&REFERRALS, &(client, user.id), &row)
+    }
+
+    pub fn reversed(&self, tx: &mut WriteTx, envelope: &Envelope, event: FundingReversed) -> Result<()> {
+        self.went_back(tx, envelope, event.funding_id)
+    }
+
+    pub fn refunded(&self, tx: &mut WriteTx, envelope: &Envelope, event: RefundSucceeded) -> Result<()> {
+        let Some(client) = envelope.client else { return Ok(()) };
+        match funding_of(self.payments.get(tx, client, event.payment_id)?.payable.as_deref()) {
+            Some(id) => self.went_back(tx, envelope, id),
+            None => Ok(()),
+        }
+    }
+
+    pub fn charged_back(&self, tx: &mut WriteTx, envelope: &Envelope, event: DisputeOpened) -> Result<()> {
+        match funding_of(event.payable.as_deref()) {
+            Some(id) => self.went_back(tx, envelope, id),
+            None => Ok(()),
+        }
+    }
+
+    /// A part of a deposit went back, or all of it: what it earned whoever brought its user goes back too, all of it.
+    fn went_back(&self, tx: &mut WriteTx, envelope: &Envelope, deposit: FundingId) -> Result<()> {
+        let Some((key, row)) = self.referral_of(tx, envelope, deposit)? else { return Ok(()) };
+        if row.status != ReferralStatus::Earned {
+            return Ok(());
+        }
+        self.take_commission(tx, key, row)
+    }
+
+    /// The bank gave a deposit back: so is the commission, unless it was never gone.
+    pub fn won_back(&self, tx: &mut WriteTx, envelope: &Envelope, event: DisputeWon) -> Result<()> {
+        let Some(id) = funding_of(event.payable.as_deref()) else { return Ok(()) };
+        let Some((key, mut row)) = self.referral_of(tx, envelope, id)? else { return Ok(()) };
+        let (client, user) = key;
+        let is_gone = matches!(row.status, ReferralStatus::Owed | ReferralStatus::TakenBack);
+        let is_whole = load(tx, client, id)?.status() == FundingStatus::Completed
+            && !self.payments.get(tx, client, event.payment_id)?.went_back;
+        let Some(commission) = row.commission.filter(|_| is_gone && is_whole) else { return Ok(()) };
+
+        if row.status == ReferralStatus::TakenBack {
+            let (amount, user) = (load(tx, client, commission)?.credit, self.users.get(tx, client, user)?);
+            row.commission =
+                Some(self.pay_commission(tx, envelope, client, (row.referrer, &user), amount)?);
+        }
+        (row.status, row.due_at) = (ReferralStatus::Earned, None);
+        save(tx, &REFERRALS, &key, &mut row)
+    }
+
+    /// What is noted of a deposit, when it was the first of somebody who was brought.
+    fn referral_of(
+        &self,
+        tx: &ReadTx,
+        envelope: &Envelope,
+        deposit: FundingId,
+    ) -> Result<Option<(ReferralKey, Referral)>> {
+        let Some(client) = envelope.client else { return Ok(None) };
+        let key = (client, load(tx, client, deposit)?.user);
+        let row = tx.get(&REFERRALS, &key)?.filter(|it| it.deposit == deposit);
+        Ok(row.map(|it| (key, it)))
+    }
+
+    /// commission → commission_expense. Only a bank takes what is not there: while the account lacks it, it is owed.
+    pub(super) fn take_commission(
+        &self,
+        tx: &mut WriteTx,
+        key: ReferralKey,
+        mut row: Referral,
+    ) -> Result<()> {
+        let (client, user) = key;
+        let id = row.commission.ok_or_else(|| fault!("the commission for {user} was never paid"))?;
+        let mut funding = load(tx, client, id)?;
+        let caller = Caller::system(Some(client));
+        let taken = match funding.status() {
+            FundingStatus::Reversed => Ok(()), // By a person.
+            _ => tx.attempt(|tx| self.undo(tx, &caller, (client, id), &mut funding, TAKEN_BACK)),
+        };
+        match taken {
+            Ok(()) => (row.status, row.due_at) = (ReferralStatus::TakenBack, None),
+            Err(error) if error.code() == Some("insufficient_funds") => {
+                (row.status, row.due_at) = (ReferralStatus::Owed, Some(tx.now().after(AGAIN)));
+            }
+            Err(error) => return Err(error),
+        }
+        save(tx, &REFERRALS, &key, &mut row)
+    }
+
+    /// Whom a user brought, as far as they have paid in.
+    pub fn list_referrals(
+        &self,
+        tx: &ReadTx,
+        call: &Call<UserId, ReferralQuery>,
+    ) -> Result<Page<ReferralOut>> {
+        let (client, query) = (call.caller.client()?, &call.input);
+        call.caller.may_reach(Some(call.path))?;
+        self.users.get(tx, client, call.path)?;
+        let of = (client, call.path);
+        let page =
+            page_by(tx, &REFERRALS, REFERRALS_BY_REFERRER, &of, &query.paging(None), |it| query.keeps(it))?;
+        page.try_map(|((_, user), row)| {
+            let commission = row.commission.map(|it| load(tx, client, it)).transpose()?;
+            Ok(ReferralOut::of(user, &row, commission.map(|it| it.credit)))
+        })
     }
 
     /// What bringing `user`, who paid in `credit`, is worth. Nothing to somebody who does not come in any more, or who
@@ -115,10 +250,20 @@ impl Fundings {
         let mut wrong = vec![];
         for row in tx.scan(&REFERRALS, Scan::all()) {
             let ((client, user), referral) = row?;
+            let is_owed = referral.status == ReferralStatus::Owed;
+            if is_owed != referral.due_at.is_some()
+                || referral.commission.is_none() != (referral.status == ReferralStatus::NoCommission)
+            {
+                wrong.push(format!("the commission for {user} is {} and is not", referral.status));
+            }
             let Some(id) = referral.commission else { continue };
             let funding = tx.get(&FUNDINGS, &(client, id))?;
-            let is_right =
-                funding.is_some_and(|it| it.kind == FundingType::Commission && it.user == referral.referrer);
+            let is_right = funding.is_some_and(|it| {
+                let is_gone = it.status() == FundingStatus::Reversed;
+                it.kind == FundingType::Commission
+                    && it.user == referral.referrer
+                    && (is_gone || referral.status != ReferralStatus::TakenBack)
+            });
             if !is_right {
                 wrong.push(format!("{id} is no commission of {} for {user}", referral.referrer));
             }

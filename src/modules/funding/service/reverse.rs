@@ -3,7 +3,11 @@
 use super::{Fundings, load, store};
 use crate::{
     kernel::{
-        api::{call::Call, text::ReasonIn},
+        api::{
+            call::{Call, Caller},
+            principal::ClientId,
+            text::ReasonIn,
+        },
         error::{Result, fault},
         machine::Step,
         store::WriteTx,
@@ -13,7 +17,7 @@ use crate::{
         funding::{
             contract::FundingId,
             events::FundingReversed,
-            model::{FUNDING, FundingEvent},
+            model::{FUNDING, Funding, FundingEvent},
             routes::FundingOut,
         },
         transaction::contract::TransactionStatus,
@@ -27,30 +31,41 @@ impl Fundings {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let reason = &*call.input.reason;
         let mut funding = load(tx, client, call.path)?;
+        if FUNDING.next(funding.status(), FundingEvent::Reverse).is_ok() {
+            self.users.check_may_pay(tx, client, funding.user)?;
+        }
+        self.undo(tx, caller, (client, call.path), &mut funding, reason)?;
+        Ok(FundingOut::of(call.path, &funding))
+    }
+
+    /// Posts the other way round what a funding posted. Refuses `invalid_state_transition`, `insufficient_funds`.
+    pub(super) fn undo(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        (client, id): (ClientId, FundingId),
+        funding: &mut Funding,
+        reason: &str,
+    ) -> Result<()> {
         let step = funding.history.step(&FUNDING, FundingEvent::Reverse, caller, Some(reason), tx.now())?;
         if step == Step::Repeated {
-            return Ok(FundingOut::of(call.path, &funding));
+            return Ok(());
         }
-        self.users.check_may_pay(tx, client, funding.user)?;
-        let missing = || fault!("{} is completed without an entry", call.path);
+        let missing = || fault!("{id} is completed without an entry");
         let entry = funding.entry.ok_or_else(missing)?;
         let lines = self.balance.lines_of(tx, client, entry)?.ok_or_else(missing)?;
         let lines: Vec<Line> =
             lines.iter().map(|it| Line { account: it.account, delta: -it.delta }).collect();
 
-        let back = NewEntry {
-            cause: call.path.to_string(),
-            description: "Reversal",
-            lines: &lines,
-            reverses: Some(entry),
-        };
+        let back =
+            NewEntry { cause: id.to_string(), description: "Reversal", lines: &lines, reverses: Some(entry) };
         let posted = self.balance.post(tx, client, back)?;
         funding.reversal = Some(posted.id);
         for transaction in &funding.transactions {
             self.transactions.follow(tx, client, *transaction, TransactionStatus::Reversed, posted.id)?;
         }
-        store(tx, client, call.path, &mut funding)?;
-        tx.publish(caller, &FundingReversed::of(call.path, &funding, Some(reason)))?;
-        Ok(FundingOut::of(call.path, &funding))
+        store(tx, client, id, funding)?;
+        tx.publish(caller, &FundingReversed::of(id, funding, Some(reason)))?;
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Where the prices of a market come from.
 
+use hyper::header::HeaderName;
 use serde::Serialize;
 
 use super::{market::within, path::JsonPath, price::Quote};
@@ -44,6 +45,11 @@ pub struct Provider {
     /// Both instead of `price_path`.
     pub bid_path: Option<String>,
     pub ask_path: Option<String>,
+    /// A header that is sent along: `x-api-key`, `authorization`.
+    pub header_name: Option<String>,
+    /// Which secret of the client (`PUT secrets/{name}`) is its value, as it is: `Bearer` and the like belong into it.
+    /// The value itself is nowhere but there. Invariant: there when `header_name` is.
+    pub header_secret: Option<String>,
 }
 
 impl Provider {
@@ -87,6 +93,9 @@ pub fn median(mut quotes: Vec<Quote>) -> Option<Quote> {
     Quote::of(below.bid.middle(above.bid)?, below.ask.middle(above.ask)?).ok()
 }
 
+/// Headers that say how a request is made.
+const RESERVED: &[&str] = &["host", "content-length", "transfer-encoding", "connection"];
+
 text_enum! {
     /// Where the prices of a market come from.
     pub enum FeedType {
@@ -125,6 +134,10 @@ input! {
         /// Both instead of `price_path`.
         bid_path: Option<String>,
         ask_path: Option<String>,
+        /// A header to be sent along, such as `x-api-key`; with `header_secret`.
+        header_name: Option<String>,
+        /// The name of the secret that is its value: see `PUT secrets/{name}`.
+        header_secret: Option<String>,
     }
 }
 
@@ -222,7 +235,20 @@ impl ProviderIn {
             let message = "give price_path, or bid_path and ask_path";
             flaws.push(Flaw::new(&format!("{param}.price_path"), "required", message));
         }
+        let header_name = self.header_name.as_ref().map(|it| it.to_ascii_lowercase());
+        if header_name.is_some() != self.header_secret.is_some() {
+            let message = "give header_name and header_secret, or neither";
+            flaws.push(Flaw::new(&format!("{param}.header_name"), "required", message));
+        }
+        let is_header =
+            |it: &String| HeaderName::from_bytes(it.as_bytes()).is_ok() && !RESERVED.contains(&it.as_str());
+        if !header_name.as_ref().is_none_or(is_header) {
+            let message = "must be the name of a header that is not set otherwise";
+            flaws.push(Flaw::new(&format!("{param}.header_name"), "invalid_format", message));
+        }
         let provider = Provider {
+            header_name,
+            header_secret: self.header_secret.clone(),
             name: self.name.clone(),
             url: self.url.clone(),
             price_path: self.price_path.clone(),
@@ -261,6 +287,8 @@ mod tests {
     fn provider(price: Option<&str>, bid: Option<&str>, ask: Option<&str>) -> Provider {
         let text = |it: Option<&str>| it.map(str::to_owned);
         Provider {
+            header_name: None,
+            header_secret: None,
             name: "acme".into(),
             url: "https://acme.example/{base}-{quote}?b={base_lower}&q={quote_lower}".into(),
             price_path: text(price),

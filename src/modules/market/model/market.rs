@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::feed::Feed;
+use super::{super::before::MarketV1, feed::Feed};
 use crate::kernel::{
     api::{
         input::{Flaw, text_enum},
@@ -38,7 +38,7 @@ pub struct Market {
     pub feed: Feed,
     pub stamp: Stamp,
 }
-row!(Market);
+row!(Market, 2, { 1 => MarketV1 });
 stamped!(Market);
 
 impl Market {

@@ -11,13 +11,14 @@ pub use take::NewPrice;
 use super::board::Board;
 use crate::{
     kernel::{net::Net, store::Store},
-    modules::currency::contract::CurrencyContract,
+    modules::{client::contract::ClientContract, currency::contract::CurrencyContract},
 };
 
 pub struct MarketService {
     pub board: Arc<Board>,
     pub net: Arc<Net>,
     pub currencies: Arc<dyn CurrencyContract>,
+    pub clients: Arc<dyn ClientContract>,
     /// Where the tables of markets are.
     pub prices: Store,
     /// Where everything else is, the outbox for one.

@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use hyper::{HeaderMap, Method};
+use hyper::{
+    HeaderMap, Method,
+    header::{HeaderName, HeaderValue},
+};
 
 use super::{MarketService, NewPrice};
 use crate::{
@@ -119,7 +122,7 @@ impl Courier for Fetch {
 impl MarketService {
     async fn fetch(&self, client: ClientId, live: &Live) -> Result<(), String> {
         let Some(pull) = live.pull.clone() else { return Ok(()) };
-        let asked = ask(&pull, |provider| Box::pin(self.ask_one(live, provider))).await;
+        let asked = ask(&pull, |provider| Box::pin(self.ask_one(client, live, provider))).await;
         let caller = Caller::system(Some(client));
         match asked {
             Ok((quote, source)) => {
@@ -142,11 +145,12 @@ impl MarketService {
         }
     }
 
-    async fn ask_one(&self, live: &Live, provider: Provider) -> Result<Quote, String> {
+    async fn ask_one(&self, client: ClientId, live: &Live, provider: Provider) -> Result<Quote, String> {
+        let headers = self.headers(client, &provider)?;
         let request = Outgoing {
             method: Method::GET,
             url: provider.url_for(live.base, live.quote),
-            headers: HeaderMap::new(),
+            headers,
             body: vec![],
             timeout: PATIENCE,
             most_bytes: MOST_BYTES,
@@ -156,6 +160,24 @@ impl MarketService {
             return Err(format!("answered {}", answer.status));
         }
         provider.read(&answer.body)
+    }
+}
+
+impl MarketService {
+    /// What is sent along. The secret is read for each request and kept nowhere; nobody is told what is wrong with it.
+    fn headers(&self, client: ClientId, provider: &Provider) -> Result<HeaderMap, String> {
+        let mut headers = HeaderMap::new();
+        let named = provider.header_name.as_ref().zip(provider.header_secret.as_ref());
+        let Some((header, named)) = named else { return Ok(headers) };
+        let secret = self.books.read(|tx| self.clients.secret(tx, client, named));
+        let secret = secret.map_err(|error| error.to_string())?;
+        let secret = secret.ok_or_else(|| format!("there is no secret {named}"))?;
+        let unfit = |_| format!("the secret {named} does not fit into a header");
+        let mut value = HeaderValue::from_bytes(&secret).map_err(unfit)?;
+        value.set_sensitive(true);
+        let name = HeaderName::from_bytes(header.as_bytes()).map_err(|_| format!("{header} is no header"))?;
+        headers.insert(name, value);
+        Ok(headers)
     }
 }
 
@@ -207,6 +229,8 @@ mod tests {
             price_path: None,
             bid_path: None,
             ask_path: None,
+            header_name: None,
+            header_secret: None,
         };
         Pull { interval_s: 60, median_of, providers: ["a", "b", "c"].map(provider).to_vec() }
     }

@@ -216,6 +216,9 @@ impl Counter {
         let Some(Some(tray)) = self.trays.get_mut(&id) else { return Err(ApiRefusal::NotFound.into()) };
         let sequence = tray.latest.as_ref().map_or(0, |it| it.price.sequence) + 1;
         let price = Price { quote, source, observed_at, received_at: tx.now(), sequence, by, forced };
+        if let Some(last) = &tray.latest {
+            tx.ids_after(last.id);
+        }
         let latest = Latest { id: tx.new_id(), price };
         tx.insert(&PRICES, &(client, id, latest.id), &latest.price)?;
         for interval in Interval::EACH {

@@ -12,6 +12,7 @@ use crate::{
             call::{Call, found},
             endpoint::{Endpoint, get, patch, post},
             input::{Metadata, input},
+            object::{ExternalId, object},
             page::{Cursor, Limit, Paging, page, page_of},
         },
         clock::Time,
@@ -31,57 +32,57 @@ use crate::{
     },
 };
 
-/// Words for an event. What is left out is taken from the built-in template.
-#[derive(utoipa::ToSchema)]
-pub struct NewTemplateIn {
-    pub event_type: String,
-    /// Unless given: for every language that has no template of its own.
-    pub locale: Option<Locale>,
-    /// The subject of a mail, and the line in the inbox.
-    pub title: Option<Source>,
-    /// One or two sentences: in the inbox, and as a short message.
-    pub message: Option<Source>,
-    /// The body of a mail.
-    pub text: Option<Source>,
-    /// The same as HTML; one that is no whole document is set into the layout.
-    pub html: Option<Source>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
+input! {
+    /// Words for an event. What is left out is taken from the built-in template.
+    pub struct NewTemplateIn {
+        event_type: String,
+        /// Unless given: for every language that has no template of its own.
+        locale: Option<Locale>,
+        /// The subject of a mail, and the line in the inbox.
+        title: Option<Source>,
+        /// One or two sentences: in the inbox, and as a short message.
+        message: Option<Source>,
+        /// The body of a mail.
+        text: Option<Source>,
+        /// The same as HTML; one that is no whole document is set into the layout.
+        html: Option<Source>,
+        external_id: Option<ExternalId>,
+        metadata: Metadata,
+    }
 }
-input!(NewTemplateIn { event_type, locale, title, message, text, html, external_id, metadata });
 
-/// A change of words.
-#[derive(utoipa::ToSchema)]
-pub struct TemplatePatchIn {
-    pub title: Option<Source>,
-    pub message: Option<Source>,
-    pub text: Option<Source>,
-    pub html: Option<Source>,
-    /// An inactive template is as if it were not there.
-    pub is_active: Option<bool>,
-    pub metadata: Metadata,
+input! {
+    /// A change of words.
+    pub struct TemplatePatchIn {
+        title: Option<Source>,
+        message: Option<Source>,
+        text: Option<Source>,
+        html: Option<Source>,
+        /// An inactive template is as if it were not there.
+        is_active: Option<bool>,
+        metadata: Metadata,
+    }
 }
-input!(TemplatePatchIn { title, message, text, html, is_active, metadata });
 
-/// What to look at: the template, with these parts instead of its own.
-#[derive(utoipa::ToSchema)]
-pub struct PreviewIn {
-    pub title: Option<Source>,
-    pub message: Option<Source>,
-    pub text: Option<Source>,
-    pub html: Option<Source>,
-    /// Values of the event, instead of made-up ones.
-    #[schema(value_type = Option<Object>)]
-    pub event: Option<Value>,
+input! {
+    /// What to look at: the template, with these parts instead of its own.
+    pub struct PreviewIn {
+        title: Option<Source>,
+        message: Option<Source>,
+        text: Option<Source>,
+        html: Option<Source>,
+        /// Values of the event, instead of made-up ones.
+        #[schema(value_type = Option<Object>)]
+        event: Option<Value>,
+    }
 }
-input!(PreviewIn { title, message, text, html, event });
 
-/// Where to send a test.
-#[derive(utoipa::ToSchema)]
-pub struct SendTestIn {
-    pub to: Email,
+input! {
+    /// Where to send a test.
+    pub struct SendTestIn {
+        to: Email,
+    }
 }
-input!(SendTestIn { to });
 
 pub struct TemplateQuery {
     limit: Limit,
@@ -122,18 +123,17 @@ pub struct TemplateOut {
     metadata: Metadata,
 }
 
-/// The words of an earlier version.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct TemplateVersionOut {
-    id: TemplateId,
-    #[schema(value_type = String)]
-    object: &'static str,
-    version: u64,
-    title: String,
-    message: String,
-    text: String,
-    html: String,
-    created_at: Time,
+object! {
+    /// The words of an earlier version.
+    pub struct TemplateVersionOut: "notification_template_version"
+        of (id: TemplateId, row: TemplateVersion, number: u64) bare {
+        version: u64 = number,
+        title: String = row.words.title,
+        message: String = row.words.message,
+        text: String = row.words.text,
+        html: String = row.words.html,
+        created_at: Time = row.made_at,
+    }
 }
 
 /// Words with their gaps filled in.
@@ -147,14 +147,11 @@ pub struct PreviewOut {
     html: String,
 }
 
-/// A test that is on its way.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct TestSentOut {
-    /// Its delivery: see `notification-outbox`.
-    id: DeliveryId,
-    #[schema(value_type = String)]
-    object: &'static str,
-    to: String,
+object! {
+    /// A test that is on its way.
+    pub struct TestSentOut: "notification_delivery" of (id: DeliveryId, address: String) bare {
+        to: String = address,
+    }
 }
 
 pub fn endpoints(templates: &Arc<Templates>) -> Vec<Endpoint> {
@@ -210,7 +207,7 @@ pub fn endpoints(templates: &Arc<Templates>) -> Vec<Endpoint> {
                 found(tx.get(&TEMPLATES, &(client, call.path))?)?;
                 let paging = Paging::new(call.input.limit, &call.input.cursor, call.path);
                 let rows = page(tx, &TEMPLATE_VERSIONS, &(client, call.path), &paging, |_| true)?;
-                Ok(rows.map(|((_, id, version), row)| version_out(id, version, row)))
+                Ok(rows.map(|((_, id, version), row)| TemplateVersionOut::of(id, row, version)))
             }),
         post("/notification-templates")
             .about("Put an event into words of one's own")
@@ -268,7 +265,7 @@ pub fn send_test(templates: &Arc<Templates>) -> Endpoint {
         .writes(move |tx, call: &Call<TemplateId, SendTestIn>| {
             let sent = templates.send_test(tx, call)?;
             let to = call.input.to.as_str().to_owned();
-            Ok(TestSentOut { id: sent.id, object: "notification_delivery", to })
+            Ok(TestSentOut::of(sent.id, to))
         })
 }
 
@@ -287,11 +284,11 @@ fn out(templates: &Templates, row: Template) -> Result<TemplateOut> {
         message: row.words.message,
         text: row.words.text,
         html: row.words.html,
-        external_id: row.external_id,
-        created_at: Some(row.created_at),
-        updated_at: Some(row.updated_at),
-        version: row.version,
-        metadata: row.metadata,
+        external_id: row.stamp.external_id,
+        created_at: Some(row.stamp.created_at),
+        updated_at: Some(row.stamp.updated_at),
+        version: row.stamp.version,
+        metadata: row.stamp.metadata,
     })
 }
 
@@ -317,20 +314,6 @@ fn out_of_built_in(templates: &Templates, id: TemplateId) -> Result<TemplateOut>
         version: 1,
         metadata: Metadata::default(),
     })
-}
-
-fn version_out(id: TemplateId, version: u64, row: TemplateVersion) -> TemplateVersionOut {
-    let Words { title, message, text, html } = row.words;
-    TemplateVersionOut {
-        id,
-        object: "notification_template_version",
-        version,
-        title,
-        message,
-        text,
-        html,
-        created_at: row.made_at,
-    }
 }
 
 fn preview_out(words: Words) -> PreviewOut {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
             call::{Call, found},
             input::Flaw,
+            object::{Stamp, check_external_id},
             principal::ClientId,
         },
         error::Result,
@@ -25,7 +25,7 @@ use crate::{
             mail,
             model::{Preferences, Template},
             notice::NoticeKind,
-            repository::{TEMPLATES, put_template, template_for},
+            repository::{TEMPLATES, TEMPLATES_BY_EXTERNAL_ID, put_template, template_for},
             routes::templates::{NewTemplateIn, PreviewIn, SendTestIn, TemplatePatchIn},
             template::{BuiltIn, Words, example},
         },
@@ -54,12 +54,8 @@ impl Templates {
         if let Some(existing) = template_for(tx, client, kind.event_type, language)? {
             return Err(NotificationRefusal::TemplateTaken { existing_id: existing.id }.into());
         }
-        if let Some(external_id) = &input.external_id {
-            let key = (client, external_id.clone());
-            if let Some((_, it)) = tx.find(&TEMPLATES, "notification.templates_by_external_id", &key)? {
-                return Err(ApiRefusal::ExternalIdTaken { existing_id: it.id.to_string() }.into());
-            }
-        }
+        let external_id = input.external_id.as_ref();
+        check_external_id(tx, &TEMPLATES, TEMPLATES_BY_EXTERNAL_ID, client, external_id)?;
         let usual = self.built_in.words(kind.event_type)?;
         let words = Words {
             title: input.title.as_ref().map_or_else(|| usual.title.clone(), |it| it.0.clone()),
@@ -75,11 +71,7 @@ impl Templates {
             locale: input.locale.clone(),
             is_active: true,
             words,
-            external_id: input.external_id.clone(),
-            metadata: input.metadata.clone(),
-            created_at: tx.now(),
-            updated_at: tx.now(),
-            version: 1,
+            stamp: Stamp::new(tx, external_id, &input.metadata),
         };
         put_template(tx, client, &row)?;
         Ok(row)
@@ -91,7 +83,7 @@ impl Templates {
             Found::Own(row) => *row,
             Found::BuiltIn(_) => return Err(NotificationRefusal::TemplateFixed.into()),
         };
-        call.caller.check_version(row.version)?;
+        call.caller.check_version(row.stamp.version)?;
         let input = &call.input;
         let replace = |part: &mut String, with: &Option<crate::modules::notification::routes::Source>| {
             if let Some(with) = with {
@@ -106,9 +98,8 @@ impl Templates {
         self.built_in.check(kind, &row.words).map_err(NotificationRefusal::from)?;
 
         row.is_active = input.is_active.unwrap_or(row.is_active);
-        row.metadata.merge(input.metadata.clone());
-        row.updated_at = tx.now();
-        row.version += 1;
+        row.stamp.metadata.merge(input.metadata.clone());
+        row.stamp.touch(tx.now());
         put_template(tx, client, &row)?;
         Ok(row)
     }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::kernel::{
-    api::input::{Metadata, text_enum},
+    api::{
+        input::text_enum,
+        object::{Stamp, stamped},
+    },
     clock::Time,
     events::{delivery::DeliveryId, event::EventId},
     id::id,
@@ -41,14 +44,11 @@ pub struct Endpoint {
     /// What waited is let go, in the order it came: the last delivery that was.
     pub releasing: Option<DeliveryId>,
     pub replay: Option<Replay>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
     /// Of what people configure: health does not count.
-    pub version: u64,
+    pub stamp: Stamp,
 }
 row!(Endpoint);
+stamped!(Endpoint);
 
 text_enum! {
     /// Whether an endpoint gets messages.
@@ -278,11 +278,12 @@ mod tests {
                 cursor: Some(EventId::from_bytes([5; 16])),
                 messages: 6,
             }),
-            external_id: Some("erp".into()),
-            metadata: Metadata::default(),
-            created_at: at(0),
-            updated_at: at(1),
-            version: 2,
+            stamp: Stamp {
+                external_id: Some("erp".into()),
+                updated_at: at(1),
+                version: 2,
+                ..Stamp::at(at(0))
+            },
         }
     }
 }

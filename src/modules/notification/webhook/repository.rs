@@ -5,7 +5,7 @@ use super::{
     model::{Endpoint, WebhookEndpointId},
 };
 use crate::kernel::{
-    api::principal::ClientId,
+    api::{object::by_external_id, principal::ClientId},
     error::Result,
     events::{
         delivery::{DELIVERIES, Delivery, DeliveryId},
@@ -15,13 +15,13 @@ use crate::kernel::{
     store::{Index, Key as _, ReadTx, Scan, Table, WriteTx},
 };
 
+/// (client, external id) → endpoint
+pub const BY_EXTERNAL_ID: &str = "notification.webhook_endpoints_by_external_id";
+
 /// (client, endpoint) → where to, what, and how well it is.
 pub const ENDPOINTS: Table<(ClientId, WebhookEndpointId), Endpoint> =
     Table::new("notification.webhook_endpoints").with_indexes(&[
-        // (client, external id) → endpoint
-        Index::lookup("notification.webhook_endpoints_by_external_id", |(client, _), row| {
-            row.external_id.iter().map(|it| (*client, it.clone()).to_key()).collect()
-        }),
+        by_external_id(BY_EXTERNAL_ID),
         // when → endpoints with something to do then
         Index::listing("notification.webhook_endpoints_due", |_, row| {
             row.due().iter().map(|it| it.to_key()).collect()

@@ -10,16 +10,22 @@ use super::{
         DisabledBecause, Endpoint, EndpointSecret, EndpointStatus, Gate, Health, PAUSE_S, Replay,
         WebhookEndpointId,
     },
-    repository::ENDPOINTS,
-    routes::endpoints::{ReplayIn, RotateSecretIn, WebhookEndpointIn, WebhookEndpointPatchIn},
+    repository::{BY_EXTERNAL_ID, ENDPOINTS},
+    routes::{
+        deliveries::{WebhookDeliveryOut, out as delivery_out},
+        endpoints::{
+            ReplayIn, RotateSecretIn, WebhookEndpointDeletedOut, WebhookEndpointIn, WebhookEndpointOut,
+            WebhookEndpointPatchIn, WebhookEndpointSecretOut,
+        },
+    },
     signature::text_of,
     timer::try_one,
 };
-use crate::kernel::api::problem::ApiRefusal;
 use crate::kernel::{
     api::{
         call::{Call, Caller, found},
-        input::{Change, Flaw, Flawed, Flaws, check_length},
+        input::{Change, Flaw, Flawed, Flaws},
+        object::{Stamp, check_external_id, save},
         principal::ClientId,
     },
     error::Result,
@@ -52,12 +58,6 @@ pub struct WebhookService {
     secrets: Arc<Secrets>,
 }
 
-/// An endpoint and the only sight of its secret.
-pub struct WithSecret {
-    pub endpoint: Endpoint,
-    pub secret: String,
-}
-
 /// What sealed secrets of an endpoint are bound to.
 pub fn sealed_at(endpoint: WebhookEndpointId) -> String {
     format!("notification.webhook_endpoints/{endpoint}/secret")
@@ -84,17 +84,10 @@ impl WebhookService {
         tx: &mut WriteTx,
         call: &Call<(), WebhookEndpointIn>,
         url: Looked,
-    ) -> Result<WithSecret> {
+    ) -> Result<WebhookEndpointSecretOut> {
         let (client, input) = (call.caller.client()?, &call.input);
         check(tx, Some(&input.event_types), input.description.as_deref(), input.rate_per_s)?;
-        if let Some(external_id) = &input.external_id {
-            check_length("external_id", external_id, 100)?;
-            let key = (client, external_id.clone());
-            let other = tx.find(&ENDPOINTS, "notification.webhook_endpoints_by_external_id", &key)?;
-            if let Some(((_, existing_id), _)) = other {
-                return Err(ApiRefusal::ExternalIdTaken { existing_id: existing_id.to_string() }.into());
-            }
-        }
+        check_external_id(tx, &ENDPOINTS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
         if tx.scan(&ENDPOINTS, Scan::prefix(&client)).take(MOST_ENDPOINTS).count() == MOST_ENDPOINTS {
             return Err(WebhookRefusal::TooManyWebhookEndpoints { limit: MOST_ENDPOINTS as u64 }.into());
         }
@@ -114,14 +107,10 @@ impl WebhookService {
             gate: Gate::Open,
             releasing: None,
             replay: None,
-            external_id: input.external_id.clone(),
-            metadata: input.metadata.clone(),
-            created_at: tx.now(),
-            updated_at: tx.now(),
-            version: 1,
+            stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };
         tx.insert(&ENDPOINTS, &(client, id), &endpoint)?;
-        Ok(WithSecret { endpoint, secret })
+        Ok(WebhookEndpointSecretOut { endpoint: shown(tx, &endpoint), secret })
     }
 
     /// Changes what is given. Refuses `url_forbidden`.
@@ -130,9 +119,9 @@ impl WebhookService {
         tx: &mut WriteTx,
         call: &Call<WebhookEndpointId, WebhookEndpointPatchIn>,
         url: Option<Looked>,
-    ) -> Result<Endpoint> {
+    ) -> Result<WebhookEndpointOut> {
         let (client, mut endpoint) = get(tx, &call.caller, call.path)?;
-        call.caller.check_version(endpoint.version)?;
+        call.caller.check_version(endpoint.stamp.version)?;
         let WebhookEndpointPatchIn { url: _, event_types, description, rate_per_s, metadata } = &call.input;
         let text = match description {
             Change::Set(text) => Some(text.as_str()),
@@ -154,21 +143,25 @@ impl WebhookService {
         apply(&mut endpoint.description, description);
         apply(&mut endpoint.rate_per_s, rate_per_s);
         if let Some(metadata) = metadata {
-            endpoint.metadata.merge(metadata.clone());
+            endpoint.stamp.metadata.merge(metadata.clone());
         }
-        self.put(tx, client, &mut endpoint)?;
-        Ok(endpoint)
+        save(tx, &ENDPOINTS, &(client, endpoint.id), &mut endpoint)?;
+        Ok(shown(tx, &endpoint))
     }
 
     /// Deletes an endpoint. What waits for it is canceled.
-    pub fn delete(&self, tx: &mut WriteTx, call: &Call<WebhookEndpointId>) -> Result<Endpoint> {
+    pub fn delete(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WebhookEndpointId>,
+    ) -> Result<WebhookEndpointDeletedOut> {
         let (client, endpoint) = get(tx, &call.caller, call.path)?;
-        call.caller.check_version(endpoint.version)?;
+        call.caller.check_version(endpoint.stamp.version)?;
 
         tx.delete(&ENDPOINTS, &(client, endpoint.id))?;
         // They find nobody and are canceled. Of what waits beyond that, the seven days end.
         tx.unblock(KIND, &endpoint.id.to_string(), 10_000)?;
-        Ok(endpoint)
+        Ok(WebhookEndpointDeletedOut::of(endpoint.id, ()))
     }
 
     /// Gives an endpoint a new secret; the others sign beside it for `grace_s` more seconds. Refuses
@@ -177,7 +170,7 @@ impl WebhookService {
         &self,
         tx: &mut WriteTx,
         call: &Call<WebhookEndpointId, RotateSecretIn>,
-    ) -> Result<WithSecret> {
+    ) -> Result<WebhookEndpointSecretOut> {
         let (client, mut endpoint) = get(tx, &call.caller, call.path)?;
         let now = tx.now();
         let grace_s = call.input.grace_s.unwrap_or(GRACE_S);
@@ -197,43 +190,43 @@ impl WebhookService {
 
         let (secret, sealed) = self.make_secret(tx, endpoint.id)?;
         endpoint.secrets = [vec![sealed], kept].concat();
-        self.put(tx, client, &mut endpoint)?;
-        Ok(WithSecret { endpoint, secret })
+        save(tx, &ENDPOINTS, &(client, endpoint.id), &mut endpoint)?;
+        Ok(WebhookEndpointSecretOut { endpoint: shown(tx, &endpoint), secret })
     }
 
     /// Lets messages go again: one first, and when it is taken all that waited. Doing so twice changes nothing.
-    pub fn enable(&self, tx: &mut WriteTx, call: &Call<WebhookEndpointId>) -> Result<Endpoint> {
+    pub fn enable(&self, tx: &mut WriteTx, call: &Call<WebhookEndpointId>) -> Result<WebhookEndpointOut> {
         let (client, mut endpoint) = get(tx, &call.caller, call.path)?;
         if endpoint.disabled.is_none() && !matches!(endpoint.gate, Gate::Shut { .. }) {
-            return Ok(endpoint);
+            return Ok(shown(tx, &endpoint));
         }
 
         let was_disabled = endpoint.disabled.take().is_some();
         endpoint.health = Health::default();
         endpoint.gate = Gate::Probing { probe: None, pause_s: PAUSE_S };
-        self.put(tx, client, &mut endpoint)?;
+        save(tx, &ENDPOINTS, &(client, endpoint.id), &mut endpoint)?;
         try_one(tx, client, &endpoint)?;
         if was_disabled {
             let (webhook_endpoint_id, url) = (endpoint.id, endpoint.url.clone());
             tx.publish(&call.caller, &WebhookEndpointEnabled { webhook_endpoint_id, url })?;
         }
-        Ok(endpoint)
+        Ok(shown(tx, &endpoint))
     }
 
     /// Holds messages back. Doing so twice changes nothing.
-    pub fn disable(&self, tx: &mut WriteTx, call: &Call<WebhookEndpointId>) -> Result<Endpoint> {
+    pub fn disable(&self, tx: &mut WriteTx, call: &Call<WebhookEndpointId>) -> Result<WebhookEndpointOut> {
         let (_, mut endpoint) = get(tx, &call.caller, call.path)?;
         if endpoint.status() == EndpointStatus::Disabled {
-            return Ok(endpoint);
+            return Ok(shown(tx, &endpoint));
         }
 
         disable(tx, &call.caller, &mut endpoint, DisabledBecause::Asked)?;
-        Ok(endpoint)
+        Ok(shown(tx, &endpoint))
     }
 
     /// Sends a message that says nothing happened, once, in whatever state the endpoint is. Its health does not
     /// count it.
-    pub fn test(&self, tx: &mut WriteTx, call: &Call<WebhookEndpointId>) -> Result<(DeliveryId, Delivery)> {
+    pub fn test(&self, tx: &mut WriteTx, call: &Call<WebhookEndpointId>) -> Result<WebhookDeliveryOut> {
         let (client, endpoint) = get(tx, &call.caller, call.path)?;
 
         let message = NewDelivery::to(KIND, endpoint.id.to_string())
@@ -242,11 +235,15 @@ impl WebhookService {
             .group(format!("{}/test", endpoint.id))
             .retry(RetryPolicy::exact(1, &[]));
         let id = tx.enqueue(message)?.id;
-        delivery(tx, client, id)
+        shown_delivery(tx, client, id)
     }
 
     /// Begins to tell the events of a span of time again. Refuses `replay_running`.
-    pub fn replay(&self, tx: &mut WriteTx, call: &Call<WebhookEndpointId, ReplayIn>) -> Result<Endpoint> {
+    pub fn replay(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<WebhookEndpointId, ReplayIn>,
+    ) -> Result<WebhookEndpointOut> {
         let (client, mut endpoint) = get(tx, &call.caller, call.path)?;
         let ReplayIn { from, to, types } = &call.input;
         let to = to.unwrap_or(tx.now());
@@ -265,20 +262,23 @@ impl WebhookService {
         if let Some(bus) = tx.extension::<Bus>() {
             tx.on_commit(Box::new(move || bus.bell.ring()));
         }
-        Ok(endpoint)
+        Ok(shown(tx, &endpoint))
     }
 
     /// Sends a message again, under its own `webhook-id`. Refuses `job_running`.
-    pub fn redeliver(&self, tx: &mut WriteTx, call: &Call<DeliveryId>) -> Result<(DeliveryId, Delivery)> {
-        let client = call.caller.client()?;
-        let (id, _) = delivery(tx, client, call.path)?;
-        Ok((id, tx.redeliver(id)?))
+    pub fn redeliver(&self, tx: &mut WriteTx, call: &Call<DeliveryId>) -> Result<WebhookDeliveryOut> {
+        of_client(tx, call.caller.client()?, call.path)?;
+        let row = tx.redeliver(call.path)?;
+        delivery_out(tx, call.path, row)
     }
 
-    fn put(&self, tx: &mut WriteTx, client: ClientId, endpoint: &mut Endpoint) -> Result<()> {
-        endpoint.version += 1;
-        endpoint.updated_at = tx.now();
-        tx.put(&ENDPOINTS, &(client, endpoint.id), endpoint)
+    /// A message of the client.
+    pub fn show_delivery(&self, tx: &ReadTx, call: &Call<DeliveryId>) -> Result<WebhookDeliveryOut> {
+        shown_delivery(tx, call.caller.client()?, call.path)
+    }
+
+    pub fn show(&self, tx: &ReadTx, call: &Call<WebhookEndpointId>) -> Result<WebhookEndpointOut> {
+        Ok(shown(tx, &get(tx, &call.caller, call.path)?.1))
     }
 
     fn make_secret(&self, tx: &mut WriteTx, id: WebhookEndpointId) -> Result<(String, EndpointSecret)> {
@@ -298,9 +298,7 @@ pub fn disable(
     endpoint.disabled = Some(reason);
     endpoint.releasing = None;
     endpoint.gate = Gate::Open;
-    endpoint.version += 1;
-    endpoint.updated_at = tx.now();
-    tx.put(&ENDPOINTS, &(caller.client()?, endpoint.id), endpoint)?;
+    save(tx, &ENDPOINTS, &(caller.client()?, endpoint.id), endpoint)?;
     let (webhook_endpoint_id, url) = (endpoint.id, endpoint.url.clone());
     let (reason, failures) = (reason.to_string(), endpoint.health.failures);
     tx.publish(caller, &WebhookEndpointDisabled { webhook_endpoint_id, url, reason, failures })?;
@@ -308,15 +306,23 @@ pub fn disable(
 }
 
 /// An endpoint of the client the caller acts in.
-pub fn get(tx: &ReadTx, caller: &Caller, id: WebhookEndpointId) -> Result<(ClientId, Endpoint)> {
+fn get(tx: &ReadTx, caller: &Caller, id: WebhookEndpointId) -> Result<(ClientId, Endpoint)> {
     let client = caller.client()?;
     Ok((client, found(tx.get(&ENDPOINTS, &(client, id))?)?))
 }
 
-/// A message of the client.
-pub fn delivery(tx: &ReadTx, client: ClientId, id: DeliveryId) -> Result<(DeliveryId, Delivery)> {
+fn shown(tx: &ReadTx, endpoint: &Endpoint) -> WebhookEndpointOut {
+    WebhookEndpointOut::of(endpoint.id, endpoint, tx.now())
+}
+
+fn of_client(tx: &ReadTx, client: ClientId, id: DeliveryId) -> Result<Delivery> {
     let row = tx.delivery(id)?.filter(|(owner, row)| *owner == client && row.listener == KIND);
-    Ok((id, found(row)?.1))
+    found(row).map(|it| it.1)
+}
+
+fn shown_delivery(tx: &ReadTx, client: ClientId, id: DeliveryId) -> Result<WebhookDeliveryOut> {
+    let row = of_client(tx, client, id)?;
+    delivery_out(tx, id, row)
 }
 
 fn apply<T: Clone>(field: &mut Option<T>, change: &Change<T>) {

@@ -5,6 +5,7 @@
 //! | create | `POST v1/payment_intents` | the attempt's id |
 //! | retrieve | `GET v1/payment_intents/{id}`; before an id is known, create once more | the attempt's id |
 //! | capture | `POST v1/payment_intents/{id}/capture` | attempt's id and `-capture` |
+//! | cancel | `POST v1/payment_intents/{id}/cancel`; refused, ask what became of it | attempt's id and `-cancel` |
 //! | refund | `POST v1/refunds`, `GET v1/refunds/{id}` | the refund's id |
 //! | payout | `POST v1/payouts` | the withdrawal's id |
 //! | ask of a payout | `GET v1/payouts/{id}`; before an id is known, look for ours in `GET v1/payouts` | – |
@@ -30,7 +31,7 @@ use url::form_urlencoded;
 use super::{
     Access, Adapter, Answering, AttemptOutcome, AttemptRequest, Notice, RefundOutcome, RefundRequest,
     at_once,
-    stripe::{self, Intent, Money, Payout, PayoutStatus, Refund, RefundStatus},
+    stripe::{self, Intent, IntentStatus, Money, Payout, PayoutStatus, Refund, RefundStatus},
 };
 use crate::{
     kernel::net::{Net, NetError, Outgoing},
@@ -220,6 +221,50 @@ impl Adapter for Http {
             let path = format!("v1/payment_intents/{}/capture", escaped(reference));
             let answer = line.post(&path, &format!("{}-capture", request.attempt), &fields).await;
             told(&request, answer)
+        })
+    }
+
+    /// An intent whose id was never told is made once more, under the same reference, to learn it.
+    fn cancel(&self, request: AttemptRequest) -> Answering<Result<Vec<Notice>, String>> {
+        let line = self.line(&request.setup, request.access.clone());
+        let made = match &request.reference {
+            Some(_) => None,
+            None => Some(self.create(request.clone())),
+        };
+        Box::pin(async move {
+            let reference = match made {
+                None => request.reference.clone(),
+                Some(made) => match made.await.notices.pop() {
+                    Some(Notice::Declined { .. }) => return Ok(vec![]), // There never was one.
+                    Some(Notice::Unknown { reason }) => return Err(reason),
+                    Some(Notice::Settled { reference, amount }) => {
+                        return Ok(vec![Notice::Settled { reference, amount }]);
+                    }
+                    Some(Notice::Processing { reference, .. } | Notice::Authorized { reference }) => {
+                        Some(reference)
+                    }
+                    Some(Notice::AwaitsPayer { reference }) => reference,
+                    Some(Notice::Seen { .. } | Notice::Dropped { .. }) | None => None,
+                },
+            };
+            let reference = reference.ok_or("the gateway does not say which intent it is")?;
+            let path = format!("v1/payment_intents/{}", escaped(&reference));
+            let key = format!("{}-cancel", request.attempt);
+            let object = match line.post(&format!("{path}/cancel"), &key, &[]).await {
+                Ok(object) => object,
+                Err(Failure::Unknown(reason)) => return Err(reason),
+                // It is over there, one way or the other.
+                Err(Failure::Refused(_)) => match line.get(&path).await {
+                    Ok(object) => object,
+                    Err(Failure::Refused(reason) | Failure::Unknown(reason)) => return Err(reason),
+                },
+            };
+            let intent = Intent::read(&object)?;
+            match intent.status {
+                IntentStatus::Canceled => Ok(vec![]),
+                IntentStatus::Succeeded => intent.notices(request.amount),
+                _ => Err("the gateway has not canceled it".to_owned()),
+            }
         })
     }
 

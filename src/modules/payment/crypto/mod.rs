@@ -4,10 +4,12 @@
 //! A gateway derives them from an account's extended public key (Bitcoin, BIP 84: native SegWit), or hands out those of
 //! a pool that was filled by hand, on whatever network. Nothing here can spend.
 
+mod address;
 mod derive;
 mod pool;
 mod routes;
 
+pub use address::is_address;
 pub use derive::check_xpub;
 pub use pool::{ADDRESSES, attempt_at, hand_out, has_one};
 pub use routes::endpoints;

@@ -1,6 +1,9 @@
 //! Which address is whose: key → value in words, and handing one out.
 
-use super::derive;
+use super::{
+    address::{is_address, is_known},
+    derive,
+};
 use crate::{
     kernel::{
         api::{
@@ -77,7 +80,13 @@ pub fn has_one(tx: &ReadTx, client: ClientId, id: GatewayId, gateway: &Gateway) 
 }
 
 /// Adds addresses to a pool; those it has already are left alone. How many were new.
-pub fn fill(tx: &mut WriteTx, (client, id): (ClientId, GatewayId), texts: &[String]) -> Result<u64> {
+pub fn fill(
+    tx: &mut WriteTx,
+    (client, id): (ClientId, GatewayId),
+    network: Option<&str>,
+    texts: &[String],
+) -> Result<u64> {
+    let network = network.map(str::to_ascii_lowercase).filter(|it| is_known(it));
     let mut number = count(tx, client, id)?;
     let before = number;
     for (place, text) in texts.iter().enumerate() {
@@ -85,6 +94,12 @@ pub fn fill(tx: &mut WriteTx, (client, id): (ClientId, GatewayId), texts: &[Stri
         let well_formed = |it: u8| it.is_ascii_alphanumeric() || it == b':' || it == b'_' || it == b'-';
         if !(10..=128).contains(&text.len()) || !text.bytes().all(well_formed) {
             return Err(Flaw::new(&param, "invalid_format", "must be 10 to 128 letters and digits").into());
+        }
+        if let Some(network) = &network
+            && !is_address(network, text)
+        {
+            let message = format!("is no address of {network}: its checksum is wrong");
+            return Err(Flaw::new(&param, "invalid_format", message).into());
         }
         if tx.find(&ADDRESSES, BY_TEXT, &(client, id, text.clone()))?.is_some() {
             continue;

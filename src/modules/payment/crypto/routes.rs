@@ -83,5 +83,8 @@ fn add(tx: &mut WriteTx, call: &Call<GatewayId, AddressesIn>) -> Result<Addresse
     if !(1..=1000).contains(&addresses.len()) {
         return Err(Flaw::new("addresses", "out_of_range", "must have 1 to 1000 addresses").into());
     }
-    Ok(AddressesAddedOut::of(call.path, fill(tx, (client, call.path), addresses)?))
+    Ok(AddressesAddedOut::of(
+        call.path,
+        fill(tx, (client, call.path), row.setup.network.as_deref(), addresses)?,
+    ))
 }

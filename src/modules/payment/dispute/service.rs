@@ -30,7 +30,6 @@ use crate::{
             },
             events::PaymentConflicted,
             inbound::DisputeWord,
-            repository::CONVERTED,
             service::{Case, Payments, credited},
         },
         transaction::contract::{EntryType, NewTransaction, TransactionStatus},
@@ -56,7 +55,7 @@ impl Payments {
         let (caller, input) = (&call.caller, &call.input);
         let mut case = Case::load(tx, caller.client()?, input.payment_id)?;
         let amount = input.amount.positive("amount", case.payment.amount.currency())?;
-        check_disputable(tx, &case)?;
+        check_disputable(&case)?;
         self.check_not_own(tx, caller, &case)?;
         check_external_id(tx, &DISPUTES, BY_EXTERNAL_ID, case.client, input.external_id.as_ref())?;
         let (_, came) = credited(tx, &case)?.ok_or_else(|| fault!("{} settled without money", case.id))?;
@@ -148,15 +147,10 @@ impl Payments {
     ) -> Result<()> {
         let takes = matches!(word.status, DisputeStatus::Open | DisputeStatus::Lost);
         let remaining = case.payment.refundable()?;
-        let is_disputable = check_disputable(tx, case).is_ok();
+        let is_disputable = check_disputable(case).is_ok();
         if takes && (!is_disputable || claimed > remaining) {
             let reason = format!("{} takes {claimed} back, {remaining} of it can be charged", word.id);
-            self.leave_to_a_person(tx, caller, case, reason.clone())?;
-            // What cannot be booked is away all the same: nothing leaves until somebody has looked.
-            let settled = case.payment.status() == PaymentStatus::Settled;
-            if let Some(user) = case.payment.user.filter(|_| settled && !is_disputable) {
-                self.users.freeze(tx, caller, case.client, user, &reason)?;
-            }
+            self.leave_to_a_person(tx, caller, case, reason)?;
         }
         if !is_disputable || takes && remaining.is_zero() {
             return Ok(());
@@ -373,11 +367,9 @@ fn accounts(dispute: &Dispute) -> (Account, Account) {
 }
 
 /// Refuses `not_disputable`.
-fn check_disputable(tx: &ReadTx, case: &Case) -> Result<()> {
-    let is_converted = tx.get(&CONVERTED, &(case.client, case.id))?.is_some();
+fn check_disputable(case: &Case) -> Result<()> {
     let reason = match case.payment.status() {
         PaymentStatus::Settled if case.payment.user.is_none() => "it is no user's",
-        PaymentStatus::Settled if is_converted => "converted",
         PaymentStatus::Settled => return Ok(()),
         status => status.name(),
     };

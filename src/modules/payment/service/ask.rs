@@ -1,4 +1,6 @@
 //! Asking gateways what became of what they were told, when the timer says so (see `due.rs`): of attempts and of refunds.
+//! And telling them to end what nobody waits for any more: the attempt of a payment that was canceled or expired. That is
+//! tried for three days; what is paid all the same is late money.
 //!
 //! The timer leaves a delivery; the question is put with no transaction open, and what is answered is heard in a
 //! transaction of its own. Asking twice does no harm, so a question that was cut off is put again.
@@ -22,13 +24,14 @@ use crate::{
             dedupe::DedupePolicy,
             delivery::{Delivery, DeliveryId, Lane},
             enqueue::NewDelivery,
+            retry::RetryPolicy,
         },
         store::WriteTx,
     },
     modules::payment::{
-        adapter::RefundOutcome,
-        contract::{GatewayId, PaymentId, PaymentStatus, RefundId, RefundStatus},
-        model::Verdict,
+        adapter::{AttemptOutcome, RefundOutcome},
+        contract::{GatewayId, GatewayKind, PaymentId, PaymentStatus, RefundId, RefundStatus},
+        model::{AttemptStatus, Verdict},
         refund::{Reaching, repository::load},
     },
 };
@@ -40,7 +43,8 @@ pub fn plan() -> TargetPlan {
     TargetPlan {
         queue: "gateways",
         lane: Lane::Medium,
-        retry: None,
+        // Questions never fail; what is to be ended is tried again.
+        retry: Some(RetryPolicy::exact(10, &[60, 300, 3600, 21_600, 43_200])),
         timeout: Some(Duration::from_secs(90)), // Above what a gateway is given to answer.
         at_once: 4,
         on_interrupted: OnInterrupted::Retry,
@@ -58,6 +62,8 @@ pub struct Questions {
 pub enum Question {
     Attempt(Told),
     Refund(Reaching),
+    /// To be ended.
+    Cancel(Told),
 }
 
 enum Answered {
@@ -73,6 +79,15 @@ impl Questions {
     fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<DeliveryId, Answered>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Leaves the word that an attempt is to be ended, when its gateway would still take money for it.
+pub(super) fn end(tx: &mut WriteTx, case: &Case, attempt: &Try) -> Result<()> {
+    let is_ended = matches!(attempt.row.status(), AttemptStatus::Canceled | AttemptStatus::Expired);
+    if attempt.row.kind != GatewayKind::Http || !is_ended {
+        return Ok(());
+    }
+    ask(tx, case.client, attempt.row.gateway, &format!("{}/{}", case.id, attempt.id))
 }
 
 /// Leaves a question, unless it is on its way already.
@@ -98,6 +113,14 @@ impl Courier for Questions {
             }
             return payments.reaching(tx, client, id, &refund).map(|it| Ready::Go(Question::Refund(it)));
         }
+        if let Some((payment, attempt)) = job.target.split_once('/') {
+            let wrong = || fault!("question {} is about {}", job.id, job.target);
+            let case = Case::load(tx, client, payment.parse().map_err(|_| wrong())?)?;
+            let attempt = Try::load(tx, &case, attempt.parse().map_err(|_| wrong())?)?;
+            let gateway = super::gateway(tx, client, attempt.row.gateway)?;
+            let request = payments.request(tx, &case, &attempt, &gateway, None)?;
+            return Ok(Ready::Go(Question::Cancel(Told { client, kind: gateway.kind, request })));
+        }
         let id: PaymentId =
             job.target.parse().map_err(|_| fault!("question {} is about {}", job.id, job.target))?;
         let case = Case::load(tx, client, id)?;
@@ -120,6 +143,19 @@ impl Courier for Questions {
                     let (payment, attempt) = (request.payment, request.attempt);
                     let outcome = payments.adapters.of(kind).retrieve(request).await;
                     Answered::Attempt(Word { client, payment, attempt, outcome })
+                }
+                Question::Cancel(Told { client, kind, request }) => {
+                    let (payment, attempt) = (request.payment, request.attempt);
+                    match payments.adapters.of(kind).cancel(request).await {
+                        Ok(notices) => {
+                            let outcome = AttemptOutcome::of(notices);
+                            Answered::Attempt(Word { client, payment, attempt, outcome })
+                        }
+                        Err(reason) => {
+                            tracing::warn!(attempt.id = %attempt, "{attempt} is still open at its gateway: {reason}");
+                            return Outcome::Retry(reason).into();
+                        }
+                    }
                 }
                 Question::Refund(reaching) => {
                     let adapter = payments.adapters.of(reaching.kind);

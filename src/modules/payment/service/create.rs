@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Case, Payments, Try};
+use super::{Case, Payments, Try, ask::end};
 use crate::{
     kernel::{
         api::{
@@ -125,6 +125,7 @@ impl Payments {
             && attempt.step(tx, caller, AttemptEvent::Cancel, None)
         {
             attempt.save(tx, case)?;
+            end(tx, case, &attempt)?;
         }
         case.save(tx)?;
         tx.publish(caller, &PaymentCanceled::of(case.id, &case.payment, None))?;

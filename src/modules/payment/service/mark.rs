@@ -1,6 +1,6 @@
 //! What people say of payments through manual gateways: it came, it will not come; and the second person who agrees.
 
-use super::{Case, Payments, Try, notice::Money, settlement_of};
+use super::{Case, News, Payments, Try, notice::Money, settlement_of};
 use crate::{
     kernel::{
         api::{
@@ -87,6 +87,7 @@ impl Payments {
             let mut said = self.said(tx, caller, money);
             said.approval = Some(self.approval_of(tx, &case, total)?);
             self.examine(tx, caller, &mut case, &mut attempt, said, Review::AwaitingSecond);
+            case.news.push(News::Marked);
         } else {
             self.receive(tx, caller, &mut case, &mut attempt, money)?;
         }
@@ -117,6 +118,7 @@ impl Payments {
             return Ok(case.out(caller));
         }
         case.payment.review = Review::None;
+        case.news.push(News::MarkApproved);
         let money =
             Money { reference: said.reference, amount: said.amount, reason: said.reason, proof: said.proof };
         self.receive(tx, caller, &mut case, &mut attempt, money)?;
@@ -141,6 +143,7 @@ impl Payments {
         case.payment.said = None;
         case.payment.review = Review::None;
         case.step(tx, caller, PaymentEvent::AwaitPayer, Some(&call.input.reason))?;
+        case.news.push(News::MarkRejected { reason: String::from(&call.input.reason) });
         case.finish(tx, caller, Some(&mut attempt))?;
         Ok(case.out(caller))
     }

@@ -20,7 +20,10 @@ use super::{
         AttemptId, GatewayAccess, GatewayId, GatewayInfo, NewPayment, PaymentContract, PaymentId,
         PaymentInfo, PayoutOutcome, PayoutRequest, Review, SettlementId,
     },
-    events::{PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate, PaymentSettled},
+    events::{
+        PaymentConflictClosed, PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate,
+        PaymentMarkApproved, PaymentMarkRejected, PaymentMarked, PaymentSettled,
+    },
     model::{
         ATTEMPT, Attempt, AttemptEvent, Gateway, PAYMENT, Payment, PaymentEvent, Place, Settlement, Verdict,
     },
@@ -106,6 +109,15 @@ enum News {
     Conflicted {
         reason: String,
     },
+    /// Others have to agree to what somebody says.
+    Marked,
+    MarkApproved,
+    MarkRejected {
+        reason: String,
+    },
+    ConflictClosed {
+        reason: String,
+    },
     /// Money came that the payment has no use for; it is in suspense.
     Late {
         reason: String,
@@ -150,6 +162,16 @@ impl Case {
                 News::Expired => tx.publish(caller, &PaymentExpired::of(self.id, &self.payment, None)),
                 News::Conflicted { reason } => {
                     tx.publish(caller, &PaymentConflicted::of(self.id, &self.payment, Some(reason)))
+                }
+                News::Marked => tx.publish(caller, &PaymentMarked::of(self.id, &self.payment, None)),
+                News::MarkApproved => {
+                    tx.publish(caller, &PaymentMarkApproved::of(self.id, &self.payment, None))
+                }
+                News::MarkRejected { reason } => {
+                    tx.publish(caller, &PaymentMarkRejected::of(self.id, &self.payment, Some(reason)))
+                }
+                News::ConflictClosed { reason } => {
+                    tx.publish(caller, &PaymentConflictClosed::of(self.id, &self.payment, Some(reason)))
                 }
                 News::Late { reason } => {
                     tx.publish(caller, &PaymentLate::of(self.id, &self.payment, Some(reason)))
@@ -359,6 +381,8 @@ fn info(case: &Case) -> PaymentInfo {
     let Case { id, payment, .. } = case;
     PaymentInfo {
         id: *id,
+        payable: payment.payable.clone(),
+        went_back: !payment.refunded.is_zero() || !payment.disputed.is_zero(),
         status: payment.status(),
         amount: payment.amount,
         gateway: payment.gateway,

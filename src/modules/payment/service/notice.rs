@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use super::{Case, News, Payments, Try, settlement_of, waiting};
+use super::{Case, News, Payments, Try, ask::end, settlement_of, waiting};
 use crate::{
     kernel::{
         api::{
@@ -296,6 +296,7 @@ impl Payments {
             && other.step(tx, caller, AttemptEvent::Cancel, None)
         {
             other.save(tx, case)?;
+            end(tx, case, &other)?;
         }
         Ok(())
     }
@@ -462,7 +463,11 @@ impl Payments {
             Some(attempt) if !case.payment.received.is_zero() => {
                 return self.credit(tx, caller, case, attempt);
             }
-            Some(attempt) => drop(attempt.step(tx, caller, AttemptEvent::Expire, None)),
+            Some(attempt) => {
+                if attempt.step(tx, caller, AttemptEvent::Expire, None) {
+                    end(tx, case, attempt)?;
+                }
+            }
             None => {}
         }
         case.step(tx, caller, PaymentEvent::Expire, None)?;

@@ -46,7 +46,9 @@ impl Payments {
             Decision::Reject => {
                 case.payment.said = None;
                 case.payment.review = Review::None;
-                if !case.payment.is_over() {
+                if case.payment.is_over() {
+                    case.news.push(News::ConflictClosed { reason: String::from(&input.reason) });
+                } else {
                     case.step(tx, caller, PaymentEvent::Fail, Some(&input.reason))?;
                     attempt.step(tx, caller, AttemptEvent::Fail, Some(&input.reason));
                     attempt.row.error = Some(String::from(&input.reason));

@@ -154,7 +154,7 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
             .about("Carry out a held transfer, or a part of it")
             .needs("transfers.capture_any")
             .money()
-            .refuses(&["invalid_state_transition", "capture_too_large", "user_not_active"])
+            .refuses(&["invalid_state_transition", "capture_too_large", "self_approval", "user_not_active"])
             .example(json!({ "amount": "10.00", "final": false }))
             .writes(move |tx, call: &Call<TransferId, TransferCaptureIn>| {
                 let captured = capture.capture(tx, &call.caller, call.path, &call.input);
@@ -177,6 +177,7 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
             .refuses(&[
                 "invalid_state_transition",
                 "reverse_too_large",
+                "self_approval",
                 "user_not_active",
                 "insufficient_funds",
             ])

@@ -12,7 +12,7 @@
 //! | 6 | `not_found`, `currency_mismatch`, `account_reserved` | of `from`, then of `to`: it exists, within reach; is of the currency; may be moved directly |
 //! | 7 | `same_account` | the same account by another name |
 //! | 8 | `not_allowed` | only a user's available money can be held |
-//! | 9 | `self_approval` | staff does not pay itself with the money of others |
+//! | 9 | `self_approval` | nobody pays themselves with the money of others or of the house, through a key neither |
 //! | 10 | `user_not_active` | the payer is neither frozen nor disabled |
 //! | 11 | `transfers_off` | users may transfer to each other |
 //! | 12 | `reason_required` | the house says why, and so does staff that moves money of others |
@@ -33,13 +33,12 @@ use crate::kernel::{
     error::Result,
     machine::History,
     money::{AmountText, Currency, CurrencyCode},
-    store::WriteTx,
+    store::{ReadTx, WriteTx},
 };
 use crate::modules::{
     balance::contract::{
         Account, AccountOwner, AccountRef, BalanceRefusal, HouseAccount, Line, NewEntry, UserAccount,
     },
-    client::contract::ClientRefusal,
     transaction::{
         contract::{EntryType, TransactionRefusal, TransactionStatus, TransferId},
         model::{DEFAULT_HOLD, Held, LONGEST_HOLD, Transfer, TransferStatus},
@@ -71,6 +70,8 @@ pub struct Known {
     currencies: Vec<Currency>,
     /// May pay.
     payers: std::collections::HashSet<UserId>,
+    /// Are not the caller.
+    payees: std::collections::HashSet<UserId>,
     accounts: std::collections::HashMap<(AccountRef, CurrencyCode), Account>,
 }
 
@@ -115,8 +116,14 @@ impl Transactions {
             return Err(Flaw::new("hold", "not_allowed", message).into());
         }
         let staff = staff(caller).filter(|it| from.user_id() != Some(*it));
-        if staff.is_some() && staff == to.user_id() {
-            return Err(ClientRefusal::SelfApproval.into());
+        if let Some(payee) = to.user_id()
+            && !known.payees.contains(&payee)
+        {
+            self.check_not_to_self(tx, caller, client, &from, &to)?;
+            // Whoever is somebody else than the caller is so for every payer.
+            if from.user_id() != Some(payee) {
+                known.payees.insert(payee);
+            }
         }
         if let Some(payer) = from.user_id()
             && !known.payers.contains(&payer)
@@ -212,6 +219,22 @@ impl Transactions {
         let account = reference.resolve(&*self.balances, &*self.users, tx, client, currency)?;
         known.accounts.insert(key, account);
         Ok(account)
+    }
+
+    /// Refuses `self_approval`: nobody moves money of others, or of the house, to themselves; a key is whoever was shown
+    /// its text. What a user moves of its own, to whichever of its accounts, is its own to say.
+    pub(super) fn check_not_to_self(
+        &self,
+        tx: &ReadTx,
+        caller: &Caller,
+        client: ClientId,
+        from: &Account,
+        to: &Account,
+    ) -> Result<()> {
+        match to.user_id().filter(|it| from.user_id() != Some(*it)) {
+            Some(payee) => self.clients.check_other(tx, client, caller, Actor::User(payee)),
+            None => Ok(()),
+        }
     }
 
     /// A user pays others only when the client lets it; between its own accounts always.

@@ -61,7 +61,7 @@ const BATCH: usize = 100;
 
 impl Transactions {
     /// Moves what is held, or a part of it. Refuses `not_found`, `invalid_state_transition`, the flaws of amounts,
-    /// `capture_too_large`, `user_not_active`.
+    /// `capture_too_large`, `self_approval` (whoever gets it), `user_not_active`.
     pub fn capture(
         &self,
         tx: &mut WriteTx,
@@ -80,6 +80,7 @@ impl Transactions {
         if amount > remaining {
             return Err(TransactionRefusal::CaptureTooLarge { remaining }.into());
         }
+        self.check_not_to_self(tx, caller, client, &transfer.from, &transfer.to)?;
         if let Some(payer) = transfer.from.user_id() {
             self.users.check_may_pay(tx, client, payer)?;
         }
@@ -125,6 +126,7 @@ impl Transactions {
             currency: amount.currency().code,
             is_final,
             entry_id: posted.id,
+            user_id: transfer.from.user_id().filter(|_| is_all),
         };
         tx.publish(caller, &event)?;
         Ok(Moved { id, transfer, states: posted.balances })

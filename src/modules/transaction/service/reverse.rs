@@ -32,7 +32,8 @@ input!(TransferReverseIn { amount, reason });
 
 impl Transactions {
     /// Takes back what moved, or a part of it, from who has it now. Refuses `not_found`, `invalid_state_transition`,
-    /// the flaws of amounts, `reverse_too_large`, `user_not_active`, `insufficient_funds`.
+    /// the flaws of amounts, `reverse_too_large`, `self_approval` (whoever gets it back), `user_not_active`,
+    /// `insufficient_funds`.
     pub fn reverse(
         &self,
         tx: &mut WriteTx,
@@ -51,6 +52,7 @@ impl Transactions {
         if amount > remaining {
             return Err(TransactionRefusal::ReverseTooLarge { remaining }.into());
         }
+        self.check_not_to_self(tx, caller, client, &transfer.to, &transfer.from)?;
         if let Some(receiver) = transfer.to.user_id() {
             self.users.check_may_pay(tx, client, receiver)?;
         }

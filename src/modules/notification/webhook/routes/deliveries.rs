@@ -20,11 +20,7 @@ use crate::{
         },
         store::{ReadTx, Scan},
     },
-    modules::notification::webhook::{
-        KIND,
-        model::WebhookEndpointId,
-        service::{WebhookService, delivery},
-    },
+    modules::notification::webhook::{KIND, model::WebhookEndpointId, service::WebhookService},
 };
 
 pub struct WebhookDeliveryQuery {
@@ -90,7 +86,6 @@ pub struct WebhookAttemptOut {
 }
 
 pub fn endpoints(service: &Arc<WebhookService>) -> Vec<Endpoint> {
-    let redelivering = service.clone();
     vec![
         get("/webhook-deliveries")
             .about("List messages to webhook endpoints with their attempts, newest first")
@@ -99,19 +94,13 @@ pub fn endpoints(service: &Arc<WebhookService>) -> Vec<Endpoint> {
         get("/webhook-deliveries/{id}")
             .about("Show a message to a webhook endpoint with its attempts")
             .needs("webhook-deliveries.view_any")
-            .reads(|tx, call: &Call<DeliveryId>| {
-                let (id, row) = delivery(tx, call.caller.client()?, call.path)?;
-                out(tx, id, row)
-            }),
+            .reads_with(service, WebhookService::show_delivery),
         post("/webhook-deliveries/{id}/redeliver")
             .about("Send a message again, now, under the same webhook-id")
             .needs("webhook-deliveries.redeliver")
             .status(202)
             .refuses(&["job_running"])
-            .writes(move |tx, call: &Call<DeliveryId>| {
-                let (id, row) = redelivering.redeliver(tx, call)?;
-                out(tx, id, row)
-            }),
+            .writes_with(service, WebhookService::redeliver),
     ]
 }
 

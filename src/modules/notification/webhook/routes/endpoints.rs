@@ -11,100 +11,103 @@ use crate::{
             call::Call,
             endpoint::{Endpoint, delete, get, patch, post},
             input::{Change, Metadata, input},
-            page::{Cursor, Limit, Page, Paging, created_within, page},
+            object::{ExternalId, filters, list, object},
         },
         clock::Time,
-        error::Result,
-        store::ReadTx,
     },
     modules::notification::webhook::{
-        model::{DisabledBecause, Endpoint as Row, EndpointStatus, Gate, WebhookEndpointId},
+        model::{DisabledBecause, Endpoint as Row, EndpointStatus, Gate, Replay, WebhookEndpointId},
         repository::ENDPOINTS,
-        routes::deliveries::{WebhookDeliveryOut, out as delivery_out},
-        service::{self, WebhookService, WithSecret},
+        service::WebhookService,
     },
 };
 
-/// A server to be told what happens.
-#[derive(utoipa::ToSchema)]
-pub struct WebhookEndpointIn {
-    /// `https://…`, at a public address.
-    pub url: String,
-    /// `withdrawal.completed`, `withdrawal.*`, or `*` for everything.
-    pub event_types: Vec<String>,
-    pub description: Option<String>,
-    /// Messages a second, 1 to 1000; as many as it takes unless given.
-    pub rate_per_s: Option<u32>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
+input! {
+    /// A server to be told what happens.
+    pub struct WebhookEndpointIn {
+        /// `https://…`, at a public address.
+        url: String,
+        /// `withdrawal.completed`, `withdrawal.*`, or `*` for everything.
+        event_types: Vec<String>,
+        description: Option<String>,
+        /// Messages a second, 1 to 1000; as many as it takes unless given.
+        rate_per_s: Option<u32>,
+        external_id: Option<ExternalId>,
+        metadata: Metadata,
+    }
 }
-input!(WebhookEndpointIn { url, event_types, description, rate_per_s, external_id, metadata });
 
-/// What of an endpoint is to change; `null` clears what may be left out.
-#[derive(utoipa::ToSchema)]
-pub struct WebhookEndpointPatchIn {
-    pub url: Option<String>,
-    pub event_types: Option<Vec<String>>,
-    #[schema(value_type = Option<String>)]
-    pub description: Change<String>,
-    #[schema(value_type = Option<u32>)]
-    pub rate_per_s: Change<u32>,
-    pub metadata: Option<Metadata>,
+input! {
+    /// What of an endpoint is to change; `null` clears what may be left out.
+    pub struct WebhookEndpointPatchIn {
+        url: Option<String>,
+        event_types: Option<Vec<String>>,
+        #[schema(value_type = Option<String>)]
+        description: Change<String>,
+        #[schema(value_type = Option<u32>)]
+        rate_per_s: Change<u32>,
+        metadata: Option<Metadata>,
+    }
 }
-input!(WebhookEndpointPatchIn { url, event_types, description, rate_per_s, metadata });
 
-/// How a secret is replaced.
-#[derive(utoipa::ToSchema)]
-pub struct RotateSecretIn {
-    /// How many seconds the secrets there are sign beside the new one: a day unless given, at most 7 days; 0: they
-    /// stop at once.
-    pub grace_s: Option<u64>,
+input! {
+    /// How a secret is replaced.
+    pub struct RotateSecretIn {
+        /// How many seconds the secrets there are sign beside the new one: a day unless given, at most 7 days; 0: they
+        /// stop at once.
+        grace_s: Option<u64>,
+    }
 }
-input!(RotateSecretIn { grace_s });
 
-/// Which events are to be told again.
-#[derive(utoipa::ToSchema)]
-pub struct ReplayIn {
-    /// The first instant.
-    pub from: Time,
-    /// The instant behind the last; now unless given.
-    pub to: Option<Time>,
-    /// As `event_types` of an endpoint; what it wants anyway unless given.
-    pub types: Option<Vec<String>>,
+input! {
+    /// Which events are to be told again.
+    pub struct ReplayIn {
+        /// The first instant.
+        from: Time,
+        /// The instant behind the last; now unless given.
+        to: Option<Time>,
+        /// As `event_types` of an endpoint; what it wants anyway unless given.
+        types: Option<Vec<String>>,
+    }
 }
-input!(ReplayIn { from, to, types });
 
-pub struct WebhookEndpointQuery {
-    limit: Limit,
-    cursor: Option<Cursor>,
-    status: Option<EndpointStatus>,
-    created_from: Option<Time>,
-    created_to: Option<Time>,
+filters! {
+    pub struct WebhookEndpointQuery of Row {
+        status: EndpointStatus = |it| it.status(),
+    }
 }
-input!(WebhookEndpointQuery { limit, cursor, status, created_from, created_to });
 
-/// A server that is told what happens.
+object! {
+    /// A server that is told what happens.
+    pub struct WebhookEndpointOut: "webhook_endpoint" of (id: WebhookEndpointId, row: &Row, now: Time) {
+        status: EndpointStatus = row.status(),
+        disabled_reason: Option<DisabledBecause> = row.disabled,
+        url: String = row.url.clone(),
+        event_types: Vec<String> = row.event_types.clone(),
+        description: Option<String> = row.description.clone(),
+        rate_per_s: Option<u32> = row.rate_per_s,
+        /// The secrets that sign, the newest first; their text is shown only when they are made.
+        secrets: Vec<WebhookSecretOut> = WebhookSecretOut::live(row, now),
+        health: WebhookHealthOut = WebhookHealthOut::of(row),
+        /// The replay that is running.
+        replay: Option<WebhookReplayOut> = row.replay.clone().map(WebhookReplayOut::from),
+    }
+}
+
+object! {
+    /// An endpoint that is no more.
+    pub struct WebhookEndpointDeletedOut: "webhook_endpoint" of (id: WebhookEndpointId, _row: ()) bare {
+        deleted: bool = true,
+    }
+}
+
+/// An endpoint with its new secret, which is shown only here.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct WebhookEndpointOut {
-    id: WebhookEndpointId,
-    #[schema(value_type = String)]
-    object: &'static str,
-    status: EndpointStatus,
-    disabled_reason: Option<DisabledBecause>,
-    url: String,
-    event_types: Vec<String>,
-    description: Option<String>,
-    rate_per_s: Option<u32>,
-    /// The secrets that sign, the newest first; their text is shown only when they are made.
-    secrets: Vec<WebhookSecretOut>,
-    health: WebhookHealthOut,
-    /// The replay that is running.
-    replay: Option<WebhookReplayOut>,
-    external_id: Option<String>,
-    created_at: Time,
-    updated_at: Time,
-    version: u64,
-    metadata: Metadata,
+pub struct WebhookEndpointSecretOut {
+    #[serde(flatten)]
+    pub endpoint: WebhookEndpointOut,
+    /// `whsec_` and 32 bytes in base64, as libraries for Standard Webhooks take it.
+    pub secret: String,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -135,38 +138,48 @@ pub struct WebhookReplayOut {
     messages: u64,
 }
 
-/// An endpoint with its new secret, which is shown only here.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct WebhookEndpointSecretOut {
-    #[serde(flatten)]
-    endpoint: WebhookEndpointOut,
-    /// `whsec_` and 32 bytes in base64, as libraries for Standard Webhooks take it.
-    secret: String,
+impl WebhookSecretOut {
+    fn live(row: &Row, now: Time) -> Vec<WebhookSecretOut> {
+        let live = row.secrets.iter().filter(|it| it.is_live(now));
+        live.map(|it| WebhookSecretOut { created_at: it.created_at, valid_until: it.valid_until }).collect()
+    }
 }
 
-/// An endpoint that is no more.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct WebhookEndpointDeletedOut {
-    id: WebhookEndpointId,
-    #[schema(value_type = String)]
-    object: &'static str,
-    deleted: bool,
+impl WebhookHealthOut {
+    fn of(row: &Row) -> WebhookHealthOut {
+        WebhookHealthOut {
+            failures: row.health.failures,
+            failing_since: row.health.failing_since,
+            last_error: row.health.last_error.clone(),
+            paused_until: match row.gate {
+                Gate::Shut { until, .. } => Some(until),
+                Gate::Open | Gate::Probing { .. } => None,
+            },
+            probing: matches!(row.gate, Gate::Probing { .. }),
+        }
+    }
+}
+
+impl From<Replay> for WebhookReplayOut {
+    fn from(it: Replay) -> WebhookReplayOut {
+        WebhookReplayOut { from: it.from, to: it.to, types: it.types, messages: it.messages }
+    }
 }
 
 pub fn endpoints(service: &Arc<WebhookService>) -> Vec<Endpoint> {
-    let [looking, creating, looking_again, changing, deleting] = [(); 5].map(|()| service.clone());
-    let [rotating, enabling, disabling, testing, replaying] = [(); 5].map(|()| service.clone());
+    let [looking, creating, looking_again, changing] = [(); 4].map(|()| service.clone());
     vec![
         get("/webhook-endpoints")
             .about("List the webhook endpoints, newest first")
             .needs("webhook-endpoints.view_any")
-            .lists(list),
+            .lists(|tx, call: &Call<(), WebhookEndpointQuery>| {
+                let page = list(tx, call, &ENDPOINTS, None)?;
+                Ok(page.map(|((_, id), row)| WebhookEndpointOut::of(id, &row, tx.now())))
+            }),
         get("/webhook-endpoints/{id}")
             .about("Show a webhook endpoint and its health")
             .needs("webhook-endpoints.view_any")
-            .reads(|tx, call: &Call<WebhookEndpointId>| {
-                Ok(out(tx, service::get(tx, &call.caller, call.path)?.1))
-            }),
+            .reads_with(service, WebhookService::show),
         post("/webhook-endpoints")
             .about("Register a server that is told what happens; its secret is shown once")
             .needs("webhook-endpoints.create_any")
@@ -181,10 +194,7 @@ pub fn endpoints(service: &Arc<WebhookService>) -> Vec<Endpoint> {
                     let looking = looking.clone().look(call.input.url.clone());
                     async move { Ok(looking.await) }
                 },
-                move |tx, call, url| {
-                    let made = creating.create(tx, call, url)?;
-                    Ok(secret_out(tx, made))
-                },
+                move |tx, call, url| creating.create(tx, call, url),
             ),
         patch("/webhook-endpoints/{id}")
             .about("Change a webhook endpoint")
@@ -202,113 +212,39 @@ pub fn endpoints(service: &Arc<WebhookService>) -> Vec<Endpoint> {
                         })
                     }
                 },
-                move |tx, call, url| {
-                    let endpoint = changing.change(tx, call, url)?;
-                    Ok(out(tx, endpoint))
-                },
+                move |tx, call, url| changing.change(tx, call, url),
             ),
         delete("/webhook-endpoints/{id}")
             .about("Delete a webhook endpoint; what waits for it is canceled")
             .needs("webhook-endpoints.delete_any")
             .versioned()
-            .writes(move |tx, call: &Call<WebhookEndpointId>| {
-                let id = deleting.delete(tx, call)?.id;
-                Ok(WebhookEndpointDeletedOut { id, object: "webhook_endpoint", deleted: true })
-            }),
+            .writes_with(service, WebhookService::delete),
         post("/webhook-endpoints/{id}/rotate-secret")
             .about("Give it a new secret, shown once; the old one signs beside it for a while")
             .needs("webhook-endpoints.rotate_secret")
             .shows_once(&["secret"])
             .refuses(&["too_many_webhook_secrets"])
             .example(json!({ "grace_s": 3600 }))
-            .writes(move |tx, call: &Call<WebhookEndpointId, RotateSecretIn>| {
-                let made = rotating.rotate_secret(tx, call)?;
-                Ok(secret_out(tx, made))
-            }),
+            .writes_with(service, WebhookService::rotate_secret),
         post("/webhook-endpoints/{id}/enable")
             .about("Let messages go again: one first, then all that waited")
             .needs("webhook-endpoints.enable")
-            .writes(move |tx, call: &Call<WebhookEndpointId>| {
-                let endpoint = enabling.enable(tx, call)?;
-                Ok(out(tx, endpoint))
-            }),
+            .writes_with(service, WebhookService::enable),
         post("/webhook-endpoints/{id}/disable")
             .about("Hold messages back; they wait for seven days")
             .needs("webhook-endpoints.disable")
-            .writes(move |tx, call: &Call<WebhookEndpointId>| {
-                let endpoint = disabling.disable(tx, call)?;
-                Ok(out(tx, endpoint))
-            }),
+            .writes_with(service, WebhookService::disable),
         post("/webhook-endpoints/{id}/test")
             .about("Send a message of type webhook.test, once")
             .needs("webhook-endpoints.test")
             .status(202)
-            .writes(move |tx, call: &Call<WebhookEndpointId>| -> Result<WebhookDeliveryOut> {
-                let (id, row) = testing.test(tx, call)?;
-                delivery_out(tx, id, row)
-            }),
+            .writes_with(service, WebhookService::test),
         post("/webhook-endpoints/{id}/replay")
             .about("Tell the events of a span of time again, under the same webhook-ids")
             .needs("webhook-endpoints.replay")
             .status(202)
             .refuses(&["replay_running"])
             .example(json!({ "from": "2025-12-31T00:00:00Z" }))
-            .writes(move |tx, call: &Call<WebhookEndpointId, ReplayIn>| {
-                let endpoint = replaying.replay(tx, call)?;
-                Ok(out(tx, endpoint))
-            }),
+            .writes_with(service, WebhookService::replay),
     ]
-}
-
-fn list(tx: &ReadTx, call: &Call<(), WebhookEndpointQuery>) -> Result<Page<WebhookEndpointOut>> {
-    let WebhookEndpointQuery { limit, cursor, status, created_from, created_to } = &call.input;
-    let paging = Paging::new(*limit, cursor, (status, created_from, created_to));
-    let wanted = |row: &Row| {
-        status.is_none_or(|it| row.status() == it)
-            && created_within(row.created_at, *created_from, *created_to)
-    };
-    let rows = page(tx, &ENDPOINTS, &call.caller.client()?, &paging, wanted)?;
-    Ok(rows.map(|(_, row)| out(tx, row)))
-}
-
-fn secret_out(tx: &ReadTx, made: WithSecret) -> WebhookEndpointSecretOut {
-    WebhookEndpointSecretOut { endpoint: out(tx, made.endpoint), secret: made.secret }
-}
-
-fn out(tx: &ReadTx, row: Row) -> WebhookEndpointOut {
-    let live = row.secrets.iter().filter(|it| it.is_live(tx.now()));
-    WebhookEndpointOut {
-        id: row.id,
-        object: "webhook_endpoint",
-        status: row.status(),
-        disabled_reason: row.disabled,
-        secrets: live
-            .map(|it| WebhookSecretOut { created_at: it.created_at, valid_until: it.valid_until })
-            .collect(),
-        health: WebhookHealthOut {
-            failures: row.health.failures,
-            failing_since: row.health.failing_since,
-            last_error: row.health.last_error,
-            paused_until: match row.gate {
-                Gate::Shut { until, .. } => Some(until),
-                Gate::Open | Gate::Probing { .. } => None,
-            },
-            probing: matches!(row.gate, Gate::Probing { .. }),
-        },
-        replay: row.replay.map(|it| WebhookReplayOut {
-            from: it.from,
-            to: it.to,
-            types: it.types,
-            messages: it.messages,
-        }),
-        url: row.url,
-        event_types: row.event_types,
-        description: row.description,
-        rate_per_s: row.rate_per_s,
-        external_id: row.external_id,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-        version: row.version,
-        metadata: row.metadata,
-    }
 }

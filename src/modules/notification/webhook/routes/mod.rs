@@ -1,6 +1,6 @@
 //! Webhooks over HTTP.
 
-mod deliveries;
+pub mod deliveries;
 pub mod endpoints;
 
 use std::sync::Arc;

@@ -22,6 +22,7 @@ async fn an_operator_makes_a_client_and_sees_its_keys_once() {
     let northwind = json!({
         "name": "Northwind", "slug": "northwind", "mode": "live", "default_currency": "KWD",
         "settings": { "withdrawal": { "automatic_up_to": "250.5" } }, "external_id": "crm-7",
+        "metadata": { "tier": "gold" },
     });
     let operator = coffer.operator().idempotent("make-northwind");
     let made = operator.post("/clients", northwind.clone()).await.expect(201);
@@ -77,6 +78,10 @@ async fn an_operator_makes_a_client_and_sees_its_keys_once() {
     let list = coffer.operator().get("/clients?q=NORTH").await.expect(200);
     assert_eq!(list.body["data"][0]["id"], made.id());
     assert_eq!(list.body["data"].as_array().unwrap().len(), 1);
+    for (tier, wanted) in [("gold", 1), ("tin", 0)] {
+        let list = coffer.operator().get(&format!("/clients?metadata[tier]={tier}")).await.expect(200);
+        assert_eq!(list.body["data"].as_array().unwrap().len(), wanted, "{tier}");
+    }
     assert_eq!(coffer.new_events(), Vec::<String>::new());
 }
 
@@ -351,10 +356,15 @@ async fn nobody_makes_a_key_that_may_do_more_than_they_may() {
     limited.post(&rotate, json!({})).await.refused(403, "permission_escalation");
     assert_eq!(coffer.new_events(), Vec::<String>::new());
 
-    let body = json!({ "name": "k", "scopes": ["users:read"], "external_id": "k-1" });
+    let body =
+        json!({ "name": "k", "scopes": ["users:read"], "external_id": "k-1", "metadata": { "for": "crm" } });
     let made = limited.post("/api-keys", body.clone()).await.expect(201);
     let taken = limited.post("/api-keys", body).await.refused(409, "external_id_taken");
     assert_eq!(taken.body["existing_id"], made.id());
+    for (purpose, wanted) in [("crm", 1), ("till", 0)] {
+        let list = coffer.key().get(&format!("/api-keys?metadata[for]={purpose}&status=active")).await;
+        assert_eq!(list.expect(200).body["data"].as_array().unwrap().len(), wanted, "{purpose}");
+    }
     let public = json!({ "name": "p", "kind": "publishable" });
     let public = limited.post("/api-keys", public).await.expect(201);
     assert!(public.body["publishable_key"].as_str().unwrap().starts_with("pk_test_"));

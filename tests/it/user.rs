@@ -54,6 +54,11 @@ async fn staff_make_a_user_once() {
     );
     assert!(!made.body.to_string().contains("argon2") && !audit.body.to_string().contains(PASSWORD));
 
+    for (tier, wanted) in [("gold", vec![made.id()]), ("tin", vec![])] {
+        let found = coffer.key().get(&format!("/users?q=ann&metadata[tier]={tier}")).await.expect(200);
+        assert_eq!(ids(&found), wanted, "{tier}");
+    }
+
     let mut other = body.clone();
     other["first_name"] = "Bea".into();
     once.post("/users", other).await.refused(422, "idempotency_key_reused");

@@ -596,6 +596,45 @@ impl Builder {
         self.0
     }
 
+    /// [`Builder::prepares`] by methods of a service.
+    pub fn prepares_with<S, P, I, O, R, F>(
+        self,
+        service: &Arc<S>,
+        prepare: fn(Arc<S>, Arc<Kernel>, Arc<Call<P, I>>) -> F,
+        command: fn(&S, &mut WriteTx, &Call<P, I>, R) -> Result<O>,
+    ) -> Endpoint
+    where
+        S: Send + Sync + 'static,
+        P: FromPath + Send + Sync + 'static,
+        I: Input + ToSchema + Send + Sync + 'static,
+        O: Serialize + ToSchema + 'static,
+        R: Send + 'static,
+        F: Future<Output = Result<R>> + Send + 'static,
+    {
+        let (preparing, writing) = (service.clone(), service.clone());
+        self.prepares(
+            move |kernel, call| prepare(preparing.clone(), kernel, call),
+            move |tx, call, prepared| command(&writing, tx, call, prepared),
+        )
+    }
+
+    /// [`Builder::runs`] by a method of a service.
+    pub fn runs_with<S, P, I, O, F>(
+        self,
+        service: &Arc<S>,
+        run: fn(Arc<S>, Arc<Kernel>, Call<P, I>) -> F,
+    ) -> Endpoint
+    where
+        S: Send + Sync + 'static,
+        P: FromPath + Send + 'static,
+        I: Input + ToSchema + Send + 'static,
+        O: Serialize + ToSchema + 'static,
+        F: Future<Output = Result<O>> + Send + 'static,
+    {
+        let service = service.clone();
+        self.runs(move |kernel, call| run(service.clone(), kernel, call))
+    }
+
     /// Something that opens its own transactions. Of a GET the input is its query.
     pub fn runs<P, I, O, F>(
         mut self,

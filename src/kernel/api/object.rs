@@ -99,15 +99,15 @@ impl Times {
     }
 }
 
-/// A row that knows when it was made and changed: see [`timed!`] and [`stamped!`].
-pub trait Timed: Row {
+/// What knows when it was made and changed: see [`timed!`] and [`stamped!`].
+pub trait Timed {
     const HAS_METADATA: bool;
     fn created_at(&self) -> Time;
     fn metadata(&self) -> Option<&Metadata>;
     fn touch(&mut self, now: Time);
 }
 
-/// A row with a [`Stamp`]: see [`stamped!`].
+/// What has a [`Stamp`], stored or not: see [`stamped!`].
 pub trait Stamped: Timed {
     fn stamp(&self) -> &Stamp;
 }
@@ -149,7 +149,12 @@ macro_rules! timed {
 pub(crate) use timed;
 
 /// Stores a row that was changed: as of now, one version later.
-pub fn save<K: Key, V: Timed>(tx: &mut WriteTx, table: &Table<K, V>, key: &K, row: &mut V) -> Result<()> {
+pub fn save<K: Key, V: Timed + Row>(
+    tx: &mut WriteTx,
+    table: &Table<K, V>,
+    key: &K,
+    row: &mut V,
+) -> Result<()> {
     row.touch(tx.now());
     tx.put(table, key, row)
 }
@@ -176,7 +181,7 @@ impl Field for ExternalId {
 }
 
 /// (client, external id) → the object that has it.
-pub const fn by_external_id<I: Key, V: Stamped>(name: &'static str) -> Index<(ClientId, I), V> {
+pub const fn by_external_id<I: Key, V: Stamped + Row>(name: &'static str) -> Index<(ClientId, I), V> {
     Index::lookup(name, |key, row| {
         row.stamp().external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
     })
@@ -252,7 +257,7 @@ impl Field for MetadataFilter {
 
 /// The filters of a list: see [`filters!`].
 pub trait Filters: Input + std::fmt::Debug {
-    type Row: Timed;
+    type Row: Timed + Row;
     fn common(&self) -> &ListQuery;
     /// Whether the row passes the list's own filters.
     fn pass(&self, row: &Self::Row) -> bool;

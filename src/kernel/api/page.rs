@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 
-use super::input::{Field, Flaw, Flaws};
+use super::input::{Field, Flaw, Flaws, input};
 use crate::kernel::{
     clock::Time,
     error::{Error, Result, fault},
@@ -90,6 +90,19 @@ impl Field for Cursor {
             .filter(|it| (4..=600).contains(&it.len()))
             .map(Cursor)
             .ok_or_else(|| vec![Flaw::new("", "invalid_format", "must be a next_cursor of this list")])
+    }
+}
+
+/// The query of a list without filters.
+pub struct PageQuery {
+    limit: Limit,
+    cursor: Option<Cursor>,
+}
+input!(PageQuery { limit, cursor });
+
+impl PageQuery {
+    pub fn paging(&self) -> Paging {
+        Paging::new(self.limit, &self.cursor, "all")
     }
 }
 

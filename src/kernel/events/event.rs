@@ -53,8 +53,30 @@ pub(crate) use event;
 /// }
 /// ```
 ///
-/// `FundingCompleted::of(id, &row)` makes one; `announced(boot)` tells the catalogue of all of them.
+/// `FundingCompleted::of(id, &row)` makes one; `announced(boot)` tells the catalogue of all of them. Where the fields
+/// come from nowhere in particular, several kinds of event stand in one list, and are made as any struct is:
+///
+/// ```ignore
+/// events! {
+///     key_id of { key_id: KeyId }
+///     /// A key was made.
+///     ApiKeyCreated = "api_key.created",
+///     /// A key works no more.
+///     ApiKeyRevoked = "api_key.revoked";
+///
+///     key_id of { key_id: KeyId, grace_s: u64 }
+///     /// A key got a new text.
+///     ApiKeyRotated = "api_key.rotated";
+/// }
+/// ```
 macro_rules! events {
+    (@plain $entity:ident { $( $(#[$field_meta:meta])* $field:ident : $type:ty ),* $(,)? }
+        [$($meta:tt)*] $name:ident $text:literal) => {
+        $($meta)*
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+        pub struct $name { $( $(#[$field_meta])* pub $field: $type ),* }
+        $crate::kernel::events::event::event!($name, $text, $entity);
+    };
     (@one $entity:ident ($($arg:ident : $arg_type:ty),* $(,)?)
         { $( $(#[$field_meta:meta])* $field:ident : $type:ty = $value:expr ),* $(,)? }
         [$($meta:tt)*] $name:ident $text:literal) => {
@@ -74,6 +96,13 @@ macro_rules! events {
 
         pub(super) fn announced(boot: &mut $crate::kernel::boot::Boot) {
             $( boot.announces::<$name>(); )*
+        }
+    };
+    ($( $entity:ident of $fields:tt $( $(#[$meta:meta])* $name:ident = $text:literal ),+ ; )+) => {
+        $( $( $crate::kernel::events::event::events!(@plain $entity $fields [$(#[$meta])*] $name $text); )+ )+
+
+        pub(super) fn announced(boot: &mut $crate::kernel::boot::Boot) {
+            $( $( boot.announces::<$name>(); )+ )+
         }
     };
 }

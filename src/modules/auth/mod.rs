@@ -119,17 +119,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     ]);
     boot.refusals(AuthRefusal::CATALOGUE.iter().copied());
     boot.alias("ses", "session");
-    boot.announces::<events::RefreshReused>();
-    boot.announces::<events::PasswordChanged>();
-    boot.announces::<events::PasswordResetRequested>();
-    boot.announces::<events::EmailVerificationRequested>();
-    boot.announces::<events::EmailVerified>();
-    boot.announces::<events::RegistrationRepeated>();
-    boot.announces::<events::NewDevice>();
-    boot.announces::<events::TotpEnabled>();
-    boot.announces::<events::TotpDisabled>();
-    boot.announces::<events::RecoveryCodesMade>();
-    boot.announces::<events::RecoveryCodeUsed>();
+    events::announced(boot);
     boot.listen::<UserDisabled>("auth.end_sessions", Mode::Sync, |tx, envelope, event| {
         let client = envelope.client.ok_or_else(|| fault!("{} belongs to no client", event.user_id))?;
         repository::end_sessions(tx, client, event.user_id, None)

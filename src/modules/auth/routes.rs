@@ -11,7 +11,7 @@ use super::{
     factor::{Whose, routes::MfaRequiredOut},
     recovery::is_proven,
     repository::{SESSIONS, Session},
-    sessions::own_session,
+    sessions::{Sessions, own_session},
     sign_in::SignIn,
 };
 use crate::{
@@ -20,9 +20,11 @@ use crate::{
             call::Call,
             endpoint::{Endpoint, delete, get, post},
             input::input,
-            page::{Cursor, Limit, Paging, page},
+            object::object,
+            page::{Page, PageQuery, page},
             principal::{Grants, SessionId},
         },
+        boot::Kernel,
         clock::Time,
         error::Result,
         store::ReadTx,
@@ -30,37 +32,37 @@ use crate::{
     modules::user::contract::{Email, PersonName, Phone, UserOut},
 };
 
-#[derive(utoipa::ToSchema)]
-pub struct RegisterIn {
-    pub email: Email,
-    pub password: String,
-    pub first_name: PersonName,
-    pub last_name: PersonName,
-    pub phone: Option<Phone>,
-    /// The code of the user who brought this one.
-    pub referral_code: Option<String>,
+input! {
+    pub struct RegisterIn {
+        email: Email,
+        password: String,
+        first_name: PersonName,
+        last_name: PersonName,
+        phone: Option<Phone>,
+        /// The code of the user who brought this one.
+        referral_code: Option<String>,
+    }
 }
-input!(RegisterIn { email, password, first_name, last_name, phone, referral_code });
 
-#[derive(utoipa::ToSchema)]
-pub struct LoginIn {
-    pub email: String,
-    pub password: String,
+input! {
+    pub struct LoginIn {
+        email: String,
+        password: String,
+    }
 }
-input!(LoginIn { email, password });
 
-#[derive(utoipa::ToSchema)]
-pub struct RefreshIn {
-    pub refresh_token: String,
+input! {
+    pub struct RefreshIn {
+        refresh_token: String,
+    }
 }
-input!(RefreshIn { refresh_token });
 
-#[derive(utoipa::ToSchema)]
-pub struct PasswordChangeIn {
-    pub current_password: String,
-    pub new_password: String,
+input! {
+    pub struct PasswordChangeIn {
+        current_password: String,
+        new_password: String,
+    }
 }
-input!(PasswordChangeIn { current_password, new_password });
 
 /// What a session is used with. Shown once.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -108,40 +110,30 @@ struct MeOut {
     permissions: Vec<String>,
 }
 
-/// A session of one's own.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-struct SessionOut {
-    id: SessionId,
-    #[schema(value_type = String)]
-    object: &'static str,
-    /// Whether it is the one that asks.
-    is_current: bool,
-    /// Where it was last signed in or refreshed from.
-    ip: String,
-    /// What the program there calls itself.
-    user_agent: Option<String>,
-    /// Of any request, to the minute.
-    last_used_at: Time,
-    /// When it ends unless it is refreshed before.
-    expires_at: Time,
-    created_at: Time,
-    updated_at: Time,
+object! {
+    /// A session of one's own.
+    pub struct SessionOut: "session" of (id: SessionId, row: &Session, current: SessionId, last_used: Time) bare {
+        /// Whether it is the one that asks.
+        is_current: bool = id == current,
+        /// Where it was last signed in or refreshed from.
+        ip: String = row.ip.clone(),
+        /// What the program there calls itself.
+        user_agent: Option<String> = row.user_agent.clone(),
+        /// Of any request, to the minute.
+        last_used_at: Time = last_used,
+        /// When it ends unless it is refreshed before.
+        expires_at: Time = row.expires_at,
+        created_at: Time = row.created_at,
+        updated_at: Time = row.refreshed_at,
+    }
 }
 
-/// A session that has ended.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-struct SessionEndedOut {
-    id: SessionId,
-    #[schema(value_type = String)]
-    object: &'static str,
-    deleted: bool,
+object! {
+    /// A session that has ended.
+    pub struct SessionEndedOut: "session" of (id: SessionId, deleted: bool) bare {
+        deleted: bool = deleted,
+    }
 }
-
-struct SessionsQuery {
-    limit: Limit,
-    cursor: Option<Cursor>,
-}
-input!(SessionsQuery { limit, cursor });
 
 pub fn endpoints(sign_in: &Arc<SignIn>) -> Vec<Endpoint> {
     let sessions = &sign_in.sessions;
@@ -154,10 +146,7 @@ pub fn endpoints(sign_in: &Arc<SignIn>) -> Vec<Endpoint> {
             .status(200)
             .refuses(&["bad_credentials", "account_locked", "email_unverified"])
             .example(json!({ "email": "ann@example.com", "password": "a quiet river stone" }))
-            .runs({
-                let sign_in = sign_in.clone();
-                move |kernel, call: Call<(), LoginIn>| sign_in.clone().login(kernel, call)
-            }),
+            .runs_with(sign_in, SignIn::login),
         post("/auth/refresh")
             .about("Exchange a refresh token for new tokens")
             .public()
@@ -165,28 +154,17 @@ pub fn endpoints(sign_in: &Arc<SignIn>) -> Vec<Endpoint> {
             .status(200)
             .refuses(&["refresh_reused"])
             .example(json!({ "refresh_token": "rt_…" }))
-            .runs({
-                let sessions = sessions.clone();
-                move |kernel, call: Call<(), RefreshIn>| {
-                    let sessions = sessions.clone();
-                    let refresh =
-                        move |tx: &mut _| sessions.refresh(tx, &call.caller, &call.input.refresh_token);
-                    async move { kernel.store.write(refresh).await?.answer() }
-                }
-            }),
+            .runs_with(sessions, refresh),
         post("/auth/logout")
             .about("End the session that asks")
             .signed_in()
             .plain()
             .status(200)
             .refuses(&["session_required"])
-            .writes({
-                let sessions = sessions.clone();
-                move |tx, call: &Call| {
-                    let (_, _, session) = own_session(&call.caller)?;
-                    sessions.end(tx, &call.caller, session)?;
-                    Ok(ended(session))
-                }
+            .writes_with(sessions, |sessions, tx, call: &Call| {
+                let (_, _, session) = own_session(&call.caller)?;
+                sessions.end(tx, &call.caller, session)?;
+                Ok(SessionEndedOut::of(session, true))
             }),
         post("/auth/password/change")
             .about("Change one's own password; all other sessions end")
@@ -197,17 +175,12 @@ pub fn endpoints(sign_in: &Arc<SignIn>) -> Vec<Endpoint> {
             .example(
                 json!({ "current_password": "a quiet river stone", "new_password": "a loud mountain brook" }),
             )
-            .prepares(
-                {
-                    let sign_in = sign_in.clone();
-                    move |kernel, call| sign_in.clone().rehash(kernel, call)
-                },
-                {
-                    let sign_in = sign_in.clone();
-                    move |tx, call: &Call<(), PasswordChangeIn>, rehashed| {
-                        let user = sign_in.change_password(tx, &call.caller, rehashed)?;
-                        sign_in.users.show(tx, call.caller.client()?, user)
-                    }
+            .prepares_with(
+                sign_in,
+                SignIn::rehash,
+                |sign_in, tx, call: &Call<(), PasswordChangeIn>, rehashed| {
+                    let user = sign_in.change_password(tx, &call.caller, rehashed)?;
+                    sign_in.users.show(tx, call.caller.client()?, user)
                 },
             ),
         get("/auth/me")
@@ -221,30 +194,15 @@ pub fn endpoints(sign_in: &Arc<SignIn>) -> Vec<Endpoint> {
             .signed_in()
             .plain()
             .refuses(&["session_required"])
-            .lists({
-                let last_used = sessions.last_used.clone();
-                move |tx, call: &Call<(), SessionsQuery>| {
-                let SessionsQuery { limit, cursor } = &call.input;
-                let (client, user, current) = own_session(&call.caller)?;
-                let (paging, now) = (Paging::new(*limit, cursor, "sessions"), tx.now());
-                let rows = page(tx, &SESSIONS, &(client, user), &paging, |it| it.expires_at > now)?;
-                Ok(rows.map(|(key, row)| {
-                    let last_used_at = row.last_used_at.max(last_used.of(&key).unwrap_or(row.last_used_at));
-                    session_out(key.2, row, current, last_used_at)
-                }))
-                }
-            }),
+            .lists_with(sessions, own_sessions),
         delete("/auth/sessions/{id}")
             .about("End one of one's own sessions")
             .signed_in()
             .plain()
             .refuses(&["session_required"])
-            .writes({
-                let sessions = sessions.clone();
-                move |tx, call: &Call<SessionId>| {
-                    sessions.end(tx, &call.caller, call.path)?;
-                    Ok(ended(call.path))
-                }
+            .writes_with(sessions, |sessions, tx, call: &Call<SessionId>| {
+                sessions.end(tx, &call.caller, call.path)?;
+                Ok(SessionEndedOut::of(call.path, true))
             }),
     ]
 }
@@ -254,23 +212,40 @@ fn register(sign_in: &Arc<SignIn>) -> Endpoint {
         "email": "ann@example.com", "password": "a quiet river stone",
         "first_name": "Ann", "last_name": "Smith",
     }));
-    let hashing = sign_in.clone();
-    let prepare = move |kernel, call| hashing.clone().hash_first(kernel, call);
-    let sign_in = sign_in.clone();
     if sign_in.verify_before_tokens {
         let about = "Become a user; the mail says how to go on";
-        return endpoint.about(about).status(202).refuses(&["referral_unknown", "self_referral"]).prepares(
-            prepare,
-            move |tx, call: &Call<(), RegisterIn>, hash| {
+        return endpoint
+            .about(about)
+            .status(202)
+            .refuses(&["referral_unknown", "self_referral"])
+            .prepares_with(sign_in, SignIn::hash_first, |sign_in, tx, call, hash| {
                 sign_in.register_by_mail(tx, call, hash)?;
                 Ok(recovery::MailedOut::accepted())
-            },
-        );
+            });
     }
     endpoint
         .about("Become a user, and sign in")
         .refuses(&["email_taken", "referral_unknown", "self_referral"])
-        .prepares(prepare, move |tx, call: &Call<(), RegisterIn>, hash| sign_in.register(tx, call, hash))
+        .prepares_with(sign_in, SignIn::hash_first, SignIn::register)
+}
+
+async fn refresh(
+    sessions: Arc<Sessions>,
+    kernel: Arc<Kernel>,
+    call: Call<(), RefreshIn>,
+) -> Result<TokensOut> {
+    let refresh = move |tx: &mut _| sessions.refresh(tx, &call.caller, &call.input.refresh_token);
+    kernel.store.write(refresh).await?.answer()
+}
+
+fn own_sessions(sessions: &Sessions, tx: &ReadTx, call: &Call<(), PageQuery>) -> Result<Page<SessionOut>> {
+    let (client, user, current) = own_session(&call.caller)?;
+    let (paging, now) = (call.input.paging(), tx.now());
+    let rows = page(tx, &SESSIONS, &(client, user), &paging, |it| it.expires_at > now)?;
+    Ok(rows.map(|(key, row)| {
+        let last_used_at = row.last_used_at.max(sessions.last_used.of(&key).unwrap_or(row.last_used_at));
+        SessionOut::of(key.2, &row, current, last_used_at)
+    }))
 }
 
 fn me(sign_in: &SignIn, tx: &ReadTx, call: &Call) -> Result<MeOut> {
@@ -290,22 +265,4 @@ fn me(sign_in: &SignIn, tx: &ReadTx, call: &Call) -> Result<MeOut> {
         session_id,
         permissions,
     })
-}
-
-fn session_out(id: SessionId, row: Session, current: SessionId, last_used_at: Time) -> SessionOut {
-    SessionOut {
-        id,
-        object: "session",
-        is_current: id == current,
-        ip: row.ip,
-        user_agent: row.user_agent,
-        last_used_at,
-        expires_at: row.expires_at,
-        created_at: row.created_at,
-        updated_at: row.refreshed_at,
-    }
-}
-
-fn ended(id: SessionId) -> SessionEndedOut {
-    SessionEndedOut { id, object: "session", deleted: true }
 }

@@ -12,6 +12,7 @@ use crate::kernel::{
     api::{
         call::Caller,
         input::text_enum,
+        object::Times,
         principal::{Actor, ClientId},
     },
     clock::Time,
@@ -38,9 +39,7 @@ pub struct Client {
     pub mode: ClientMode,
     pub is_active: bool,
     pub settings: Settings,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub times: Times,
 }
 
 /// What a client decides for itself. Amounts are in its default currency.

@@ -29,10 +29,6 @@ use std::sync::Arc;
 
 use self::{
     contract::{ClientContract, ClientRefusal},
-    events::{
-        ApiKeyCreated, ApiKeyExpiring, ApiKeyRevoked, ApiKeyRotated, ApprovalPolicyChanged, ClientActivated,
-        ClientCreated, ClientDeactivated,
-    },
     repository::{CLIENTS, KEY_WARNINGS, KEYS, KEYS_USED, POLICIES, SECRETS, SETTINGS_PROPOSALS},
     service::{ClientService, KEY_PREFIXES},
 };
@@ -41,10 +37,7 @@ use crate::{
         boot::{Boot, BootError, Module},
         events::{event::Mode, worker::Job},
     },
-    modules::{
-        currency::{contract::CurrencyContract, events::CurrencyDefaultChanged},
-        role::contract::RoleContract,
-    },
+    modules::{currency::contract::CurrencyContract, role::contract::RoleContract},
 };
 
 pub const MODULE: Module = Module {
@@ -73,20 +66,10 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.refusals(ClientRefusal::CATALOGUE.iter().copied());
     boot.alias("cli", "client");
     boot.alias("key", "api_key");
-    boot.announces::<ClientCreated>();
-    boot.announces::<ClientActivated>();
-    boot.announces::<ClientDeactivated>();
-    boot.announces::<ApiKeyCreated>();
-    boot.announces::<ApiKeyRotated>();
-    boot.announces::<ApiKeyRevoked>();
-    boot.announces::<ApiKeyExpiring>();
-    boot.announces::<ApprovalPolicyChanged>();
+    events::announced(boot);
     boot.endpoints(routes::endpoints(&service));
 
-    let rebasing = service.clone();
-    boot.listen::<CurrencyDefaultChanged>("client.rebase_settings", Mode::Sync, move |tx, _, event| {
-        rebasing.rebase_settings(tx, &event)
-    });
+    boot.listen_with(&service, "client.rebase_settings", Mode::Sync, ClientService::rebase_settings);
     let (waiting, writing) = (service.clone(), service.clone());
     boot.job(Job {
         name: "client.keys_used",

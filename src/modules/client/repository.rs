@@ -28,13 +28,15 @@ pub const CLIENTS: Table<ClientId, ClientRow> = Table::new("client.clients").wit
     Index::lookup("client.by_external_id", |_, row| row.external_id.iter().map(|it| it.to_key()).collect()),
 ]);
 
+pub const KEYS_BY_EXTERNAL_ID: &str = "client.keys_by_external_id";
+
 /// (client, key) → the key. Found by the hash of its text, and of the text it had before.
 pub const KEYS: Table<(ClientId, KeyId), ApiKey> = Table::new("client.keys").with_indexes(&[
     Index::lookup("client.keys_by_hash", |_, row| {
         let previous = row.previous.iter().map(|it| it.hash);
         std::iter::once(row.hash).chain(previous).map(|it| it.to_key()).collect()
     }),
-    Index::lookup("client.keys_by_external_id", |(client, _), row| {
+    Index::lookup(KEYS_BY_EXTERNAL_ID, |(client, _), row| {
         row.external_id.iter().map(|it| (*client, it.clone()).to_key()).collect()
     }),
 ]);
@@ -88,11 +90,6 @@ pub fn key_by_hash(tx: &ReadTx, hash: [u8; 32]) -> Result<Option<(ClientId, ApiK
     Ok(tx.find(&KEYS, "client.keys_by_hash", &hash)?.map(|((client, _), row)| (client, row)))
 }
 
-pub fn key_by_external_id(tx: &ReadTx, client: ClientId, external_id: &str) -> Result<Option<ApiKey>> {
-    let key = (client, external_id.to_owned());
-    Ok(tx.find(&KEYS, "client.keys_by_external_id", &key)?.map(|it| it.1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,9 +119,7 @@ mod tests {
             mode: ClientMode::Live,
             is_active: true,
             settings: Settings::for_new_client(ClientMode::Live, usd).unwrap(),
-            created_at: at,
-            updated_at: at,
-            version: 1,
+            times: Times::at(at),
         };
         let metadata = Metadata([("tier".to_owned(), "gold".to_owned())].into());
         let row = ClientRow { client, external_id: Some("n-1".into()), metadata };
@@ -166,6 +161,6 @@ mod tests {
         let row = PolicyRow { approvals: None, ..row };
         assert_eq!(PolicyRow::decode_row(&first).unwrap(), row, "when only withdrawals took several people");
         let (sealed, set_by) = (vec![1, 2, 3], Actor::Key(KeyId::from_bytes([3; 16])));
-        golden("client.secrets", &SecretRow { sealed, set_by, created_at: at, updated_at: at, version: 2 });
+        golden("client.secrets", &SecretRow { sealed, set_by, times: Times { version: 2, ..Times::at(at) } });
     }
 }

@@ -1,9 +1,7 @@
 //! What other modules may ask of users.
 
-use serde::Serialize;
-
 pub use super::{
-    fields::{Email, PersonName, Phone, Reason, Tier},
+    fields::{Email, PersonName, Phone, Tier},
     passwords::{PasswordFor, check_password},
 };
 use crate::{
@@ -11,9 +9,9 @@ use crate::{
         api::{
             call::Caller,
             input::{Metadata, text_enum},
+            object::{ExternalId, Stamp, object, stamped},
             principal::{Actor, ClientId, UserId},
         },
-        clock::Time,
         error::{Result, fault, refusals},
         machine::ChangeOut,
         money::Amount,
@@ -55,12 +53,9 @@ pub struct User {
     /// What others give when they register; unique in the client.
     pub referral_code: String,
     pub referred_by: Option<UserId>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub stamp: Stamp,
 }
+stamped!(User);
 
 impl User {
     /// Whether somebody with this address and telephone number may well be the same person: the address but for what
@@ -91,7 +86,7 @@ pub struct NewUser {
     /// As made by `kernel::password`; without one the user cannot sign in.
     pub password_hash: Option<String>,
     pub referral_code: Option<String>,
-    pub external_id: Option<String>,
+    pub external_id: Option<ExternalId>,
     pub metadata: Metadata,
 }
 
@@ -194,32 +189,26 @@ pub trait UserContract: Send + Sync {
     fn show(&self, tx: &ReadTx, client: ClientId, user: User) -> Result<UserOut>;
 }
 
-/// A customer or a member of staff.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct UserOut {
-    pub id: UserId,
-    #[schema(value_type = String)]
-    pub object: &'static str,
-    pub status: UserStatus,
-    pub email: String,
-    pub first_name: String,
-    pub last_name: String,
-    pub phone: Option<String>,
-    /// The names of its roles.
-    pub roles: Vec<String>,
-    /// What fees and limits it has.
-    pub tier: String,
-    /// What others give when they register.
-    pub referral_code: String,
-    pub referred_by: Option<UserId>,
-    pub external_id: Option<String>,
-    /// Shown to staff and keys, not to the user: a reason may be none of its business.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status_history: Option<Vec<ChangeOut>>,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
-    pub metadata: Metadata,
+object! {
+    /// A customer or a member of staff.
+    #[derive(Debug)]
+    pub struct UserOut: "user" of (id: UserId, user: &User, role_names: Vec<String>, history: Option<Vec<ChangeOut>>) {
+        status: UserStatus = user.status,
+        email: String = user.email.clone(),
+        first_name: String = user.first_name.clone(),
+        last_name: String = user.last_name.clone(),
+        phone: Option<String> = user.phone.clone(),
+        /// The names of its roles.
+        roles: Vec<String> = role_names,
+        /// What fees and limits it has.
+        tier: String = user.tier.clone(),
+        /// What others give when they register.
+        referral_code: String = user.referral_code.clone(),
+        referred_by: Option<UserId> = user.referred_by,
+        /// Shown to staff and keys, not to the user: a reason may be none of its business.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status_history: Option<Vec<ChangeOut>> = history,
+    }
 }
 
 refusals! {

@@ -45,10 +45,6 @@ text_field!(
     Phone, 32, read_phone
 );
 text_field!(
-    /// Why something was done to somebody: not empty, at most 500 characters.
-    Reason, 500, |text: &str| read_between(text, 1, 500)
-);
-text_field!(
     /// What fees and limits a user has, such as `gold`: 1 to 40 of a-z, 0-9, `-` and `_`.
     Tier, 40, read_tier
 );
@@ -89,7 +85,12 @@ fn read_email(text: &str) -> Read {
 }
 
 fn read_name(text: &str) -> Read {
-    read_between(text, 1, 100)
+    let name = text.trim();
+    match name.chars().count() {
+        0 => Err(("out_of_range", "must not be empty")),
+        1..=100 => Ok(name.to_owned()),
+        _ => Err(("out_of_range", "is too long")),
+    }
 }
 
 fn read_phone(text: &str) -> Read {
@@ -112,15 +113,6 @@ fn read_tier(text: &str) -> Read {
         Ok(text.to_owned())
     } else {
         Err(("invalid_format", "must be 1 to 40 of a-z, 0-9, - and _"))
-    }
-}
-
-fn read_between(text: &str, min: usize, max: usize) -> Read {
-    let text = text.trim();
-    match text.chars().count() {
-        length if length < min => Err(("out_of_range", "must not be empty")),
-        length if length > max => Err(("out_of_range", "is too long")),
-        _ => Ok(text.to_owned()),
     }
 }
 

@@ -46,12 +46,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.refusals(UserRefusal::CATALOGUE.iter().copied());
     boot.alias("usr", "user");
     boot.machine(model::USER.table());
-    boot.announces::<events::UserRegistered>();
-    boot.announces::<events::UserFrozen>();
-    boot.announces::<events::UserUnfrozen>();
-    boot.announces::<events::UserDisabled>();
-    boot.announces::<events::UserEnabled>();
-    boot.announces::<events::UserRolesChanged>();
+    events::announced(boot);
     boot.endpoints(routes::endpoints(&users));
     let checked = users.clone();
     boot.check("user.counts", move |tx| repository::check(tx, |tx, client| checked.admin(tx, client)));

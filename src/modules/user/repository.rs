@@ -4,7 +4,7 @@ use super::contract::{STANDARD_TIER, User, UserStatus};
 use crate::{
     kernel::{
         api::{
-            input::Metadata,
+            object::{Stamp, by_external_id, stamped},
             principal::{ClientId, UserId},
         },
         clock::Time,
@@ -28,9 +28,7 @@ pub const BY_ROLE: &str = "user.users_by_role";
 pub const USERS: Table<(ClientId, UserId), UserRow> = Table::new("user.users").with_indexes(&[
     Index::lookup(BY_EMAIL, |key, row| vec![(key.0, row.email.clone()).to_key()]),
     Index::lookup(BY_REFERRAL_CODE, |key, row| vec![(key.0, row.referral_code.clone()).to_key()]),
-    Index::lookup(BY_EXTERNAL_ID, |key, row| {
-        row.external_id.iter().map(|it| (key.0, it.clone()).to_key()).collect()
-    }),
+    by_external_id(BY_EXTERNAL_ID),
     // (client, address, name, last name or external id in small letters) → whoever it belongs to
     Index::listing(BY_WORD, |key, row| row.words().into_iter().map(|it| (key.0, it).to_key()).collect()),
     // (client, role) → whoever has it
@@ -54,13 +52,10 @@ pub struct UserRow {
     pub tier: String,
     pub referral_code: String,
     pub referred_by: Option<UserId>,
-    pub external_id: Option<String>,
-    pub metadata: Metadata,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub stamp: Stamp,
 }
 row!(UserRow, 2, { 1 => UserRowV1 });
+stamped!(UserRow);
 
 /// Before users had tiers.
 #[derive(Encode, Decode)]
@@ -73,11 +68,7 @@ struct UserRowV1 {
     roles: Vec<RoleId>,
     referral_code: String,
     referred_by: Option<UserId>,
-    external_id: Option<String>,
-    metadata: Metadata,
-    created_at: Time,
-    updated_at: Time,
-    version: u64,
+    stamp: Stamp,
 }
 
 impl From<UserRowV1> for UserRow {
@@ -92,11 +83,7 @@ impl From<UserRowV1> for UserRow {
             tier: STANDARD_TIER.to_owned(),
             referral_code: it.referral_code,
             referred_by: it.referred_by,
-            external_id: it.external_id,
-            metadata: it.metadata,
-            created_at: it.created_at,
-            updated_at: it.updated_at,
-            version: it.version,
+            stamp: it.stamp,
         }
     }
 }
@@ -123,7 +110,7 @@ impl UserRow {
     fn words(&self) -> Vec<String> {
         let name = format!("{} {}", self.first_name, self.last_name).to_lowercase();
         let mut words = vec![self.email.clone(), name, self.last_name.to_lowercase()];
-        words.extend(self.external_id.as_ref().map(|it| it.to_lowercase()));
+        words.extend(self.stamp.external_id.as_ref().map(|it| it.to_lowercase()));
         words.sort();
         words.dedup();
         words
@@ -149,11 +136,7 @@ impl UserRow {
             tier: self.tier,
             referral_code: self.referral_code,
             referred_by: self.referred_by,
-            external_id: self.external_id,
-            metadata: self.metadata,
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-            version: self.version,
+            stamp: self.stamp,
         }
     }
 }
@@ -260,7 +243,7 @@ pub fn check(tx: &ReadTx, admin: impl Fn(&ReadTx, ClientId) -> Result<RoleId>) -
 mod tests {
     use super::*;
     use crate::kernel::{
-        api::call::Caller,
+        api::{call::Caller, input::Metadata},
         id::Id as _,
         store::{
             Store, StoreOptions,
@@ -279,11 +262,10 @@ mod tests {
             tier: "gold".into(),
             referral_code: "11J23FTT".into(),
             referred_by: Some(UserId::from_bytes([2; 16])),
-            external_id: None,
-            metadata: Metadata([("tier".to_owned(), "gold".to_owned())].into()),
-            created_at: at,
-            updated_at: at,
-            version: 1,
+            stamp: Stamp {
+                metadata: Metadata([("tier".to_owned(), "gold".to_owned())].into()),
+                ..Stamp::at(at)
+            },
         }
     }
 

@@ -11,15 +11,16 @@ use super::{
         BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, BY_ROLE, CREDENTIALS, Credentials, USERS, UserRow,
         counts, put,
     },
-    routes::{NewUserIn, UpdateUserIn, UserReasonIn, UserRolesIn, UserStatisticsOut},
+    routes::{NewUserIn, UpdateUserIn, UserRolesIn, UserStatisticsOut},
 };
-use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
             call::{Call, Caller, Reach, found},
             input::Flaw,
+            object::{Stamp, Timed as _, check_external_id},
             principal::{ClientId, Grants, UserId},
+            text::ReasonIn,
         },
         error::{Result, fault},
         machine::{History, Step},
@@ -51,7 +52,7 @@ impl Users {
             roles,
             password_hash,
             referral_code: input.referral_code.clone(),
-            external_id: input.external_id.as_ref().map(|it| it.as_str().to_owned()),
+            external_id: input.external_id.clone(),
             metadata: input.metadata.clone(),
         };
         let user = self.create(tx, &call.caller, client, new)?;
@@ -65,7 +66,7 @@ impl Users {
         let client = caller.client()?;
         caller.may_reach(Some(id))?;
         let before = self.row(tx, client, id)?;
-        caller.check_version(before.version)?;
+        caller.check_version(before.stamp.version)?;
         let mut after = before.clone();
         if let Some(name) = &input.first_name {
             after.first_name = name.as_str().to_owned();
@@ -79,7 +80,7 @@ impl Users {
         if let Some(tier) = &input.tier {
             after.tier = tier.as_str().to_owned();
         }
-        after.metadata.merge(input.metadata.clone());
+        after.stamp.metadata.merge(input.metadata.clone());
         if caller.reach == Reach::Own(id) {
             self.check_own_change(input)?;
         }
@@ -102,11 +103,11 @@ impl Users {
     pub fn change_status(
         &self,
         tx: &mut WriteTx,
-        call: &Call<UserId, UserReasonIn>,
+        call: &Call<UserId, ReasonIn>,
         event: UserEvent,
     ) -> Result<UserOut> {
         let (client, user_id) = (call.caller.client()?, call.path);
-        let reason = call.input.reason.as_str();
+        let reason: &str = &call.input.reason;
         let before = self.row(tx, client, user_id)?;
         // Nobody shuts out, or lets in, somebody who may do more.
         self.check_grantable(tx, &call.caller, client, &before.roles)?;
@@ -132,7 +133,7 @@ impl Users {
     pub fn set_roles(&self, tx: &mut WriteTx, call: &Call<UserId, UserRolesIn>) -> Result<UserOut> {
         let (client, user_id) = (call.caller.client()?, call.path);
         let before = self.row(tx, client, user_id)?;
-        call.caller.check_version(before.version)?;
+        call.caller.check_version(before.stamp.version)?;
         let roles = self.read_roles(tx, client, &call.input.roles)?;
         if roles.is_empty() {
             return Err(Flaw::new("roles", "required", "must name at least one role").into());
@@ -158,8 +159,15 @@ impl Users {
         self.out(tx, client, user_id, after, Reach::Any)
     }
 
-    pub fn statistics(&self, tx: &ReadTx, client: ClientId) -> Result<UserStatisticsOut> {
-        let counts = counts(tx, client)?;
+    /// Of the caller itself, or of anybody.
+    pub fn one(&self, tx: &ReadTx, call: &Call<UserId>) -> Result<UserOut> {
+        call.caller.may_reach(Some(call.path))?;
+        let client = call.caller.client()?;
+        self.out(tx, client, call.path, self.row(tx, client, call.path)?, call.caller.reach)
+    }
+
+    pub fn statistics(&self, tx: &ReadTx, call: &Call) -> Result<UserStatisticsOut> {
+        let counts = counts(tx, call.caller.client()?)?;
         Ok(UserStatisticsOut {
             object: "user_statistics",
             total: counts.active + counts.frozen + counts.disabled,
@@ -170,7 +178,7 @@ impl Users {
         })
     }
 
-    pub fn row(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<UserRow> {
+    fn row(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<UserRow> {
         found(tx.get(&USERS, &(client, user))?)
     }
 
@@ -183,8 +191,9 @@ impl Users {
         row: UserRow,
         reach: Reach,
     ) -> Result<UserOut> {
-        let status_history = (reach == Reach::Any).then(|| row.history.out());
-        Ok(UserOut { status_history, ..self.show(tx, client, row.into_user(id))? })
+        let history = (reach == Reach::Any).then(|| row.history.out());
+        let role_names = self.roles.names(tx, client, &row.roles)?;
+        Ok(UserOut::of(id, &row.into_user(id), role_names, history))
     }
 
     pub fn admin(&self, tx: &ReadTx, client: ClientId) -> Result<RoleId> {
@@ -256,8 +265,7 @@ impl Users {
         if before == after {
             return Ok(());
         }
-        after.version = before.version + 1;
-        after.updated_at = tx.now();
+        after.touch(tx.now());
         let admin = self.admin(tx, client)?;
         put(tx, (client, user), admin, Some(before), after)
     }
@@ -313,19 +321,14 @@ impl UserContract for Users {
         if tx.find(&USERS, BY_EMAIL, &(client, email.clone()))?.is_some() {
             return Err(UserRefusal::EmailTaken.into());
         }
-        if let Some(external_id) = &new.external_id
-            && let Some(((_, existing), _)) =
-                tx.find(&USERS, BY_EXTERNAL_ID, &(client, external_id.clone()))?
-        {
-            return Err(ApiRefusal::ExternalIdTaken { existing_id: existing.to_string() }.into());
-        }
+        check_external_id(tx, &USERS, BY_EXTERNAL_ID, client, new.external_id.as_ref())?;
         let admin = self.admin(tx, client)?;
         let roles = match new.roles {
             none if none.is_empty() => vec![self.roles.by_name(tx, client, USER_ROLE)?],
             roles => roles,
         };
 
-        let (user_id, now): (UserId, _) = (tx.new_id(), tx.now());
+        let user_id: UserId = tx.new_id();
         for role in &roles {
             self.roles.use_role(tx, client, *role)?;
         }
@@ -334,16 +337,12 @@ impl UserContract for Users {
             first_name: new.first_name,
             last_name: new.last_name,
             phone: new.phone,
-            history: History::begin(UserStatus::Active, caller, now),
+            history: History::begin(UserStatus::Active, caller, tx.now()),
             roles,
             tier: STANDARD_TIER.to_owned(),
             referral_code: self.new_referral_code(tx, client)?,
             referred_by,
-            external_id: new.external_id,
-            metadata: new.metadata,
-            created_at: now,
-            updated_at: now,
-            version: 1,
+            stamp: Stamp::new(tx, new.external_id.as_ref(), &new.metadata),
         };
         put(tx, (client, user_id), admin, None, &row)?;
         if let Some(hash) = new.password_hash {
@@ -393,24 +392,7 @@ impl UserContract for Users {
     }
 
     fn show(&self, tx: &ReadTx, client: ClientId, user: User) -> Result<UserOut> {
-        Ok(UserOut {
-            id: user.id,
-            object: "user",
-            status: user.status,
-            email: user.email,
-            first_name: user.first_name,
-            last_name: user.last_name,
-            phone: user.phone,
-            roles: self.roles.names(tx, client, &user.roles)?,
-            tier: user.tier,
-            referral_code: user.referral_code,
-            referred_by: user.referred_by,
-            external_id: user.external_id,
-            status_history: None,
-            created_at: user.created_at,
-            updated_at: user.updated_at,
-            version: user.version,
-            metadata: user.metadata,
-        })
+        let role_names = self.roles.names(tx, client, &user.roles)?;
+        Ok(UserOut::of(user.id, &user, role_names, None))
     }
 }

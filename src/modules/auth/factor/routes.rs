@@ -6,47 +6,39 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::service::UserFactors;
-use crate::{
-    kernel::{
-        api::{
-            call::Call,
-            endpoint::{Endpoint, post},
-            input::input,
-            principal::UserId,
-        },
-        clock::Time,
+use crate::kernel::{
+    api::{
+        call::Call,
+        endpoint::{Endpoint, post},
+        input::input,
+        principal::UserId,
+        text::ReasonIn,
     },
-    modules::user::contract::Reason,
+    clock::Time,
 };
 
-#[derive(utoipa::ToSchema)]
-pub struct EnrollIn {
-    /// One's own, again.
-    pub password: String,
+input! {
+    pub struct EnrollIn {
+        /// One's own, again.
+        password: String,
+    }
 }
-input!(EnrollIn { password });
 
-#[derive(utoipa::ToSchema)]
-pub struct CodeIn {
-    /// Six digits from the authenticator, or a recovery code.
-    pub code: String,
+input! {
+    pub struct CodeIn {
+        /// Six digits from the authenticator, or a recovery code.
+        code: String,
+    }
 }
-input!(CodeIn { code });
 
-#[derive(utoipa::ToSchema)]
-pub struct LoginTotpIn {
-    /// From the answer to the password.
-    pub challenge: String,
-    /// Six digits from the authenticator, or a recovery code.
-    pub code: String,
+input! {
+    pub struct LoginTotpIn {
+        /// From the answer to the password.
+        challenge: String,
+        /// Six digits from the authenticator, or a recovery code.
+        code: String,
+    }
 }
-input!(LoginTotpIn { challenge, code });
-
-#[derive(utoipa::ToSchema)]
-pub struct TotpResetIn {
-    pub reason: Reason,
-}
-input!(TotpResetIn { reason });
 
 /// The password is right, and a code is asked for besides: go on at `login/totp`.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -115,7 +107,6 @@ impl TotpDisabledOut {
 pub const CODE_REFUSALS: &[&str] = &["bad_code", "account_locked", "session_required", "totp_disabled"];
 
 pub fn endpoints(factors: &Arc<UserFactors>) -> Vec<Endpoint> {
-    let service = || factors.clone();
     vec![
         post("/auth/login/totp")
             .about("Finish signing in with a code; five wrong ones void the challenge")
@@ -124,10 +115,7 @@ pub fn endpoints(factors: &Arc<UserFactors>) -> Vec<Endpoint> {
             .status(200)
             .refuses(&["bad_code", "challenge_gone", "account_locked"])
             .example(json!({ "challenge": "mfa_…", "code": "287082" }))
-            .runs({
-                let factors = service();
-                move |kernel, call: Call<(), LoginTotpIn>| factors.clone().login(kernel, call)
-            }),
+            .runs_with(factors, UserFactors::login),
         post("/auth/totp/enroll")
             .about("Make a secret for an authenticator; it is in force when a code is confirmed")
             .signed_in()
@@ -135,16 +123,9 @@ pub fn endpoints(factors: &Arc<UserFactors>) -> Vec<Endpoint> {
             .status(200)
             .refuses(&["bad_credentials", "account_locked", "session_required", "totp_enabled"])
             .example(json!({ "password": "a quiet river stone" }))
-            .prepares(
-                {
-                    let factors = service();
-                    move |kernel, call| factors.clone().compare_password(kernel, call)
-                },
-                {
-                    let factors = service();
-                    move |tx, call: &Call<(), EnrollIn>, ()| factors.enroll(tx, call)
-                },
-            ),
+            .prepares_with(factors, UserFactors::compare_password, |factors, tx, call, ()| {
+                factors.enroll(tx, call)
+            }),
         post("/auth/totp/confirm")
             .about("Ask for codes from now on; shows the recovery codes once, and all other sessions end")
             .signed_in()
@@ -152,16 +133,7 @@ pub fn endpoints(factors: &Arc<UserFactors>) -> Vec<Endpoint> {
             .status(200)
             .refuses(&["bad_code", "account_locked", "session_required", "totp_enabled", "totp_disabled"])
             .example(json!({ "code": "287082" }))
-            .prepares(
-                {
-                    let factors = service();
-                    move |kernel, call| factors.clone().take_code(kernel, call)
-                },
-                {
-                    let factors = service();
-                    move |tx, call: &Call<(), CodeIn>, passed| factors.confirm(tx, call, passed)
-                },
-            ),
+            .prepares_with(factors, UserFactors::take_code, UserFactors::confirm),
         post("/auth/totp/disable")
             .about("Ask for codes no more; all other sessions end")
             .signed_in()
@@ -169,19 +141,10 @@ pub fn endpoints(factors: &Arc<UserFactors>) -> Vec<Endpoint> {
             .status(200)
             .refuses(CODE_REFUSALS)
             .example(json!({ "code": "287082" }))
-            .prepares(
-                {
-                    let factors = service();
-                    move |kernel, call| factors.clone().take_code(kernel, call)
-                },
-                {
-                    let factors = service();
-                    move |tx, call: &Call<(), CodeIn>, passed| {
-                        factors.disable(tx, call, passed)?;
-                        Ok(TotpDisabledOut::done())
-                    }
-                },
-            ),
+            .prepares_with(factors, UserFactors::take_code, |factors, tx, call, passed| {
+                factors.disable(tx, call, passed)?;
+                Ok(TotpDisabledOut::done())
+            }),
         post("/auth/recovery-codes")
             .about("Replace the recovery codes; the new ones are shown once")
             .signed_in()
@@ -189,28 +152,16 @@ pub fn endpoints(factors: &Arc<UserFactors>) -> Vec<Endpoint> {
             .status(200)
             .refuses(CODE_REFUSALS)
             .example(json!({ "code": "287082" }))
-            .prepares(
-                {
-                    let factors = service();
-                    move |kernel, call| factors.clone().take_code(kernel, call)
-                },
-                {
-                    let factors = service();
-                    move |tx, call: &Call<(), CodeIn>, passed| factors.replace_codes(tx, call, passed)
-                },
-            ),
+            .prepares_with(factors, UserFactors::take_code, UserFactors::replace_codes),
         post("/users/{id}/reset-totp")
             .about("Take the second factor of a user away who lost it; its sessions end")
             .needs("users.reset_totp")
             .status(200)
             .refuses(&["permission_escalation", "totp_disabled"])
             .example(json!({ "reason": "lost the telephone, seen in person" }))
-            .writes({
-                let factors = service();
-                move |tx, call: &Call<UserId, TotpResetIn>| {
-                    factors.reset(tx, call)?;
-                    Ok(TotpDisabledOut::done())
-                }
+            .writes_with(factors, |factors, tx, call: &Call<UserId, ReasonIn>| {
+                factors.reset(tx, call)?;
+                Ok(TotpDisabledOut::done())
             }),
     ]
 }

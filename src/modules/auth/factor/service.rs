@@ -9,13 +9,14 @@ use super::{
         RECOVERY_BYTES, RECOVERY_CODES, SECRET_BYTES, read_recovery_code, recovery_code, shown, step_of, url,
     },
     repository::{CHALLENGES, Challenge, FACTORS, Factor},
-    routes::{CodeIn, EnrollIn, LoginTotpIn, RecoveryCodesOut, TotpEnrollmentOut, TotpResetIn},
+    routes::{CodeIn, EnrollIn, LoginTotpIn, RecoveryCodesOut, TotpEnrollmentOut},
 };
 use crate::{
     kernel::{
         api::{
             call::{Call, Caller},
             principal::{ClientId, OperatorId, UserId},
+            text::ReasonIn,
         },
         boot::Kernel,
         clock::Time,
@@ -311,7 +312,7 @@ impl UserFactors {
 
     /// Staff take the factor of somebody who lost it away; its sessions end. Nobody does it to somebody who may do
     /// more. Refuses `not_found`, `permission_escalation`, `totp_disabled`.
-    pub fn reset(&self, tx: &mut WriteTx, call: &Call<UserId, TotpResetIn>) -> Result<()> {
+    pub fn reset(&self, tx: &mut WriteTx, call: &Call<UserId, ReasonIn>) -> Result<()> {
         let (client, user_id) = (call.caller.client()?, call.path);
         let user = self.sign_in.users.get(tx, client, user_id)?;
         self.roles.check_grantable(tx, &call.caller, client, &user.roles)?;
@@ -320,7 +321,7 @@ impl UserFactors {
         }
 
         end_sessions(tx, client, user_id, None)?;
-        let reason = Some(call.input.reason.as_str().to_owned());
+        let reason = Some(String::from(&call.input.reason));
         tx.publish(&call.caller, &TotpDisabled { user_id, reason }).map(drop)
     }
 

@@ -14,7 +14,7 @@ mod service;
 
 use std::sync::Arc;
 
-use super::{events, recovery::Recovery, sign_in::SignIn};
+use super::{recovery::Recovery, sign_in::SignIn};
 use crate::kernel::boot::{Boot, BootError};
 
 use service::Invitations;
@@ -28,9 +28,6 @@ pub fn register(boot: &mut Boot, recovery: &Arc<Recovery>, sign_in: &Arc<SignIn>
     });
     boot.tables(vec![repository::INVITATIONS.info()]);
     boot.alias("ivt", "invitation");
-    boot.announces::<events::InvitationCreated>();
-    boot.announces::<events::InvitationAccepted>();
-    boot.announces::<events::InvitationRevoked>();
     boot.endpoints(routes::endpoints(&service));
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::{
             call::{Call, Caller},
             endpoint::{Endpoint, get, post},
             input::{Flaw, input},
-            page::{Cursor, Limit, Paging, page_of},
+            page::{PageQuery, page_of},
         },
         clock::Time,
         error::Result,
@@ -28,43 +28,37 @@ use crate::{
     },
 };
 
-#[derive(utoipa::ToSchema)]
-pub struct ClaimIn {
-    /// From the set-up link.
-    pub setup_token: String,
-    pub email: Email,
-    pub password: String,
+input! {
+    pub struct ClaimIn {
+        /// From the set-up link.
+        setup_token: String,
+        email: Email,
+        password: String,
+    }
 }
-input!(ClaimIn { setup_token, email, password });
 
-#[derive(utoipa::ToSchema)]
-pub struct OperatorLoginIn {
-    pub email: String,
-    pub password: String,
+input! {
+    pub struct OperatorLoginIn {
+        email: String,
+        password: String,
+    }
 }
-input!(OperatorLoginIn { email, password });
 
-#[derive(utoipa::ToSchema)]
-pub struct OperatorIn {
-    pub email: Email,
-    pub password: String,
+input! {
+    pub struct OperatorIn {
+        email: Email,
+        password: String,
+    }
 }
-input!(OperatorIn { email, password });
 
-#[derive(utoipa::ToSchema)]
-pub struct OperatorTokenIn {
-    /// What it is for.
-    pub name: PersonName,
-    /// Good until it is revoked unless given.
-    pub expires_at: Option<Time>,
+input! {
+    pub struct OperatorTokenIn {
+        /// What it is for.
+        name: PersonName,
+        /// Good until it is revoked unless given.
+        expires_at: Option<Time>,
+    }
 }
-input!(OperatorTokenIn { name, expires_at });
-
-struct ListQuery {
-    limit: Limit,
-    cursor: Option<Cursor>,
-}
-input!(ListQuery { limit, cursor });
 
 /// An operator that has signed in.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -125,16 +119,7 @@ pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
             .example(json!({
                 "setup_token": "su_…", "email": "root@example.com", "password": "a quiet river stone",
             }))
-            .prepares(
-                {
-                    let sign_in = sign_in.clone();
-                    move |kernel, call| sign_in.clone().hash_claim(kernel, call)
-                },
-                {
-                    let sign_in = sign_in.clone();
-                    move |tx, call: &Call<(), ClaimIn>, hashed| sign_in.claim(tx, call, hashed)
-                },
-            ),
+            .prepares_with(sign_in, OperatorSignIn::hash_claim, OperatorSignIn::claim),
         post("/operator/login")
             .about(
                 "Sign in as an operator, for twelve hours; where there is a second factor, get a challenge",
@@ -144,40 +129,31 @@ pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
             .status(200)
             .refuses(&["bad_credentials", "account_locked"])
             .example(json!({ "email": "root@example.com", "password": "a quiet river stone" }))
-            .runs({
-                let sign_in = sign_in.clone();
-                move |kernel, call: Call<(), OperatorLoginIn>| sign_in.clone().login(kernel, call)
-            }),
+            .runs_with(sign_in, OperatorSignIn::login),
         post("/operator/logout")
             .about("End the sign-in that asks")
             .operator()
             .plain()
             .status(200)
             .refuses(&["session_required"])
-            .writes({
-                let operators = operators.clone();
-                move |tx, call: &Call| {
-                    operators.end(tx, own_token(&call.caller)?)?;
-                    Ok(OperatorSignedOutOut { object: "operator_token", deleted: true })
-                }
+            .writes_with(operators, |operators, tx, call: &Call| {
+                operators.end(tx, own_token(&call.caller)?)?;
+                Ok(OperatorSignedOutOut { object: "operator_token", deleted: true })
             }),
         post("/operator/setup-link")
             .about("Make a set-up link; the one made before is void")
             .operator()
             .shows_once(&["setup_token"])
-            .writes({
-                let operators = operators.clone();
-                move |tx, _: &Call| {
-                    Ok(SetupLinkOut { object: "setup_link", setup_token: operators.setup_token(tx)? })
-                }
+            .writes_with(operators, |operators, tx, _: &Call| {
+                Ok(SetupLinkOut { object: "setup_link", setup_token: operators.setup_token(tx)? })
             }),
-        get("/operator/operators").about("List the operators").operator().lists({
-            let operators = operators.clone();
-            move |tx, call: &Call<(), ListQuery>| {
+        get("/operator/operators").about("List the operators").operator().lists_with(
+            operators,
+            |operators, tx, call: &Call<(), PageQuery>| {
                 let newest_first = operators.operators(tx)?.into_iter().rev().collect();
-                page_of(newest_first, &paging(&call.input), |it: &OperatorOut| it.id.to_key())
-            }
-        }),
+                page_of(newest_first, &call.input.paging(), |it: &OperatorOut| it.id.to_key())
+            },
+        ),
         post("/operator/operators")
             .about("Make an operator")
             .operator()
@@ -196,26 +172,25 @@ pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
                 let sign_in = sign_in.clone();
                 move |tx, call: &Call<(), OperatorIn>, hashed| sign_in.reset_password(tx, call, hashed)
             }),
-        get("/operator/tokens").about("List the named tokens").operator().lists({
-            let operators = operators.clone();
-            move |tx, call: &Call<(), ListQuery>| {
+        get("/operator/tokens").about("List the named tokens").operator().lists_with(
+            operators,
+            |operators, tx, call: &Call<(), PageQuery>| {
                 let newest_first = operators.tokens(tx)?.into_iter().rev().collect();
-                page_of(newest_first, &paging(&call.input), |it: &OperatorTokenOut| it.id.to_key())
-            }
-        }),
+                page_of(newest_first, &call.input.paging(), |it: &OperatorTokenOut| it.id.to_key())
+            },
+        ),
         post("/operator/tokens")
             .about("Make a named token, good until it expires or is revoked")
             .operator()
             .shows_once(&["token"])
             .example(json!({ "name": "nightly export", "expires_at": "2099-01-01T00:00:00Z" }))
-            .writes({
-                let operators = operators.clone();
-                move |tx, call: &Call<(), OperatorTokenIn>| create_token(&operators, tx, call)
+            .writes_with(operators, create_token),
+        post("/operator/tokens/{id}/revoke")
+            .about("End a named token")
+            .operator()
+            .writes_with(operators, |operators, tx, call: &Call<OperatorTokenId>| {
+                operators.token_revoke(tx, call.path)
             }),
-        post("/operator/tokens/{id}/revoke").about("End a named token").operator().writes({
-            let operators = operators.clone();
-            move |tx, call: &Call<OperatorTokenId>| operators.token_revoke(tx, call.path)
-        }),
     ]
 }
 
@@ -236,8 +211,4 @@ fn create_token(
 pub fn own_token(caller: &Caller) -> Result<OperatorTokenId> {
     let session = caller.principal.session.ok_or(AuthRefusal::SessionRequired)?;
     Ok(OperatorTokenId::from_bytes(session.bytes()))
-}
-
-fn paging(query: &ListQuery) -> Paging {
-    Paging::new(query.limit, &query.cursor, "all")
 }

@@ -132,11 +132,6 @@ fn signed_in(tx: &ReadTx, caller: &Caller) -> Result<(OperatorId, OperatorTokenI
 }
 
 pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
-    let service = || sign_in.clone();
-    let take_code = || {
-        let sign_in = service();
-        move |kernel, call| sign_in.clone().take_code(kernel, call)
-    };
     vec![
         post("/operator/login/totp")
             .about("Finish signing in as an operator with a code; five wrong ones void the challenge")
@@ -145,10 +140,7 @@ pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
             .status(200)
             .refuses(&["bad_code", "challenge_gone", "account_locked"])
             .example(json!({ "challenge": "mfa_…", "code": "287082" }))
-            .runs({
-                let sign_in = service();
-                move |kernel, call: Call<(), LoginTotpIn>| sign_in.clone().login_totp(kernel, call)
-            }),
+            .runs_with(sign_in, OperatorSignIn::login_totp),
         post("/operator/totp/enroll")
             .about("Make a secret for an operator's authenticator; it is in force when a code is confirmed")
             .operator()
@@ -156,16 +148,9 @@ pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
             .status(200)
             .refuses(&["bad_credentials", "account_locked", "session_required", "totp_enabled"])
             .example(json!({ "password": "a quiet river stone" }))
-            .prepares(
-                {
-                    let sign_in = service();
-                    move |kernel, call| sign_in.clone().compare_own(kernel, call)
-                },
-                {
-                    let sign_in = service();
-                    move |tx, call: &Call<(), EnrollIn>, ()| sign_in.enroll(tx, call)
-                },
-            ),
+            .prepares_with(sign_in, OperatorSignIn::compare_own, |sign_in, tx, call, ()| {
+                sign_in.enroll(tx, call)
+            }),
         post("/operator/totp/confirm")
             .about(
                 "Ask the operator for codes from now on; shows the recovery codes once, other sign-ins end",
@@ -175,9 +160,8 @@ pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
             .status(200)
             .refuses(&["bad_code", "account_locked", "session_required", "totp_enabled", "totp_disabled"])
             .example(json!({ "code": "287082" }))
-            .prepares(take_code(), {
-                let sign_in = service();
-                move |tx, call: &Call<(), CodeIn>, _: Passed| sign_in.confirm(tx, call)
+            .prepares_with(sign_in, OperatorSignIn::take_code, |sign_in, tx, call, _| {
+                sign_in.confirm(tx, call)
             }),
         post("/operator/totp/disable")
             .about("Ask the operator for codes no more; other sign-ins end")
@@ -186,9 +170,8 @@ pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
             .status(200)
             .refuses(CODE_REFUSALS)
             .example(json!({ "code": "287082" }))
-            .prepares(take_code(), {
-                let sign_in = service();
-                move |tx, call: &Call<(), CodeIn>, _: Passed| sign_in.disable(tx, call)
+            .prepares_with(sign_in, OperatorSignIn::take_code, |sign_in, tx, call, _| {
+                sign_in.disable(tx, call)
             }),
         post("/operator/totp/recovery-codes")
             .about("Replace the operator's recovery codes; the new ones are shown once")
@@ -197,9 +180,8 @@ pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
             .status(200)
             .refuses(CODE_REFUSALS)
             .example(json!({ "code": "287082" }))
-            .prepares(take_code(), {
-                let sign_in = service();
-                move |tx, call: &Call<(), CodeIn>, _: Passed| sign_in.replace_codes(tx, call)
+            .prepares_with(sign_in, OperatorSignIn::take_code, |sign_in, tx, call, _| {
+                sign_in.replace_codes(tx, call)
             }),
     ]
 }

@@ -14,30 +14,31 @@ use crate::{
             principal::UserId,
         },
         boot::Kernel,
+        error::Result,
     },
     modules::auth::recovery::Recovery,
 };
 
-#[derive(utoipa::ToSchema)]
-pub struct MailedIn {
-    pub email: String,
+input! {
+    pub struct MailedIn {
+        email: String,
+    }
 }
-input!(MailedIn { email });
 
-#[derive(utoipa::ToSchema)]
-pub struct PasswordResetIn {
-    /// From the link in the mail.
-    pub token: String,
-    pub new_password: String,
+input! {
+    pub struct PasswordResetIn {
+        /// From the link in the mail.
+        token: String,
+        new_password: String,
+    }
 }
-input!(PasswordResetIn { token, new_password });
 
-#[derive(utoipa::ToSchema)]
-pub struct VerifyIn {
-    /// From the link in the mail.
-    pub token: String,
+input! {
+    pub struct VerifyIn {
+        /// From the link in the mail.
+        token: String,
+    }
 }
-input!(VerifyIn { token });
 
 /// Whatever there is to say is said by mail, to whoever reads it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -83,12 +84,9 @@ pub fn endpoints(recovery: &Arc<Recovery>) -> Vec<Endpoint> {
             .status(202)
             .refuses(&["mail_not_configured"])
             .example(json!({ "email": "ann@example.com" }))
-            .writes({
-                let recovery = recovery.clone();
-                move |tx, call: &Call<(), MailedIn>| {
-                    recovery.forgot(tx, &call.caller, &call.input.email)?;
-                    Ok(MailedOut::accepted())
-                }
+            .writes_with(recovery, |recovery, tx, call: &Call<(), MailedIn>| {
+                recovery.forgot(tx, &call.caller, &call.input.email)?;
+                Ok(MailedOut::accepted())
             }),
         post("/auth/password/reset")
             .about("Choose a new password with the token from the mail; all sessions end")
@@ -97,16 +95,7 @@ pub fn endpoints(recovery: &Arc<Recovery>) -> Vec<Endpoint> {
             .status(200)
             .refuses(&["mail_token_gone"])
             .example(json!({ "token": "rst_…", "new_password": "a loud mountain brook" }))
-            .runs({
-                let recovery = recovery.clone();
-                move |kernel: Arc<Kernel>, call: Call<(), PasswordResetIn>| {
-                    let recovery = recovery.clone();
-                    async move {
-                        recovery.reset(kernel, call).await?;
-                        Ok(PasswordResetOut { object: "password_reset", status: "completed" })
-                    }
-                }
-            }),
+            .runs_with(recovery, reset),
         post("/auth/email/verify")
             .about("Confirm an e-mail address with the token from the mail")
             .public()
@@ -114,22 +103,7 @@ pub fn endpoints(recovery: &Arc<Recovery>) -> Vec<Endpoint> {
             .status(200)
             .refuses(&["mail_token_gone"])
             .example(json!({ "token": "vfy_…" }))
-            .runs({
-                let recovery = recovery.clone();
-                move |kernel: Arc<Kernel>, call: Call<(), VerifyIn>| {
-                    let recovery = recovery.clone();
-                    async move {
-                        let user = recovery.verify(kernel, call).await?;
-                        let (user_id, email) = (user.id, user.email);
-                        Ok(EmailVerificationOut {
-                            object: "email_verification",
-                            status: "verified",
-                            user_id,
-                            email,
-                        })
-                    }
-                }
-            }),
+            .runs_with(recovery, verify),
         post("/auth/email/resend")
             .about("Have a link to confirm an e-mail address mailed; the answer does not say whether there is an account")
             .public()
@@ -137,12 +111,28 @@ pub fn endpoints(recovery: &Arc<Recovery>) -> Vec<Endpoint> {
             .status(202)
             .refuses(&["mail_not_configured"])
             .example(json!({ "email": "ann@example.com" }))
-            .writes({
-                let recovery = recovery.clone();
-                move |tx, call: &Call<(), MailedIn>| {
-                    recovery.resend(tx, &call.caller, &call.input.email)?;
-                    Ok(MailedOut::accepted())
-                }
+            .writes_with(recovery, |recovery, tx, call: &Call<(), MailedIn>| {
+                recovery.resend(tx, &call.caller, &call.input.email)?;
+                Ok(MailedOut::accepted())
             }),
     ]
+}
+
+async fn reset(
+    recovery: Arc<Recovery>,
+    kernel: Arc<Kernel>,
+    call: Call<(), PasswordResetIn>,
+) -> Result<PasswordResetOut> {
+    recovery.reset(kernel, call).await?;
+    Ok(PasswordResetOut { object: "password_reset", status: "completed" })
+}
+
+async fn verify(
+    recovery: Arc<Recovery>,
+    kernel: Arc<Kernel>,
+    call: Call<(), VerifyIn>,
+) -> Result<EmailVerificationOut> {
+    let user = recovery.verify(kernel, call).await?;
+    let (user_id, email) = (user.id, user.email);
+    Ok(EmailVerificationOut { object: "email_verification", status: "verified", user_id, email })
 }

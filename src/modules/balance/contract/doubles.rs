@@ -11,6 +11,7 @@ use crate::{
     kernel::{
         api::{
             call::Caller,
+            object::Stamp,
             principal::{Actor, ClientId, UserId},
             problem::ApiRefusal,
         },
@@ -133,11 +134,7 @@ impl UserContract for Users {
             tier: "standard".into(),
             referral_code: "R".into(),
             referred_by: None,
-            external_id: None,
-            metadata: Default::default(),
-            created_at: Time::ZERO,
-            updated_at: Time::ZERO,
-            version: 1,
+            stamp: Stamp::at(Time::ZERO),
         }))
     }
     fn get(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {

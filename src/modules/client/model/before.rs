@@ -4,7 +4,6 @@ use super::{ClientRow, PolicyRow, Proposal};
 use crate::{
     kernel::{
         api::{input::Metadata, object::Times, principal::ClientId},
-        clock::Time,
         money::{Amount, Percent},
         store::codec::{Decode, Encode},
     },
@@ -42,9 +41,7 @@ struct ClientOf<Settings> {
     mode: ClientMode,
     is_active: bool,
     settings: Settings,
-    created_at: Time,
-    updated_at: Time,
-    version: u64,
+    times: Times,
 }
 
 #[derive(Encode, Decode)]
@@ -124,9 +121,7 @@ impl From<ClientRowV2> for ClientRow {
             mode: it.mode,
             is_active: it.is_active,
             settings: it.settings,
-            created_at: it.created_at,
-            updated_at: it.updated_at,
-            version: it.version,
+            times: it.times,
         };
         ClientRow { client, external_id, metadata }
     }
@@ -142,9 +137,7 @@ impl<Old> ClientOf<Old> {
             mode: self.mode,
             is_active: self.is_active,
             settings: change(self.settings),
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-            version: self.version,
+            times: self.times,
         }
     }
 }

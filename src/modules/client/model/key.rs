@@ -10,6 +10,7 @@ use crate::{
     kernel::{
         api::{
             input::{Field, Flaws, Metadata, parse_text, text_enum},
+            object::{Times, timed},
             principal::{Actor, KeyId, Scope},
         },
         clock::Time,
@@ -70,11 +71,10 @@ pub struct ApiKey {
     pub holders: Vec<Actor>,
     pub rotated_at: Option<Time>,
     pub revoked_at: Option<Time>,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub times: Times,
 }
 row!(ApiKey);
+timed!(ApiKey, times, true, |row| Some(&row.metadata));
 
 /// A text that was replaced and still opens until its instant.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -179,9 +179,7 @@ pub mod tests {
             holders: vec![Actor::Key(KeyId::from_bytes([4; 16]))],
             rotated_at: None,
             revoked_at: None,
-            created_at: Time::ZERO,
-            updated_at: Time::ZERO,
-            version: 1,
+            times: Times::at(Time::ZERO),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::kernel::{
     api::{
         call::FromPath,
         input::{Flaw, Metadata},
-        object::Times,
+        object::{Timed, Times, timed},
         principal::Actor,
     },
     clock::Time,
@@ -30,6 +30,27 @@ pub struct ClientRow {
     pub metadata: Metadata,
 }
 row!(ClientRow, 3, { 1 => before::ClientRowV1, 2 => before::ClientRowV2 });
+
+impl Timed for ClientRow {
+    const HAS_METADATA: bool = true;
+    fn created_at(&self) -> Time {
+        self.client.times.created_at
+    }
+    fn metadata(&self) -> Option<&Metadata> {
+        Some(&self.metadata)
+    }
+    fn touch(&mut self, now: Time) {
+        self.client.times.touch(now);
+    }
+}
+
+impl ClientRow {
+    /// Whether its name or its slug begins so, in whatever letters.
+    pub fn begins_with(&self, text: &str) -> bool {
+        let text = text.to_lowercase();
+        self.client.slug.starts_with(&text) || self.client.name.to_lowercase().starts_with(&text)
+    }
+}
 
 /// A slug is 1 to 63 lower-case letters, digits and inner hyphens, as in a host name.
 pub fn check_slug(slug: &str) -> Result<()> {
@@ -57,6 +78,7 @@ pub struct PolicyRow {
     pub times: Times,
 }
 row!(PolicyRow, 2, { 1 => before::PolicyRowV1 });
+timed!(PolicyRow);
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Proposal {
@@ -71,11 +93,10 @@ pub struct SecretRow {
     /// As made by `Secrets::seal` for this client and name.
     pub sealed: Vec<u8>,
     pub set_by: Actor,
-    pub created_at: Time,
-    pub updated_at: Time,
-    pub version: u64,
+    pub times: Times,
 }
 row!(SecretRow);
+timed!(SecretRow);
 
 /// The name of a stored secret: `smtp`, `gateway.acme`.
 #[derive(Debug, Clone, PartialEq, Eq)]

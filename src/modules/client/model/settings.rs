@@ -9,61 +9,66 @@ use crate::{
     modules::client::contract::{Branding, ClientMode, Settings, Tolerance},
 };
 
-/// A change of settings: what is omitted stays, and `null` switches an optional amount off.
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct SettingsIn {
-    pub branding: Option<BrandingIn>,
-    pub funding: Option<FundingSettingsIn>,
-    pub withdrawal: Option<WithdrawalSettingsIn>,
-    pub payment: Option<PaymentSettingsIn>,
-    pub transfer: Option<TransferSettingsIn>,
-    pub swap: Option<SwapSettingsIn>,
-    pub referral: Option<ReferralSettingsIn>,
+input! {
+    /// A change of settings: what is omitted stays, and `null` switches an optional amount off.
+    #[derive(Debug, Clone, Default)]
+    pub struct SettingsIn {
+        branding: Option<BrandingIn>,
+        funding: Option<FundingSettingsIn>,
+        withdrawal: Option<WithdrawalSettingsIn>,
+        payment: Option<PaymentSettingsIn>,
+        transfer: Option<TransferSettingsIn>,
+        swap: Option<SwapSettingsIn>,
+        referral: Option<ReferralSettingsIn>,
+    }
 }
-input!(SettingsIn { branding, funding, withdrawal, payment, transfer, swap, referral });
 
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct BrandingIn {
-    #[schema(value_type = Option<String>)]
-    pub display_name: Change<String>,
-    #[schema(value_type = Option<String>)]
-    pub support_email: Change<String>,
-    #[schema(value_type = Option<String>)]
-    pub website: Change<String>,
+input! {
+    #[derive(Debug, Clone, Default)]
+    pub struct BrandingIn {
+        #[schema(value_type = Option<String>)]
+        display_name: Change<String>,
+        #[schema(value_type = Option<String>)]
+        support_email: Change<String>,
+        #[schema(value_type = Option<String>)]
+        website: Change<String>,
+    }
 }
-input!(BrandingIn { display_name, support_email, website });
 
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct FundingSettingsIn {
-    #[schema(value_type = Option<AmountText>)]
-    pub maximum: Change<AmountText>,
-    /// From 60 to 86400.
-    pub quote_expires_after_s: Option<u64>,
+input! {
+    #[derive(Debug, Clone, Default)]
+    pub struct FundingSettingsIn {
+        #[schema(value_type = Option<AmountText>)]
+        maximum: Change<AmountText>,
+        /// From 60 to 86400.
+        quote_expires_after_s: Option<u64>,
+    }
 }
-input!(FundingSettingsIn { maximum, quote_expires_after_s });
 
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct WithdrawalSettingsIn {
-    #[schema(value_type = Option<AmountText>)]
-    pub minimum: Change<AmountText>,
-    #[schema(value_type = Option<AmountText>)]
-    pub automatic_up_to: Change<AmountText>,
-    pub approvals: Option<u32>,
-    pub auto_process: Option<bool>,
-    pub beneficiary_cooling_hours: Option<u32>,
+input! {
+    #[derive(Debug, Clone, Default)]
+    pub struct WithdrawalSettingsIn {
+        #[schema(value_type = Option<AmountText>)]
+        minimum: Change<AmountText>,
+        #[schema(value_type = Option<AmountText>)]
+        automatic_up_to: Change<AmountText>,
+        approvals: Option<u32>,
+        auto_process: Option<bool>,
+        beneficiary_cooling_hours: Option<u32>,
+    }
 }
-input!(WithdrawalSettingsIn { minimum, automatic_up_to, approvals, auto_process, beneficiary_cooling_hours });
 
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct PaymentSettingsIn {
-    pub expires_after_s: Option<u64>,
-    #[schema(value_type = Option<AmountText>)]
-    pub second_person_above: Change<AmountText>,
-    #[schema(value_type = Option<AmountText>)]
-    pub refund_second_person_above: Change<AmountText>,
-    pub tolerances: Option<Vec<ToleranceIn>>,
+input! {
+    #[derive(Debug, Clone, Default)]
+    pub struct PaymentSettingsIn {
+        expires_after_s: Option<u64>,
+        #[schema(value_type = Option<AmountText>)]
+        second_person_above: Change<AmountText>,
+        #[schema(value_type = Option<AmountText>)]
+        refund_second_person_above: Change<AmountText>,
+        tolerances: Option<Vec<ToleranceIn>>,
+    }
 }
-input!(PaymentSettingsIn { expires_after_s, second_person_above, refund_second_person_above, tolerances });
 
 input! {
     /// How much less than asked is taken as the whole.
@@ -74,27 +79,30 @@ input! {
     }
 }
 
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct TransferSettingsIn {
-    pub between_users: Option<bool>,
+input! {
+    #[derive(Debug, Clone, Default)]
+    pub struct TransferSettingsIn {
+        between_users: Option<bool>,
+    }
 }
-input!(TransferSettingsIn { between_users });
 
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct SwapSettingsIn {
-    pub quote_expires_after_s: Option<u64>,
-    #[schema(value_type = Option<AmountText>)]
-    pub maximum: Change<AmountText>,
+input! {
+    #[derive(Debug, Clone, Default)]
+    pub struct SwapSettingsIn {
+        quote_expires_after_s: Option<u64>,
+        #[schema(value_type = Option<AmountText>)]
+        maximum: Change<AmountText>,
+    }
 }
-input!(SwapSettingsIn { quote_expires_after_s, maximum });
 
-#[derive(Debug, Clone, Default, utoipa::ToSchema)]
-pub struct ReferralSettingsIn {
-    pub percent: Option<Percent>,
-    #[schema(value_type = Option<AmountText>)]
-    pub maximum: Change<AmountText>,
+input! {
+    #[derive(Debug, Clone, Default)]
+    pub struct ReferralSettingsIn {
+        percent: Option<Percent>,
+        #[schema(value_type = Option<AmountText>)]
+        maximum: Change<AmountText>,
+    }
 }
-input!(ReferralSettingsIn { percent, maximum });
 
 impl Settings {
     /// These settings with `change` made to them; amounts are read in the client's default `currency`. Everything

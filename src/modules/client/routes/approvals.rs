@@ -33,30 +33,32 @@ text_enum! {
     }
 }
 
-/// The rules of an operation, as a whole: what is omitted is off.
-#[derive(Debug, utoipa::ToSchema)]
-pub struct ApprovalPolicyIn {
-    pub automatic: AutomaticKind,
-    /// In the default currency, inclusive. Other currencies wait for people.
-    pub automatic_up_to: Option<AmountText>,
-    /// One person with the permission is enough up to here.
-    pub one_person_up_to: Option<AmountText>,
-    /// How many people above: 1 to 5.
-    pub approvals: Option<u32>,
-    /// Who they are; without one, whoever has the permission. An empty one lets nobody vote.
-    pub committee: Option<CommitteeIn>,
+input! {
+    /// The rules of an operation, as a whole: what is omitted is off.
+    #[derive(Debug)]
+    pub struct ApprovalPolicyIn {
+        automatic: AutomaticKind,
+        /// In the default currency, inclusive. Other currencies wait for people.
+        automatic_up_to: Option<AmountText>,
+        /// One person with the permission is enough up to here.
+        one_person_up_to: Option<AmountText>,
+        /// How many people above: 1 to 5.
+        approvals: Option<u32>,
+        /// Who they are; without one, whoever has the permission. An empty one lets nobody vote.
+        committee: Option<CommitteeIn>,
+    }
 }
-input!(ApprovalPolicyIn { automatic, automatic_up_to, one_person_up_to, approvals, committee });
 
-/// Those who vote.
-#[derive(Debug, utoipa::ToSchema)]
-pub struct CommitteeIn {
-    /// Ids of users and keys.
-    pub members: Option<Vec<String>>,
-    /// Whoever has the role of this name, too.
-    pub role: Option<String>,
+input! {
+    /// Those who vote.
+    #[derive(Debug)]
+    pub struct CommitteeIn {
+        /// Ids of users and keys.
+        members: Option<Vec<String>>,
+        /// Whoever has the role of this name, too.
+        role: Option<String>,
+    }
 }
-input!(CommitteeIn { members, role });
 
 /// Those who vote.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]

@@ -23,14 +23,14 @@ use crate::{
     },
 };
 
-/// A secret to be stored.
-#[derive(utoipa::ToSchema)]
-pub struct SecretIn {
-    /// At most 16 KiB: a password, a token, a private key.
-    #[schema(value_type = String)]
-    pub value: SecretText,
+input! {
+    /// A secret to be stored.
+    pub struct SecretIn {
+        /// At most 16 KiB: a password, a token, a private key.
+        #[schema(value_type = String)]
+        value: SecretText,
+    }
 }
-input!(SecretIn { value });
 
 /// A text that is wiped when it goes. Without `Debug`, so that it stands in no log.
 pub struct SecretText(Zeroizing<String>);
@@ -71,45 +71,43 @@ pub struct SecretOut {
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct SecretDeletedOut {
     #[schema(value_type = String)]
-    object: &'static str,
-    name: String,
-    deleted: bool,
+    pub object: &'static str,
+    pub name: String,
+    pub deleted: bool,
+}
+
+impl SecretOut {
+    pub fn of(name: &str, SecretRow { set_by, times, .. }: SecretRow) -> SecretOut {
+        SecretOut {
+            object: "secret",
+            name: name.to_owned(),
+            set_at: times.updated_at,
+            set_by,
+            created_at: times.created_at,
+            updated_at: times.updated_at,
+            version: times.version,
+        }
+    }
 }
 
 pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
-    let (setting, deleting) = (service.clone(), service.clone());
     vec![
         get("/secrets/{name}")
             .about("Show when a secret was set; never its value")
             .needs("secrets.view_any")
             .reads(|tx, call: &Call<SecretName>| {
                 let row = tx.get(&SECRETS, &(call.caller.client()?, call.path.0.clone()))?;
-                Ok(out(&call.path, found(row)?))
+                Ok(SecretOut::of(&call.path.0, found(row)?))
             }),
         put("/secrets/{name}")
             .about("Store a secret, in place of what had the name; it is encrypted and never shown")
             .needs("secrets.update_any")
             .example(json!({ "value": "a password" }))
-            .writes(move |tx, call: &Call<SecretName, SecretIn>| {
-                Ok(out(&call.path, setting.set_secret(tx, call)?))
-            }),
-        delete("/secrets/{name}").about("Delete a secret").needs("secrets.delete_any").versioned().writes(
-            move |tx, call: &Call<SecretName>| {
-                deleting.delete_secret(tx, call)?;
-                Ok(SecretDeletedOut { object: "secret", name: call.path.0.clone(), deleted: true })
-            },
-        ),
+            .writes_with(service, ClientService::set_secret),
+        delete("/secrets/{name}")
+            .about("Delete a secret")
+            .needs("secrets.delete_any")
+            .versioned()
+            .writes_with(service, ClientService::delete_secret),
     ]
-}
-
-fn out(name: &SecretName, row: SecretRow) -> SecretOut {
-    SecretOut {
-        object: "secret",
-        name: name.0.clone(),
-        set_at: row.updated_at,
-        set_by: row.set_by,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-        version: row.version,
-    }
 }

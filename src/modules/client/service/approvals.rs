@@ -6,7 +6,7 @@ use crate::{
         api::{
             call::{Call, Caller, found},
             input::{Flaw, Flawed, Named as _},
-            object::Times,
+            object::{Times, save},
             principal::{Actor, ClientId},
         },
         error::Result,
@@ -159,9 +159,7 @@ impl ClientService {
     ) -> Result<ApprovalPolicyOut> {
         let mut owner = found(tx.get(&CLIENTS, &client)?)?;
         policy.write_to(&mut owner.client.settings, operation);
-        owner.client.updated_at = tx.now();
-        owner.client.version += 1;
-        tx.put(&CLIENTS, &client, &owner)?;
+        save(tx, &CLIENTS, &client, &mut owner)?;
         let mut row = self.policy_row(tx, client, operation)?;
         row.one_person_up_to = policy.one_person_up_to;
         row.approvals = (operation != ApprovalOperation::Withdrawal).then_some(policy.approvals);
@@ -196,8 +194,7 @@ impl ClientService {
         operation: ApprovalOperation,
         mut row: PolicyRow,
     ) -> Result<()> {
-        row.times.touch(tx.now());
-        tx.put(&POLICIES, &policy_key(client, operation), &row)
+        save(tx, &POLICIES, &policy_key(client, operation), &mut row)
     }
 
     /// What is stored beside the settings; of a client that never said anything, nothing.
@@ -205,7 +202,7 @@ impl ClientService {
         if let Some(row) = tx.get(&POLICIES, &policy_key(client, operation))? {
             return Ok(row);
         }
-        let times = Times::at(self.get(tx, client)?.created_at);
+        let times = Times::at(self.get(tx, client)?.times.created_at);
         Ok(PolicyRow {
             approvals: None,
             one_person_up_to: None,

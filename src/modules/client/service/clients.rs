@@ -1,16 +1,17 @@
 //! Making and changing clients.
 
-use super::{ClientService, CreatedKey, NewKey, inside};
-use crate::kernel::api::problem::ApiRefusal;
+use super::{ClientService, inside, keys::NewKey};
 use crate::{
     kernel::{
         api::{
             call::{Call, Caller, found},
             input::{Metadata, check_length},
+            object::{Times, save},
             principal::{ClientId, Scope},
+            problem::ApiRefusal,
         },
         error::{Result, fault},
-        store::WriteTx,
+        store::{ReadTx, WriteTx},
     },
     modules::{
         client::{
@@ -22,33 +23,25 @@ use crate::{
                 loosened::{Loosened, SettingsProposal, differ},
             },
             repository::{CLIENTS, SETTINGS_PROPOSALS, by_external_id, by_slug},
-            routes::clients::{ClientIn, ClientPatchIn},
+            routes::clients::{ClientCreatedOut, ClientIn, ClientOut, ClientPatchIn, SettingsProposalOut},
         },
         currency::contract::CurrencyRefusal,
     },
 };
 
-/// A client just made, and the only sight of its first keys.
-pub struct CreatedClient {
-    pub row: ClientRow,
-    /// May do everything inside the client.
-    pub secret: CreatedKey,
-    pub publishable: CreatedKey,
-}
-
 impl ClientService {
     /// Refuses `slug_taken`, `external_id_taken`, `currency_unknown`.
-    pub fn create(&self, tx: &mut WriteTx, caller: &Caller, input: &ClientIn) -> Result<CreatedClient> {
+    pub fn create(&self, tx: &mut WriteTx, call: &Call<(), ClientIn>) -> Result<ClientCreatedOut> {
+        let input = &call.input;
         check_length("name", &input.name, 100)?;
         check_slug(&input.slug)?;
         if by_slug(tx, &input.slug)?.is_some() {
             return Err(ClientRefusal::SlugTaken { slug: input.slug.clone() }.into());
         }
-        if let Some(external_id) = &input.external_id {
-            check_length("external_id", external_id, 100)?;
-            if let Some(other) = by_external_id(tx, external_id)? {
-                return Err(ApiRefusal::ExternalIdTaken { existing_id: other.client.id.to_string() }.into());
-            }
+        if let Some(external_id) = &input.external_id
+            && let Some(other) = by_external_id(tx, external_id.as_str())?
+        {
+            return Err(ApiRefusal::ExternalIdTaken { existing_id: other.client.id.to_string() }.into());
         }
         let code = input.default_currency;
         let currency = self.currencies.known(tx, code)?;
@@ -65,12 +58,10 @@ impl ClientService {
             mode: input.mode,
             is_active: true,
             settings,
-            created_at: tx.now(),
-            updated_at: tx.now(),
-            version: 1,
+            times: Times::at(tx.now()),
         };
-        let caller = inside(caller, client.id);
-        let external_id = input.external_id.clone();
+        let caller = inside(&call.caller, client.id);
+        let external_id = input.external_id.clone().map(|it| it.0);
         let row = ClientRow { client, external_id, metadata: input.metadata.clone() };
         tx.put(&CLIENTS, &row.client.id, &row)?;
         self.currencies.set_up_client(tx, row.client.id, code)?;
@@ -79,7 +70,11 @@ impl ClientService {
         let secret =
             self.create_key(tx, &caller, first_key(KeyKind::Secret, &["*:read", "*:write", "*:approve"])?)?;
         let publishable = self.create_key(tx, &caller, first_key(KeyKind::Publishable, &[])?)?;
-        Ok(CreatedClient { row, secret, publishable })
+        Ok(ClientCreatedOut {
+            client: self.out(tx, &row)?,
+            secret_key: secret.token,
+            publishable_key: publishable.token,
+        })
     }
 
     /// By the client itself, or by an operator: controls are tightened at once, and looser ones wait until somebody else
@@ -90,9 +85,9 @@ impl ClientService {
         caller: &Caller,
         client: ClientId,
         input: &ClientPatchIn,
-    ) -> Result<ClientRow> {
+    ) -> Result<ClientOut> {
         let mut row = found(tx.get(&CLIENTS, &client)?)?;
-        caller.check_version(row.client.version)?;
+        caller.check_version(row.client.times.version)?;
         input.name.as_deref().map_or(Ok(()), |it| check_length("name", it, 100))?;
         let mut settings = row.client.settings.clone();
         if let Some(change) = &input.settings {
@@ -110,60 +105,63 @@ impl ClientService {
         row.client.name = input.name.clone().unwrap_or(row.client.name);
         row.client.settings = settings;
         row.metadata.merge(input.metadata.clone());
-        row.client.updated_at = tx.now();
-        row.client.version += 1;
-        tx.put(&CLIENTS, &client, &row)?;
-        Ok(row)
+        save(tx, &CLIENTS, &client, &mut row)?;
+        self.out(tx, &row)
     }
 
     /// Agrees to looser settings that somebody else proposed. Refuses `nothing_proposed`, `self_approval`.
-    pub fn approve_settings(&self, tx: &mut WriteTx, call: &Call) -> Result<ClientRow> {
+    pub fn approve_settings(&self, tx: &mut WriteTx, call: &Call) -> Result<ClientOut> {
         let client = call.caller.client()?;
         let proposal = tx.get(&SETTINGS_PROPOSALS, &client)?.ok_or(ClientRefusal::NothingProposed)?;
         self.check_other(tx, client, &call.caller, proposal.by)?;
 
         let mut row = found(tx.get(&CLIENTS, &client)?)?;
         row.client.settings = proposal.loosened.applied_to(row.client.settings);
-        row.client.updated_at = tx.now();
-        row.client.version += 1;
-        tx.put(&CLIENTS, &client, &row)?;
+        save(tx, &CLIENTS, &client, &mut row)?;
         tx.delete(&SETTINGS_PROPOSALS, &client)?;
-        Ok(row)
+        self.out(tx, &row)
     }
 
     /// Drops looser settings that were proposed: anybody may who could have agreed, and whoever proposed them. Refuses
     /// `nothing_proposed`.
-    pub fn reject_settings(&self, tx: &mut WriteTx, call: &Call) -> Result<ClientRow> {
+    pub fn reject_settings(&self, tx: &mut WriteTx, call: &Call) -> Result<ClientOut> {
         let client = call.caller.client()?;
         if !tx.delete(&SETTINGS_PROPOSALS, &client)? {
             return Err(ClientRefusal::NothingProposed.into());
         }
-        found(tx.get(&CLIENTS, &client)?)
+        self.show(tx, client)
     }
 
     /// Doing what was done before changes nothing.
-    pub fn set_active(
-        &self,
-        tx: &mut WriteTx,
-        caller: &Caller,
-        client: ClientId,
-        is_active: bool,
-    ) -> Result<ClientRow> {
+    pub fn set_active(&self, tx: &mut WriteTx, call: &Call<ClientId>, is_active: bool) -> Result<ClientOut> {
+        let client = call.path;
         let mut row = found(tx.get(&CLIENTS, &client)?)?;
         if row.client.is_active == is_active {
-            return Ok(row);
+            return self.out(tx, &row);
         }
 
         row.client.is_active = is_active;
-        row.client.updated_at = tx.now();
-        row.client.version += 1;
-        tx.put(&CLIENTS, &client, &row)?;
-        let caller = inside(caller, client);
+        save(tx, &CLIENTS, &client, &mut row)?;
+        let caller = inside(&call.caller, client);
         match is_active {
             true => tx.publish(&caller, &ClientActivated { client_id: client })?,
             false => tx.publish(&caller, &ClientDeactivated { client_id: client })?,
         };
-        Ok(row)
+        self.out(tx, &row)
+    }
+
+    pub fn show(&self, tx: &ReadTx, client: ClientId) -> Result<ClientOut> {
+        self.out(tx, &found(tx.get(&CLIENTS, &client)?)?)
+    }
+
+    pub fn out(&self, tx: &ReadTx, row: &ClientRow) -> Result<ClientOut> {
+        let client = &row.client;
+        let proposed = tx.get(&SETTINGS_PROPOSALS, &client.id)?.map(|it| SettingsProposalOut {
+            settings: it.loosened.applied_to(client.settings.clone()),
+            proposed_by: it.by,
+            proposed_at: it.at,
+        });
+        Ok(ClientOut::of(client.id, row, self.default_currency(tx, client.id)?.code, proposed))
     }
 }
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{ClientService, expiry::plan_warnings};
-use crate::kernel::api::problem::ApiRefusal;
 use crate::{
     kernel::{
         api::{
             call::{Call, Caller, found},
             input::{Flaw, Metadata, check_length},
+            object::{ExternalId, Times, check_external_id, save},
             principal::{Actor, ClientId, Grants, KeyId, Scope},
         },
         clock::Time,
@@ -21,8 +21,8 @@ use crate::{
             contract::ClientRefusal,
             events::{ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated},
             model::key::{AllowedNetwork, ApiKey, KeyKind, KeyStatus, Previous},
-            repository::{self, KEYS, key_by_external_id},
-            routes::keys::RotateIn,
+            repository::{self, KEYS, KEYS_BY_EXTERNAL_ID},
+            routes::keys::{ApiKeyCreatedOut, ApiKeyIn, ApiKeyOut, RotateIn},
         },
         role::contract::RoleRefusal,
     },
@@ -41,7 +41,7 @@ pub struct NewKey {
     pub scopes: Vec<Scope>,
     pub expires_at: Option<Time>,
     pub ip_allow_list: Vec<AllowedNetwork>,
-    pub external_id: Option<String>,
+    pub external_id: Option<ExternalId>,
     pub metadata: Metadata,
 }
 
@@ -52,6 +52,21 @@ pub struct CreatedKey {
 }
 
 impl ClientService {
+    pub fn add_key(&self, tx: &mut WriteTx, call: &Call<(), ApiKeyIn>) -> Result<ApiKeyCreatedOut> {
+        let input = &call.input;
+        let new = NewKey {
+            kind: input.kind.unwrap_or(KeyKind::Secret),
+            name: input.name.clone(),
+            scopes: input.scopes.clone().unwrap_or_default(),
+            expires_at: input.expires_at,
+            ip_allow_list: input.ip_allow_list.clone().unwrap_or_default(),
+            external_id: input.external_id.clone(),
+            metadata: input.metadata.clone(),
+        };
+        let CreatedKey { key, token } = self.create_key(tx, &call.caller, new)?;
+        Ok(ApiKeyCreatedOut::of(key.kind, self.key_out(tx, call.caller.client()?, &key)?, token))
+    }
+
     /// Makes a key of the client `caller` acts in. Refuses `key_scopes`, `permission_escalation`,
     /// `external_id_taken`.
     pub fn create_key(&self, tx: &mut WriteTx, caller: &Caller, new: NewKey) -> Result<CreatedKey> {
@@ -68,12 +83,7 @@ impl ClientService {
         }
         self.check_scopes(new.kind, &new.scopes)?;
         self.check_escalation(caller, &new.scopes)?;
-        if let Some(external_id) = &new.external_id {
-            check_length("external_id", external_id, 100)?;
-            if let Some(other) = key_by_external_id(tx, client, external_id)? {
-                return Err(ApiRefusal::ExternalIdTaken { existing_id: other.id.to_string() }.into());
-            }
-        }
+        check_external_id(tx, &KEYS, KEYS_BY_EXTERNAL_ID, client, new.external_id.as_ref())?;
         let mode = repository::get(tx, client)?.client.mode;
 
         let holders = held_by(tx, client, caller.actor())?;
@@ -90,15 +100,13 @@ impl ClientService {
             last4: last4(&token),
             expires_at: new.expires_at,
             ip_allow_list: new.ip_allow_list,
-            external_id: new.external_id,
+            external_id: new.external_id.map(|it| it.0),
             metadata: new.metadata,
             created_by: caller.actor(),
             holders,
             rotated_at: None,
             revoked_at: None,
-            created_at: tx.now(),
-            updated_at: tx.now(),
-            version: 1,
+            times: Times::at(tx.now()),
         };
         tx.put(&KEYS, &(client, key.id), &key)?;
         plan_warnings(tx, client, &key)?;
@@ -108,7 +116,7 @@ impl ClientService {
 
     /// Gives a key a new text. The old one opens for `grace_s` more seconds; one that was replaced before it stops at
     /// once. Refuses `key_revoked`, `key_expired`, `permission_escalation`.
-    pub fn rotate_key(&self, tx: &mut WriteTx, call: &Call<KeyId, RotateIn>) -> Result<CreatedKey> {
+    pub fn rotate_key(&self, tx: &mut WriteTx, call: &Call<KeyId, RotateIn>) -> Result<ApiKeyCreatedOut> {
         let client = call.caller.client()?;
         let mut key = found(tx.get(&KEYS, &(client, call.path))?)?;
         let grace_s = call.input.grace_s.unwrap_or(GRACE_S);
@@ -135,32 +143,42 @@ impl ClientService {
         key.holders.extend(shown_to);
         key.holders = without_repeats(std::mem::take(&mut key.holders));
         key.rotated_at = Some(tx.now());
-        key.updated_at = tx.now();
-        key.version += 1;
-        tx.put(&KEYS, &(client, key.id), &key)?;
+        save(tx, &KEYS, &(client, call.path), &mut key)?;
         tx.publish(&call.caller, &ApiKeyRotated { key_id: key.id, grace_s })?;
-        Ok(CreatedKey { key, token })
+        Ok(ApiKeyCreatedOut::of(key.kind, self.key_out(tx, client, &key)?, token))
     }
 
     /// Stops a key, old text included, at once and for ever. Doing so twice changes nothing. Refuses
     /// `permission_escalation`; a key may always revoke itself.
-    pub fn revoke_key(&self, tx: &mut WriteTx, call: &Call<KeyId>) -> Result<ApiKey> {
+    pub fn revoke_key(&self, tx: &mut WriteTx, call: &Call<KeyId>) -> Result<ApiKeyOut> {
         let client = call.caller.client()?;
         let mut key = found(tx.get(&KEYS, &(client, call.path))?)?;
         if call.caller.actor() != Actor::Key(key.id) {
             self.check_escalation(&call.caller, &key.scopes)?;
         }
         if key.revoked_at.is_some() {
-            return Ok(key);
+            return self.key_out(tx, client, &key);
         }
 
         key.revoked_at = Some(tx.now());
         key.previous = None;
-        key.updated_at = tx.now();
-        key.version += 1;
-        tx.put(&KEYS, &(client, key.id), &key)?;
+        save(tx, &KEYS, &(client, call.path), &mut key)?;
         tx.publish(&call.caller, &ApiKeyRevoked { key_id: key.id })?;
-        Ok(key)
+        self.key_out(tx, client, &key)
+    }
+
+    /// The key that asks.
+    pub fn current_key(&self, tx: &ReadTx, call: &Call) -> Result<ApiKeyOut> {
+        let client = call.caller.client()?;
+        let key = match call.caller.actor() {
+            Actor::Key(id) => tx.get(&KEYS, &(client, id))?,
+            _ => None,
+        };
+        self.key_out(tx, client, &found(key)?)
+    }
+
+    pub fn key_out(&self, tx: &ReadTx, client: ClientId, key: &ApiKey) -> Result<ApiKeyOut> {
+        Ok(ApiKeyOut::of(key.id, key, tx.now(), self.last_use(tx, client, key.id)?))
     }
 
     fn check_scopes(&self, kind: KeyKind, scopes: &[Scope]) -> Result<()> {

@@ -12,10 +12,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-pub use self::{
-    authenticate::KEY_PREFIXES,
-    keys::{CreatedKey, NewKey},
-};
+pub use self::authenticate::KEY_PREFIXES;
 use super::{
     contract::{ApprovalOperation, ApprovalPolicy, Client, ClientContract},
     repository::{self, CLIENTS, SECRETS, SETTINGS_PROPOSALS, all},
@@ -24,10 +21,12 @@ use crate::{
     kernel::{
         api::{
             call::Caller,
+            object::save,
             principal::{Actor, ClientId, KeyId, Principal},
         },
         boot::Catalogue,
         error::Result,
+        events::event::Envelope,
         last_used::LastUsed,
         money::Currency,
         secret::Secrets,
@@ -62,15 +61,18 @@ impl ClientService {
     }
 
     /// The client's default currency changed: see `Settings::rebased`.
-    pub fn rebase_settings(&self, tx: &mut WriteTx, event: &CurrencyDefaultChanged) -> Result<()> {
+    pub fn rebase_settings(
+        &self,
+        tx: &mut WriteTx,
+        _: &Envelope,
+        event: CurrencyDefaultChanged,
+    ) -> Result<()> {
         let mut row = repository::get(tx, event.client_id)?;
         let client = &mut row.client;
         let new = self.currencies.default_of(tx, client.id)?;
         let old = self.currencies.known(tx, event.previous)?.unwrap_or(new);
         client.settings = client.settings.clone().rebased(client.mode, old, new)?;
-        client.updated_at = tx.now();
-        client.version += 1;
-        tx.put(&CLIENTS, &event.client_id, &row)?;
+        save(tx, &CLIENTS, &event.client_id, &mut row)?;
         tx.delete(&SETTINGS_PROPOSALS, &event.client_id)?;
         self.rebase_policies(tx, event.client_id)
     }
@@ -132,6 +134,7 @@ mod tests {
     use crate::{
         config::Config,
         kernel::{
+            api::object::Times,
             boot::Boot,
             clock::Time,
             id::Id as _,
@@ -161,13 +164,7 @@ mod tests {
         let place = super::secrets::place;
         let test = move |tx: &mut WriteTx| {
             let sealed = secrets.seal(&place(us(), "smtp"), b"hunter2", [1; 24])?;
-            let row = SecretRow {
-                sealed,
-                set_by: Actor::System,
-                created_at: Time::ZERO,
-                updated_at: Time::ZERO,
-                version: 1,
-            };
+            let row = SecretRow { sealed, set_by: Actor::System, times: Times::at(Time::ZERO) };
             let them = ClientId::from_bytes([2; 16]);
             for (client, name) in [(us(), "smtp"), (us(), "copied"), (them, "smtp")] {
                 tx.put(&SECRETS, &(client, name.to_owned()), &row)?;

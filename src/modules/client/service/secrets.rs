@@ -5,6 +5,7 @@ use crate::{
     kernel::{
         api::{
             call::{Call, found},
+            object::{Timed as _, Times},
             principal::ClientId,
         },
         error::Result,
@@ -13,13 +14,13 @@ use crate::{
     modules::client::{
         model::{SecretName, SecretRow},
         repository::SECRETS,
-        routes::secrets::SecretIn,
+        routes::secrets::{SecretDeletedOut, SecretIn, SecretOut},
     },
 };
 
 impl ClientService {
     /// Stores a secret, in place of what had the name.
-    pub fn set_secret(&self, tx: &mut WriteTx, call: &Call<SecretName, SecretIn>) -> Result<SecretRow> {
+    pub fn set_secret(&self, tx: &mut WriteTx, call: &Call<SecretName, SecretIn>) -> Result<SecretOut> {
         let (client, SecretName(name)) = (call.caller.client()?, &call.path);
         let key = (client, name.clone());
         let before = tx.get(&SECRETS, &key)?;
@@ -28,21 +29,22 @@ impl ClientService {
         let row = SecretRow {
             sealed: self.secrets.seal(&place(client, name), call.input.value.bytes(), nonce)?,
             set_by: call.caller.actor(),
-            created_at: before.as_ref().map_or(tx.now(), |it| it.created_at),
-            updated_at: tx.now(),
-            version: before.map_or(1, |it| it.version + 1),
+            times: before.map_or(Times::at(tx.now()), |mut it| {
+                it.touch(tx.now());
+                it.times
+            }),
         };
         tx.put(&SECRETS, &key, &row)?;
-        Ok(row)
+        Ok(SecretOut::of(name, row))
     }
 
-    pub fn delete_secret(&self, tx: &mut WriteTx, call: &Call<SecretName>) -> Result<()> {
+    pub fn delete_secret(&self, tx: &mut WriteTx, call: &Call<SecretName>) -> Result<SecretDeletedOut> {
         let key = (call.caller.client()?, call.path.0.clone());
         let row = found(tx.get(&SECRETS, &key)?)?;
-        call.caller.check_version(row.version)?;
+        call.caller.check_version(row.times.version)?;
 
         tx.delete(&SECRETS, &key)?;
-        Ok(())
+        Ok(SecretDeletedOut { object: "secret", name: key.1, deleted: true })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     kernel::{
         api::{
             call::{Caller, Reach},
-            object::ExternalId,
+            object::{ExternalId, Times},
             principal::{Actor, ClientId, Grants, KeyId, Principal, UserId},
             text::Text,
         },
@@ -59,9 +59,7 @@ impl ClientContract for Clients {
             mode: ClientMode::Test,
             is_active: true,
             settings,
-            created_at: Time::ZERO,
-            updated_at: Time::ZERO,
-            version: 1,
+            times: Times::at(Time::ZERO),
         })
     }
     fn same_person(&self, _: &ReadTx, _: ClientId, a: Actor, b: Actor) -> Result<bool> {

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::kernel::{
     api::{
         call::{Caller, found},
+        object::{Stamp, Times},
         principal::{Actor, ClientId, UserId},
     },
     clock::Time,
@@ -249,9 +250,7 @@ impl ClientContract for World {
             mode: ClientMode::Live,
             is_active: true,
             settings: self.state().settings.clone(),
-            created_at: Time::ZERO,
-            updated_at: Time::ZERO,
-            version: 1,
+            times: Times::at(Time::ZERO),
         })
     }
     fn secret(&self, _: &ReadTx, _: ClientId, _: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
@@ -298,11 +297,7 @@ impl UserContract for World {
             tier: "standard".into(),
             referral_code: "ANN".into(),
             referred_by: None,
-            external_id: None,
-            metadata: Default::default(),
-            created_at: Time::ZERO,
-            updated_at: Time::ZERO,
-            version: 1,
+            stamp: Stamp::at(Time::ZERO),
         };
         Ok(Some(known).filter(|it| it.id == user))
     }

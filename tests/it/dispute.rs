@@ -163,7 +163,7 @@ async fn a_bank_that_wants_more_than_is_left_leaves_the_rest_to_a_person() {
     tell(&coffer, &gateway, &word("evt_2", "created", "needs_response", 1003)).await.expect(200);
     assert_eq!(
         coffer.new_events(),
-        ["payment.conflicted", "transaction.created", "dispute.opened", "user.frozen"]
+        ["payment.conflicted", "user.frozen", "transaction.created", "dispute.opened"]
     );
     let shown = show(&coffer, &payment).await;
     assert_eq!((&shown["disputed"], &shown["review"]), (&json!("6.03"), &json!("needs_review")));
@@ -219,6 +219,47 @@ async fn a_person_says_what_a_bank_did_and_the_gateway_is_not_believed_twice() {
     assert_eq!(available(&coffer, &user).await, "10.03");
     assert_eq!(coffer.new_events(), ["dispute.lost", "dispute.won"]);
     assert_eq!(status(&coffer, &user).await["status"], "frozen", "lifting it is a person's decision");
+}
+
+/// The gateway once was refused for ever, or nobody heard of it, and the user paid out what the bank had taken.
+#[tokio::test]
+async fn what_the_books_cannot_follow_is_answered_freezes_and_asks_a_person() {
+    let is_left_to_a_person = async |coffer: &Instance, user: &str, payment: &str| {
+        assert_eq!(show(coffer, payment).await["review"], "needs_review");
+        assert_eq!(status(coffer, user).await["status"], "frozen");
+    };
+    // Lost after an inquiry, when all of it had gone back already.
+    let coffer = Instance::start().await;
+    let (user, gateway, payment) = settled(&coffer).await;
+    tell(&coffer, &gateway, &word("evt_2", "created", "warning_needs_response", 1003)).await.expect(200);
+    let refund = json!({ "payment_id": payment, "amount": "10.03", "reason": "asked for" });
+    coffer.key().post("/refunds", refund).await.expect(201);
+    tell(&coffer, &gateway, &word("evt_3", "closed", "lost", 1003)).await.expect(200);
+    is_left_to_a_person(&coffer, &user, &payment).await;
+    assert_eq!(disputes(&coffer, &payment).await[0]["status"], "inquiry", "there was nothing to book");
+
+    // A person said it was won.
+    let coffer = Instance::start().await;
+    let (user, gateway, payment) = settled(&coffer).await;
+    tell(&coffer, &gateway, &word("evt_2", "created", "needs_response", 1003)).await.expect(200);
+    let dispute = disputes(&coffer, &payment).await.remove(0);
+    let path = format!("/disputes/{}/win", dispute["id"].as_str().unwrap());
+    coffer.key().post(&path, json!({ "reason": "a mistake" })).await.expect(200);
+    let thaw = json!({ "reason": "talked to her" });
+    coffer.key().post(&format!("/users/{user}/unfreeze"), thaw).await.expect(200);
+    tell(&coffer, &gateway, &word("evt_3", "closed", "lost", 1003)).await.expect(200);
+    is_left_to_a_person(&coffer, &user, &payment).await;
+
+    // A person noted it on another payment of that gateway.
+    let coffer = Instance::start().await;
+    let (user, gateway, payment) = settled(&coffer).await;
+    let other = charge(&coffer, &user, "10.00").await;
+    initiate(&coffer, &other, &gateway).await.expect(200);
+    assert_eq!(show(&coffer, &other).await["status"], "settled");
+    let wrong = json!({ "payment_id": other, "amount": "10.00", "reason": "recalled", "reference": "dp_1" });
+    coffer.key().post("/disputes", wrong).await.expect(201);
+    tell(&coffer, &gateway, &word("evt_2", "created", "needs_response", 1003)).await.expect(200);
+    is_left_to_a_person(&coffer, &user, &payment).await;
 }
 
 #[tokio::test]

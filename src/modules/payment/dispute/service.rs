@@ -112,6 +112,12 @@ impl Payments {
         let mut case = Case::load(tx, client, payment)?;
         let claimed = word.amount.like(case.payment.amount.currency());
         let claimed = claimed.ok().filter(|it| it.currency() == case.payment.amount.currency());
+        if let Some((_, other)) =
+            of_reference(tx, client, gateway, &word.id)?.filter(|it| it.1.payment != payment)
+        {
+            let reason = format!("{} was noted on {}, the gateway means this one", word.id, other.payment);
+            return self.leave_to_a_person_frozen(tx, caller, &mut case, reason);
+        }
         let known = known(tx, (client, gateway), payment, &word.id, claimed)?;
         let Some(claimed) = claimed.filter(|it| !it.is_zero()) else {
             let found = word.amount;
@@ -129,8 +135,17 @@ impl Payments {
             let reason = format!("{} disputes {claimed}, it was {} before", word.id, dispute.claimed);
             self.leave_to_a_person(tx, caller, &mut case, reason)?;
         }
+        if (dispute.status(), word.status) == (DisputeStatus::Won, DisputeStatus::Lost)
+            && dispute.entry.is_some()
+        {
+            let reason = format!("{id} is won here, and lost says the gateway");
+            return self.leave_to_a_person_frozen(tx, caller, &mut case, reason);
+        }
         for event in way(dispute.status(), word.status) {
             self.move_dispute(tx, caller, &mut case, (id, &mut dispute), *event, None)?;
+            if dispute.status() == DisputeStatus::Inquiry {
+                break; // There was nothing to book: a person has been asked.
+            }
         }
         Ok(())
     }
@@ -150,7 +165,7 @@ impl Payments {
         let is_disputable = check_disputable(case).is_ok();
         if takes && (!is_disputable || claimed > remaining) {
             let reason = format!("{} takes {claimed} back, {remaining} of it can be charged", word.id);
-            self.leave_to_a_person(tx, caller, case, reason)?;
+            self.leave_to_a_person_frozen(tx, caller, case, reason)?;
         }
         if !is_disputable || takes && remaining.is_zero() {
             return Ok(());
@@ -238,7 +253,7 @@ impl Payments {
             let remaining = case.payment.refundable()?;
             if dispute.claimed > remaining {
                 let reason = format!("{id} takes {} back, {remaining} of it can be charged", dispute.claimed);
-                self.leave_to_a_person(tx, caller, case, reason)?;
+                self.leave_to_a_person_frozen(tx, caller, case, reason)?;
             }
             if remaining.is_zero() {
                 return Ok(()); // It stays an inquiry: there is nothing to book.
@@ -339,6 +354,21 @@ impl Payments {
         case.save(tx)
     }
 
+    /// The same of money that a bank took and the books could not follow: its user pays nothing out meanwhile.
+    fn leave_to_a_person_frozen(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        case: &mut Case,
+        reason: String,
+    ) -> Result<()> {
+        self.leave_to_a_person(tx, caller, case, reason.clone())?;
+        match case.payment.user {
+            Some(user) => self.users.freeze(tx, caller, case.client, user, &reason).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// What cannot be booked as the gateway says it: the payment asks for a person, once for the same words.
     fn leave_to_a_person(
         &self,
@@ -395,7 +425,7 @@ fn known(
     claimed: Option<Amount>,
 ) -> Result<Option<(DisputeId, Dispute)>> {
     if let Some(known) = of_reference(tx, client, gateway, reference)? {
-        return Ok(Some(known).filter(|it| it.1.payment == payment));
+        return Ok(Some(known));
     }
     for row in tx.scan_index(&DISPUTES, BY_PAYMENT, Scan::prefix(&(client, payment))) {
         let ((_, id), row) = row?;

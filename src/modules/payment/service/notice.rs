@@ -459,16 +459,13 @@ impl Payments {
         case: &mut Case,
         attempt: Option<&mut Try>,
     ) -> Result<()> {
-        match attempt {
-            Some(attempt) if !case.payment.received.is_zero() => {
+        if let Some(attempt) = attempt {
+            if !case.payment.received.is_zero() {
                 return self.credit(tx, caller, case, attempt);
             }
-            Some(attempt) => {
-                if attempt.step(tx, caller, AttemptEvent::Expire, None) {
-                    end(tx, case, attempt)?;
-                }
+            if attempt.step(tx, caller, AttemptEvent::Expire, None) {
+                end(tx, case, attempt)?;
             }
-            None => {}
         }
         case.step(tx, caller, PaymentEvent::Expire, None)?;
         case.news.push(News::Expired);

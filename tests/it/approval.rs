@@ -182,3 +182,25 @@ async fn the_committee_decides_over_adjustments_too() {
     stranger.post(&path, json!({})).await.refused(403, "not_on_committee");
     first.post(&path, json!({})).await.expect(200);
 }
+
+/// The vote of somebody who was disabled for fraud once counted when the last one came.
+#[tokio::test]
+async fn a_vote_counts_as_long_as_its_voter_is_in_office() {
+    let coffer = Instance::start().await;
+    let (ann, _) = person(&coffer, "ann", &[]).await;
+    let (one, first) = person(&coffer, "one", &["admin"]).await;
+    let (_, second) = person(&coffer, "two", &["admin"]).await;
+    let (_, third) = person(&coffer, "three", &["admin"]).await;
+    let key = coffer.key();
+    let rules = json!({ "automatic": "never", "approvals": 2 });
+    put(&key, "/approval-policies/adjustment", rules).await.expect(200);
+    let body = json!({
+        "user_id": ann, "currency": "USD", "amount": "5.00", "direction": "credit", "reason": "goodwill",
+    });
+    let asked = key.post("/adjustments", body).await.expect(201);
+    let path = format!("/adjustments/{}/approve", asked.id());
+    assert_eq!(first.post(&path, json!({})).await.expect(200).body["status"], "requested");
+    key.post(&format!("/users/{one}/disable"), json!({ "reason": "fraud" })).await.expect(200);
+    assert_eq!(second.post(&path, json!({})).await.expect(200).body["status"], "requested");
+    assert_eq!(third.post(&path, json!({})).await.expect(200).body["status"], "posted");
+}

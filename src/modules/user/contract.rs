@@ -18,7 +18,7 @@ use crate::{
         store::{ReadTx, WriteTx},
     },
     modules::{
-        client::contract::{Approval, ApprovalPolicy, Ballot, ClientContract, Motion},
+        client::contract::{Approval, ApprovalPolicy, Ballot, ClientContract, ClientRefusal, Motion},
         role::contract::RoleId,
     },
 };
@@ -175,7 +175,24 @@ pub trait UserContract: Send + Sync {
         let policy = clients.approval_policy(tx, client, motion.operation)?;
         let is_voter = |it| clients.same_person(tx, client, caller.actor(), it);
         let amount = approval.amount;
-        let may_vote = |it, policy: &_| self.check_voter(tx, client, it, (policy, amount));
+        // Asked of earlier voters too: who is out of office meanwhile, or holds a key with somebody concerned, has none.
+        let may_vote = |it, policy: &_| {
+            self.check_voter(tx, client, it, (policy, amount))?;
+            for other in motion.concerned {
+                if clients.same_person(tx, client, it, *other)? {
+                    return Err(ClientRefusal::SelfApproval.into());
+                }
+            }
+            match it {
+                Actor::User(user) => match self.find(tx, client, user)? {
+                    Some(voter) if voter.status != UserStatus::Active => {
+                        Err(ClientRefusal::NotOnCommittee.into())
+                    }
+                    _ => Ok(()),
+                },
+                Actor::Key(_) | Actor::Operator(_) | Actor::System => Ok(()),
+            }
+        };
         approval.cast(caller.actor(), is_voter, may_vote, ballot, policy, tx.now())
     }
 

@@ -80,6 +80,12 @@ async fn one_person_tightens_a_limit_and_two_loosen_it() {
     key.put("/limits", 1, withdrawals(json!({ "max": "60.00", "min": "50.00" }))).await.expect(200);
     boss.post("/limits/approve", which).await.refused(409, "nothing_proposed");
     assert_eq!(key.get("/limits/proposed").await.expect(200).body["data"], json!([]));
+
+    // So is what a tier was to have, when the rule for all is tightened: it once came into force all the same.
+    let silver = json!({ "operation": "withdrawal", "currency": "USD", "tier": "silver" });
+    key.put("/limits", 1, withdrawals(json!({ "tier": "silver", "max": "900.00" }))).await.expect(200);
+    key.put("/limits", 1, withdrawals(json!({ "max": "55.00", "min": "50.00" }))).await.expect(200);
+    boss.post("/limits/approve", silver).await.refused(409, "nothing_proposed");
 }
 
 #[tokio::test]

@@ -130,7 +130,8 @@ impl Limits {
         Ok(LimitOut::of(key, &counts, proposal))
     }
 
-    /// Puts a rule in force.
+    /// Puts a rule in force. What a tier was to have instead of the rule for all was thought of beside the one before:
+    /// it is forgotten.
     fn adopt(&self, tx: &mut WriteTx, key: &LimitKey, mut limit: Limit) -> Result<LimitOut> {
         limit.times = Times::at(tx.now());
         if let Some(before) = tx.get(&LIMITS, key)? {
@@ -139,6 +140,11 @@ impl Limits {
         }
         tx.put(&LIMITS, key, &limit)?;
         tx.delete(&PROPOSALS, key)?;
+        if key.3.is_none() {
+            let of_tiers = Scan::prefix(&(key.0, key.1.clone(), key.2));
+            let of_tiers: Vec<_> = tx.scan(&PROPOSALS, of_tiers).collect::<Result<_>>()?;
+            of_tiers.iter().try_for_each(|(tier, _)| tx.delete(&PROPOSALS, tier).map(drop))?;
+        }
         Ok(LimitOut::of(key, &limit, None))
     }
 

@@ -29,7 +29,6 @@
 //!   suspended investment stands still: all that was to come moves by as long as it stood.
 //! - What is due is done before any command decides, whether or not the timer came to it.
 
-mod before;
 pub mod contract;
 pub mod events;
 mod listeners;

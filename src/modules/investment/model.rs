@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    before,
-    contract::{InvestmentId, InvestmentStatus, MaturityInstruction},
-};
+use super::contract::{InvestmentId, InvestmentStatus, MaturityInstruction};
 use crate::{
     kernel::{
         api::{
@@ -97,7 +94,7 @@ pub struct Investment {
     pub history: History<InvestmentStatus>,
     pub stamp: Stamp,
 }
-row!(Investment, 2, { 1 => before::InvestmentV1 });
+row!(Investment);
 stamped!(Investment);
 
 /// Somebody says that it failed.
@@ -201,7 +198,7 @@ mod tests {
             api::call::Caller,
             id::Id as _,
             money::{Currency, Percent},
-            store::{Row as _, codec::golden},
+            store::codec::golden,
         },
         modules::pricing::contract::{Cadence, DayCount, ReturnBasis},
     };
@@ -273,9 +270,6 @@ mod tests {
             ..running(Cadence::Monthly, true, 90)
         };
         golden("investment.investments", &row);
-        let first = include_str!("../../../tests/golden/rows/investment.investments.v1.hex");
-        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
-        assert_eq!(Investment::decode_row(&first).unwrap(), row, "what the first release stored");
         let accrual = AccrualRow {
             number: 1,
             from: at("2026-01-31"),

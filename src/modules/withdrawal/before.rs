@@ -71,54 +71,6 @@ impl From<WithdrawalV1> for Withdrawal {
     }
 }
 
-/// When nobody confirmed anything by mail.
-#[derive(Encode, Decode)]
-pub struct WithdrawalV2 {
-    id: WithdrawalId,
-    user: UserId,
-    purpose: Purpose,
-    amount: Amount,
-    fee: Amount,
-    fee_included: bool,
-    payout: Amount,
-    history: History<WithdrawalStatus>,
-    votes: Vec<Vote>,
-    policy: ApprovalPolicy,
-    revision: u32,
-    gateway: Option<GatewayInfo>,
-    reference: Option<String>,
-    due_at: Option<Time>,
-    records: Vec<TransactionId>,
-    stamp: Stamp,
-}
-
-impl From<WithdrawalV2> for Withdrawal {
-    fn from(it: WithdrawalV2) -> Withdrawal {
-        Withdrawal {
-            id: it.id,
-            user: it.user,
-            purpose: it.purpose,
-            amount: it.amount,
-            fee: it.fee,
-            fee_included: it.fee_included,
-            payout: it.payout,
-            history: it.history,
-            approval: Approval {
-                votes: it.votes,
-                policy: it.policy,
-                revision: it.revision,
-                amount: it.amount,
-            },
-            gateway: it.gateway,
-            reference: it.reference,
-            due_at: it.due_at,
-            records: it.records,
-            confirmation: None,
-            stamp: it.stamp,
-        }
-    }
-}
-
 /// When a beneficiary only had to cool.
 #[derive(Encode, Decode)]
 pub struct BeneficiaryV1 {

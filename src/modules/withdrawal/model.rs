@@ -179,7 +179,7 @@ pub struct Withdrawal {
     pub confirmation: Option<MailedToken>,
     pub stamp: Stamp,
 }
-row!(Withdrawal, 3, { 1 => before::WithdrawalV1, 2 => before::WithdrawalV2 });
+row!(Withdrawal, 2, { 1 => before::WithdrawalV1 });
 stamped!(Withdrawal);
 
 /// What it is for.

@@ -21,6 +21,7 @@ pub mod principal;
 pub mod print;
 pub mod problem;
 pub mod server;
+pub mod stream;
 pub mod testing;
 pub mod text;
 pub mod whole;

@@ -6,11 +6,7 @@ use super::{
 };
 use crate::{
     kernel::{
-        api::principal::UserId,
-        boot::Boot,
-        error::Result,
-        events::bus::Overheard,
-        money::CurrencyCode,
+        api::principal::UserId, boot::Boot, error::Result, events::bus::Overheard, money::CurrencyCode,
     },
     modules::{
         balance::events::{AdjustmentRejected, AdjustmentRequested, BalanceAdjusted, Direction},

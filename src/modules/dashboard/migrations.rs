@@ -75,7 +75,8 @@ mod tests {
             })
             .unwrap();
         let wrong = || store.read(verify).unwrap();
-        let counters = || store.read(|tx| tx.scan(&COUNTERS, Scan::all()).collect::<Result<Vec<_>>>()).unwrap();
+        let counters =
+            || store.read(|tx| tx.scan(&COUNTERS, Scan::all()).collect::<Result<Vec<_>>>()).unwrap();
         assert!(!wrong().is_empty(), "nobody counted them");
         store.write_blocking(recount).unwrap();
         assert_eq!(wrong(), Vec::<String>::new());

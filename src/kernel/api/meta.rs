@@ -14,11 +14,13 @@ use serde_json::Value;
 
 use super::{
     call::{Call, found},
-    dispatch::{Peer, decorate, make_request_id, problem_response},
+    dispatch::Peer,
     endpoint::{Endpoint, get},
     openapi,
     principal::OPERATOR,
     problem::{self, ApiRefusal},
+    request::make_request_id,
+    response::{decorate, problem_response},
 };
 use crate::kernel::{
     boot::{Kernel, ModuleInfo},

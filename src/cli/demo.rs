@@ -15,7 +15,7 @@ use super::{
     exit::Failure,
     local::Backend,
     operator::random_password,
-    serve::{Listeners, public_url, until_stopped},
+    serve::{Listeners, until_stopped},
     sown::{SignIn, Sown, sow_once},
 };
 use crate::{
@@ -58,7 +58,7 @@ impl Demo {
         let (app, sown) =
             sow_once(&config, Clock::manual(begin), async |app| live(app, begin, now).await).await?;
         let listeners = Listeners::bind(&app).await?;
-        let url = public_url(&config, &listeners.address);
+        let url = config.public_url(&listeners.address);
         if context.json {
             print_line(&url, &sown);
         } else {

@@ -60,7 +60,8 @@ use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use crate::{
-    app::{App, StartError, router},
+    StartError,
+    app::{App, router},
     config::{Config, Listen},
     kernel::{
         api::{dispatch::Peer, principal::Actor, server::Listener},

@@ -15,14 +15,15 @@ use zeroize::Zeroizing;
 pub use self::authenticate::KEY_PREFIXES;
 use super::{
     contract::{ApprovalOperation, ApprovalPolicy, Client, ClientContract},
-    repository::{self, CLIENTS, SECRETS, SETTINGS_PROPOSALS, all},
+    model::key::{ApiKey, KeyStatus},
+    repository::{self, CLIENTS, KEYS, SECRETS, SETTINGS_PROPOSALS, all},
 };
 use crate::{
     kernel::{
         api::{
             call::Caller,
             object::save,
-            principal::{Actor, ClientId, KeyId, Principal},
+            principal::{Actor, ClientId, Grants, KeyId, Principal},
         },
         boot::Catalogue,
         error::Result,
@@ -34,7 +35,7 @@ use crate::{
     },
     modules::{
         currency::{contract::CurrencyContract, events::CurrencyDefaultChanged},
-        role::contract::RoleContract,
+        role::contract::{RoleContract, RoleId},
     },
 };
 
@@ -116,6 +117,15 @@ impl ClientContract for ClientService {
         let these = keys::held_by(tx, client, a)?;
         let others = keys::held_by(tx, client, b)?;
         Ok(these.iter().any(|it| others.contains(it)))
+    }
+
+    fn key_grants(&self, tx: &ReadTx, client: ClientId, key: KeyId) -> Result<Option<Grants>> {
+        let key = tx.get(&KEYS, &(client, key))?.filter(|it| it.status(tx.now()) == KeyStatus::Active);
+        Ok(key.map(ApiKey::grants))
+    }
+
+    fn is_on_committee(&self, tx: &ReadTx, client: ClientId, role: RoleId) -> Result<bool> {
+        self.has_votes(tx, client, role)
     }
 
     fn all(&self, tx: &ReadTx) -> Result<Vec<ClientId>> {

@@ -61,7 +61,8 @@ use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use crate::{
-    app::{App, StartError, router},
+    StartError,
+    app::{App, router},
     config::{Config, Listen},
     kernel::{
         api::{dispatch::Peer, principal::Actor, server::Listener},
@@ -215,7 +216,8 @@ impl Instance {
         let waiting = waiting.expect("what waits is listed");
         for proposal in waiting["data"].as_array().into_iter().flatten() {
             let path = format!("/api/v1/access-proposals/{}/approve", text(proposal, "id"));
-            local.send("POST", &path, client, json!({})).await.expect("somebody else agrees");
+            let vote = json!({ "revision": proposal["approval"]["revision"] });
+            local.send("POST", &path, client, vote).await.expect("somebody else agrees");
         }
     }
 

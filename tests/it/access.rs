@@ -3,7 +3,11 @@
 use coffer::testing::{Answer, Http, Instance};
 use serde_json::{Value, json};
 
-use crate::{auth::PASSWORD, withdrawal::person};
+use crate::{
+    auth::PASSWORD,
+    support::{agree, decide},
+    withdrawal::person,
+};
 
 fn body(name: &str, roles: &[&str]) -> Value {
     let email = format!("{name}@example.com");
@@ -21,7 +25,7 @@ async fn version(by: &Http, path: &str) -> u64 {
 }
 
 async fn approve(by: &Http, proposal: &Value) -> Answer {
-    by.post(&format!("/access-proposals/{}/approve", proposal.as_str().unwrap()), json!({})).await
+    agree(by, &format!("/access-proposals/{}/approve", proposal.as_str().unwrap())).await
 }
 
 /// The one proposal that waits.
@@ -118,7 +122,7 @@ async fn whatever_the_route_a_second_person_agrees_and_taking_away_needs_none() 
     put(&sue, &["admin"]).await.expect(200);
     let third = waiting(&tom).await["id"].as_str().unwrap().to_owned();
     let reject = format!("/access-proposals/{third}/reject");
-    tom.post(&reject, json!({ "reason": "who is that?" })).await.expect(200);
+    decide(&tom, &reject, json!({ "reason": "who is that?" })).await.expect(200);
     put(&sue, &["moderator"]).await.expect(200);
     approve(&tom, &waiting(&tom).await["id"]).await.expect(200);
     assert_eq!(sue.get(&user).await.expect(200).body["roles"], json!(["moderator"]));
@@ -251,21 +255,21 @@ async fn votes_of_who_may_not_vote_any_more_do_not_count() {
     let asked = coffer.key().post("/adjustments", asked).await.expect(201);
     let path = format!("/adjustments/{}/approve", asked.id());
     for voter in [&first, &by_key] {
-        assert_eq!(voter.post(&path, json!({})).await.expect(200).body["status"], "requested");
+        assert_eq!(voter.post(&path, json!({ "revision": 1 })).await.expect(200).body["status"], "requested");
     }
     let user = format!("/users/{one}");
     let demoted = json!({ "roles": ["user"] });
     operator.put(&format!("{user}/roles"), version(&operator, &user).await, demoted).await.expect(200);
     assert_eq!(
-        second.post(&path, json!({})).await.expect(200).body["status"],
+        second.post(&path, json!({ "revision": 1 })).await.expect(200).body["status"],
         "requested",
         "one was demoted"
     );
     operator.post(&format!("/api-keys/{}/revoke", voting_key.id()), json!({})).await.expect(200);
     assert_eq!(
-        third.post(&path, json!({})).await.expect(200).body["status"],
+        third.post(&path, json!({ "revision": 1 })).await.expect(200).body["status"],
         "requested",
         "the key is revoked"
     );
-    assert_eq!(operator.post(&path, json!({})).await.expect(200).body["status"], "posted");
+    assert_eq!(operator.post(&path, json!({ "revision": 1 })).await.expect(200).body["status"], "posted");
 }

@@ -51,6 +51,7 @@ mod role;
 mod session;
 mod sms;
 mod story;
+mod support;
 mod swap;
 mod tls;
 mod totp;

@@ -2,7 +2,10 @@
 
 pub use super::{
     approval::{ApprovalOperation, ApprovalPolicy, Automatic},
-    votes::{Approval, ApprovalOut, ApproveIn, Ballot, Motion, Vote, VoteOut},
+    votes::{
+        Approval, ApprovalOut, ApproveIn, Ballot, Motion, ProposalDecisionIn, RejectIn, Vote, VoteOut,
+        check_revision, revision_of,
+    },
 };
 
 use serde::Serialize;

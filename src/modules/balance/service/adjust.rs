@@ -7,7 +7,7 @@ use crate::kernel::{
         input::{Flaw, Metadata, input},
         object::{ExternalId, Stamp, check_external_id, save},
         principal::{ClientId, UserId},
-        text::{ReasonIn, Text},
+        text::Text,
     },
     error::{Error, Result},
     machine::{History, Step},
@@ -24,7 +24,7 @@ use crate::modules::{
         repository::{ADJUSTMENTS, ADJUSTMENTS_BY_EXTERNAL_ID},
         routes::adjustments::AdjustmentOut,
     },
-    client::contract::{Approval, ApprovalOperation, ApproveIn, Motion},
+    client::contract::{Approval, ApprovalOperation, ApproveIn, Motion, RejectIn},
 };
 
 input! {
@@ -136,13 +136,17 @@ impl Ledger {
         Ok(AdjustmentOut::of(id, &adjustment))
     }
 
-    /// Refuses `self_approval`, `not_on_committee`, `invalid_state_transition`.
+    /// Refuses `self_approval`, `revision_stale`, `not_on_committee`, `invalid_state_transition`.
     pub fn reject_adjustment(
         &self,
         tx: &mut WriteTx,
-        call: &Call<AdjustmentId, ReasonIn>,
+        call: &Call<AdjustmentId, RejectIn>,
     ) -> Result<AdjustmentOut> {
         let (client, id, mut adjustment) = self.decidable(tx, call)?;
+        if adjustment.history.status() == AdjustmentStatus::Requested {
+            self.seen_adjustment(tx, client, &mut adjustment)?;
+            adjustment.approval.check_revision(call.input.revision)?;
+        }
         let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Adjustment)?;
         self.users.check_voter(tx, client, call.caller.actor(), (&policy, adjustment.amount))?;
         let (event, reason) = (AdjustmentEvent::Reject, Some(&*call.input.reason));

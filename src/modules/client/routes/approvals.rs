@@ -96,6 +96,8 @@ pub struct ApprovalProposalOut {
     rules: ApprovalRulesOut,
     proposed_by: Actor,
     proposed_at: Time,
+    /// What a decision names: every proposal has another.
+    revision: u32,
 }
 
 /// The rules of an operation.
@@ -123,6 +125,7 @@ impl ApprovalPolicyOut {
         (policy, committee): (ApprovalPolicy, Option<CommitteeOut>),
         (row, next): (PolicyRow, Option<CommitteeOut>),
     ) -> ApprovalPolicyOut {
+        let proposal_revision = row.proposal_revision();
         ApprovalPolicyOut {
             object: "approval_policy",
             operation,
@@ -133,6 +136,7 @@ impl ApprovalPolicyOut {
                 rules: ApprovalRulesOut::of(&it.policy, next),
                 proposed_by: it.by,
                 proposed_at: it.at,
+                revision: proposal_revision,
             }),
             created_at: row.times.created_at,
             updated_at: row.times.updated_at,
@@ -178,12 +182,14 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
         post("/approval-policies/{operation}/approve")
             .about("Agree to looser rules that somebody else proposed")
             .needs("approval-policies.approve")
-            .refuses(&["nothing_proposed", "self_approval"])
+            .refuses(&["nothing_proposed", "self_approval", "revision_stale"])
+            .example(json!({ "revision": 2 }))
             .writes_with(service, ClientService::approve_policy),
         post("/approval-policies/{operation}/reject")
             .about("Drop looser rules that were proposed")
             .needs("approval-policies.reject")
-            .refuses(&["nothing_proposed"])
+            .refuses(&["nothing_proposed", "revision_stale"])
+            .example(json!({ "revision": 2 }))
             .writes_with(service, ClientService::reject_policy),
     ]
 }

@@ -90,6 +90,8 @@ pub struct SettingsProposalOut {
     pub settings: Settings,
     pub proposed_by: Actor,
     pub proposed_at: Time,
+    /// What a decision names: every proposal has another.
+    pub revision: u32,
 }
 
 /// A client just made, with its first keys. They are shown only here.
@@ -135,13 +137,15 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
             .about("Agree to looser settings that somebody else proposed")
             .needs("clients.approve")
             .status(200)
-            .refuses(&["nothing_proposed", "self_approval"])
+            .refuses(&["nothing_proposed", "self_approval", "revision_stale"])
+            .example(json!({ "revision": 2 }))
             .writes_with(service, ClientService::approve_settings),
         post("/clients/current/settings/reject")
             .about("Drop looser settings that were proposed")
             .needs("clients.reject")
             .status(200)
-            .refuses(&["nothing_proposed"])
+            .refuses(&["nothing_proposed", "revision_stale"])
+            .example(json!({ "revision": 2 }))
             .writes_with(service, ClientService::reject_settings),
         get("/clients/current/public").about("Show what anybody may know of the client").public().reads(
             |tx, call: &Call| {

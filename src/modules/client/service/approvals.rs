@@ -15,7 +15,7 @@ use crate::{
     },
     modules::client::{
         approval::{ApprovalOperation, ApprovalPolicy, Automatic, Committee},
-        contract::{ClientContract as _, ClientRefusal, Settings},
+        contract::{ClientContract as _, ClientRefusal, ProposalDecisionIn, Settings, check_revision},
         events::ApprovalPolicyChanged,
         model::{PolicyRow, Proposal},
         repository::{CLIENTS, POLICIES, policy_key},
@@ -80,31 +80,35 @@ impl ClientService {
         self.adopt(tx, caller, client, operation, new)
     }
 
-    /// Agrees to what somebody else proposed. Refuses `nothing_proposed`, `self_approval`.
+    /// Agrees to what somebody else proposed. Refuses `nothing_proposed`, `self_approval`, `revision_stale`.
     pub fn approve_policy(
         &self,
         tx: &mut WriteTx,
-        call: &Call<ApprovalOperation>,
+        call: &Call<ApprovalOperation, ProposalDecisionIn>,
     ) -> Result<ApprovalPolicyOut> {
         let client = call.caller.client()?;
         let row = self.policy_row(tx, client, call.path)?;
+        let revision = row.proposal_revision();
         let Proposal { policy, by, .. } = row.proposed.ok_or(ClientRefusal::NothingProposed)?;
         self.check_other(tx, client, &call.caller, by)?;
+        check_revision(revision, call.input.revision)?;
 
         self.adopt(tx, &call.caller, client, call.path, policy)
     }
 
     /// Drops what was proposed: anybody may who could have agreed, and whoever proposed it. Refuses
-    /// `nothing_proposed`.
+    /// `nothing_proposed`, `revision_stale`.
     pub fn reject_policy(
         &self,
         tx: &mut WriteTx,
-        call: &Call<ApprovalOperation>,
+        call: &Call<ApprovalOperation, ProposalDecisionIn>,
     ) -> Result<ApprovalPolicyOut> {
         let client = call.caller.client()?;
-        if self.policy_row(tx, client, call.path)?.proposed.is_none() {
+        let row = self.policy_row(tx, client, call.path)?;
+        if row.proposed.is_none() {
             return Err(ClientRefusal::NothingProposed.into());
         }
+        check_revision(row.proposal_revision(), call.input.revision)?;
         self.propose(tx, client, call.path, None)
     }
 

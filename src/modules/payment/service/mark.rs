@@ -13,7 +13,9 @@ use crate::{
         store::{ReadTx, WriteTx},
     },
     modules::{
-        client::contract::{Approval, ApprovalOperation, ApproveIn, Ballot, Motion},
+        client::contract::{
+            Approval, ApprovalOperation, ApproveIn, Ballot, Motion, RejectIn, check_revision,
+        },
         payment::{
             contract::{GatewayKind, PaymentId, PaymentRefusal, Review},
             model::{PAYMENT, Payment, PaymentEvent, Said},
@@ -126,15 +128,17 @@ impl Payments {
         Ok(case.out(caller))
     }
 
-    /// The second person does not agree: the payment waits for its payer again. Refuses `self_approval`,
-    /// `invalid_state_transition`.
-    pub fn reject_mark(&self, tx: &mut WriteTx, call: &Call<PaymentId, ReasonIn>) -> Result<PaymentOut> {
+    /// The second person does not agree: the payment waits for its payer again. Refuses `invalid_state_transition`,
+    /// `self_approval`, `revision_stale`, `not_on_committee`.
+    pub fn reject_mark(&self, tx: &mut WriteTx, call: &Call<PaymentId, RejectIn>) -> Result<PaymentOut> {
         let caller = &call.caller;
         let mut case = Case::load(tx, caller.client()?, call.path)?;
         if case.payment.review == Review::None && case.was_led_here_by(caller, PaymentEvent::AwaitPayer) {
             return Ok(case.out(caller));
         }
         let mut attempt = self.marked_attempt(tx, caller, &case, "reject")?;
+        self.seen(tx, case.client, &mut case.payment)?;
+        check_revision(case.payment.revision(), call.input.revision)?;
         if let Some(said) = &case.payment.said {
             let policy = self.clients.approval_policy(tx, case.client, ApprovalOperation::Payment)?;
             self.users.check_voter(tx, case.client, caller.actor(), (&policy, said.amount))?;

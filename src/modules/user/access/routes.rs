@@ -76,8 +76,8 @@ pub fn endpoints(users: &Arc<Users>) -> Vec<Endpoint> {
         post("/access-proposals/{id}/reject")
             .about("Drop what was proposed; whoever proposed it may, too")
             .needs("access-proposals.reject")
-            .refuses(&["invalid_state_transition"])
-            .example(json!({ "reason": "nobody knows this person" }))
+            .refuses(&["revision_stale", "invalid_state_transition"])
+            .example(json!({ "revision": 1, "reason": "nobody knows this person" }))
             .writes_with(users, Users::reject_access),
     ]
 }

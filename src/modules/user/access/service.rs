@@ -12,7 +12,6 @@ use crate::{
             object::{Stamp, list, save},
             page::Page,
             principal::{ClientId, Grants, is_approving},
-            text::ReasonIn,
         },
         error::Result,
         events::event::Envelope,
@@ -21,7 +20,7 @@ use crate::{
         store::{ReadTx, Scan, WriteTx},
     },
     modules::{
-        client::contract::{Approval, ApprovalOperation, ApproveIn, Motion},
+        client::contract::{Approval, ApprovalOperation, ApproveIn, Motion, RejectIn},
         role::{
             contract::{RoleId, RoleRefusal},
             events::RolePermissionsChanged,
@@ -187,14 +186,18 @@ impl Users {
         self.access_out(tx, client, id, row)
     }
 
-    /// Drops what was proposed. Refuses `not_found`, `invalid_state_transition`.
+    /// Drops what was proposed. Refuses `not_found`, `revision_stale`, `invalid_state_transition`.
     pub fn reject_access(
         &self,
         tx: &mut WriteTx,
-        call: &Call<AccessProposalId, ReasonIn>,
+        call: &Call<AccessProposalId, RejectIn>,
     ) -> Result<AccessProposalOut> {
         let (client, id) = (call.caller.client()?, call.path);
         let mut row = found(tx.get(&ACCESS_PROPOSALS, &(client, id))?)?;
+        if row.status() == AccessStatus::Waiting {
+            self.seen_access(tx, client, &mut row)?;
+            row.approval.check_revision(call.input.revision)?;
+        }
         let reason: &str = &call.input.reason;
         if row.history.step(&ACCESS, AccessEvent::Reject, &call.caller, Some(reason), tx.now())?
             == Step::Moved
@@ -239,6 +242,14 @@ impl Users {
     }
 
     /// As it is to be shown: what people think of it under the rules of now.
+    fn seen_access(&self, tx: &ReadTx, client: ClientId, row: &mut AccessProposal) -> Result<()> {
+        if row.status() == AccessStatus::Waiting {
+            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Access)?;
+            row.approval = row.approval.clone().seen_under(policy);
+        }
+        Ok(())
+    }
+
     fn access_out(
         &self,
         tx: &ReadTx,
@@ -246,10 +257,7 @@ impl Users {
         id: AccessProposalId,
         mut row: AccessProposal,
     ) -> Result<AccessProposalOut> {
-        if row.status() == AccessStatus::Waiting {
-            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Access)?;
-            row.approval = row.approval.clone().seen_under(policy);
-        }
+        self.seen_access(tx, client, &mut row)?;
         let (roles, permissions) = match row.asked.clone() {
             Asked::Roles { roles, .. } => (Some(self.roles.names(tx, client, &roles)?), None),
             Asked::Permissions { permissions, .. } => (None, Some(permissions)),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use coffer::testing::{Http, Instance};
 use serde_json::{Value, json};
 
+use crate::support::{agree, decide};
 use crate::{
     payment::{initiate, mark_paid, user},
     pricing::charge,
@@ -108,7 +109,7 @@ async fn what_waits_for_somebody_is_counted_until_somebody_came() {
     initiate(&coffer, &payment, &coffer.credentials().sandbox_gateway).await.expect(200);
     assert_eq!(waiting(&statistics(&coffer.key(), "").await, "conflicted_payments"), 1);
     let body = json!({ "decision": "reject", "reason": "it is not on the statement" });
-    coffer.key().post(&format!("/payments/{payment}/resolve"), body).await.expect(200);
+    decide(&coffer.key(), &format!("/payments/{payment}/resolve"), body).await.expect(200);
     let now = statistics(&coffer.key(), "").await;
     assert_eq!(
         (waiting(&now, "conflicted_payments"), volume(&now, "payments_failed")),
@@ -130,9 +131,9 @@ async fn what_others_have_to_agree_to_waits_until_they_did() {
     let ask = async || coffer.key().post("/adjustments", body.clone()).await.expect(201).id().to_owned();
     let (first, second) = (ask().await, ask().await);
     assert_eq!(waits("adjustment_approvals").await, 2);
-    boss.post(&format!("/adjustments/{first}/approve"), json!({})).await.expect(200);
+    agree(&boss, &format!("/adjustments/{first}/approve")).await.expect(200);
     assert_eq!(waits("adjustment_approvals").await, 1);
-    boss.post(&format!("/adjustments/{second}/reject"), json!({ "reason": "no" })).await.expect(200);
+    decide(&boss, &format!("/adjustments/{second}/reject"), json!({ "reason": "no" })).await.expect(200);
     assert_eq!(waits("adjustment_approvals").await, 0);
 
     // Agreed to, a part of it, or not.
@@ -148,7 +149,7 @@ async fn what_others_have_to_agree_to_waits_until_they_did() {
         assert_eq!(waits("payment_approvals").await, 1, "{amount} {verb}");
         let body = if verb == "reject" { json!({ "reason": "not on the statement" }) } else { json!({}) };
         let path = format!("/payments/{payment}/mark-paid/{verb}");
-        assert_eq!(boss.post(&path, body).await.expect(200).body["status"], status, "{amount} {verb}");
+        assert_eq!(decide(&boss, &path, body).await.expect(200).body["status"], status, "{amount} {verb}");
         assert_eq!(waits("payment_approvals").await, 0, "{amount} {verb}");
     }
 
@@ -161,7 +162,7 @@ async fn what_others_have_to_agree_to_waits_until_they_did() {
     }
     assert_eq!(waits("conflicted_payments").await, 1);
     let away = json!({ "decision": "reject", "reason": "a slip of the pen" });
-    boss.post(&format!("/payments/{payment}/resolve"), away).await.expect(200);
+    decide(&boss, &format!("/payments/{payment}/resolve"), away).await.expect(200);
     assert_eq!(waits("conflicted_payments").await, 0);
 }
 

@@ -27,7 +27,7 @@ use crate::{
             contract::TransferId,
             events::{TransactionCreated, TransferCaptured},
         },
-        user::events::UserRegistered,
+        user::events::{AccessApproved, AccessProposed, AccessRejected, AccessWithdrawn, UserRegistered},
         withdrawal::events::{
             WithdrawalApproved, WithdrawalCanceled, WithdrawalCompleted, WithdrawalConfirmed,
             WithdrawalExpired, WithdrawalFailed, WithdrawalNeedsReconciliation, WithdrawalRejected,
@@ -140,6 +140,11 @@ facts! {
     AdjustmentRequested => |it| [waits(Queue::AdjustmentApprovals, it.user_id)],
     AdjustmentRejected => |_it| [Fact::Goes],
     BalanceAdjusted => |it| [Fact::Goes, adjustment(it)?],
+
+    AccessProposed => |_it| [waits(Queue::AccessApprovals, None)],
+    AccessApproved => |_it| [Fact::Goes],
+    AccessRejected => |_it| [Fact::Goes],
+    AccessWithdrawn => |_it| [Fact::Goes],
 
     TransactionCreated => |it| [transferred(it)?],
     TransferCaptured => |it| [captured(it)?],

@@ -1,7 +1,8 @@
 //! Users: the customers and the staff of a client.
 //!
 //! Owns the people (`user.users`), the hashes of their passwords (`user.credentials`) and their number by status
-//! (`user.counts`). Asks Role what a role is called and whether it may be given. Announces `user.registered`,
+//! (`user.counts`). What tiers mean is Pricing's to know, which judges them (`judge_tiers`). Asks Client who is who, and
+//! Role what a role is called and whether it may be given. Announces `user.registered`,
 //! `user.frozen`, `user.unfrozen`, `user.disabled`, `user.enabled` and `user.roles_changed`; hears nothing. Signing
 //! in is Auth's business: this module only keeps what it needs for it.
 //!
@@ -14,6 +15,7 @@
 //! Always true:
 //! - An e-mail address, a referral code and an external id name at most one user of a client.
 //! - A client that has had an active admin has one.
+//! - A tier with more, or for less, is given by two people, neither of them its user.
 //! - The counters are what counting would give.
 
 pub mod contract;
@@ -26,7 +28,7 @@ mod repository;
 mod routes;
 mod service;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::kernel::boot::{Boot, BootError, Module};
 
@@ -41,8 +43,13 @@ pub const MODULE: Module = Module {
 };
 
 fn register(boot: &mut Boot) -> Result<(), BootError> {
-    let users = Arc::new(Users { roles: boot.require()? });
-    boot.tables(vec![repository::USERS.info(), repository::CREDENTIALS.info(), repository::COUNTS.info()]);
+    let users = Arc::new(Users { clients: boot.require()?, roles: boot.require()?, tiers: OnceLock::new() });
+    boot.tables(vec![
+        repository::USERS.info(),
+        repository::CREDENTIALS.info(),
+        repository::TIER_PROPOSALS.info(),
+        repository::COUNTS.info(),
+    ]);
     boot.refusals(UserRefusal::CATALOGUE.iter().copied());
     boot.alias("usr", "user");
     boot.machine(model::USER.table());

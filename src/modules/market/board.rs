@@ -30,7 +30,7 @@ use super::{
     repository::{LATEST, MARKETS},
 };
 use crate::kernel::{
-    api::principal::ClientId,
+    api::principal::{Actor, ClientId},
     clock::{Clock, Time},
     error::Result,
     money::{CurrencyCode, Rounding},
@@ -195,7 +195,7 @@ impl Markets {
     }
 
     /// The market of the two decides; where there is none, the freshest way through one other currency.
-    fn find(&self, from: CurrencyCode, to: CurrencyCode, now: Time) -> Result<Vec<PriceUsed>> {
+    fn find(&self, from: CurrencyCode, to: CurrencyCode, now: Time) -> Result<Vec<Used>> {
         if let Some(live) = self.by_pair.get(&(from, to)) {
             return Ok(vec![live.used(&*live.price(now)?)]);
         }
@@ -205,7 +205,7 @@ impl Markets {
             Some(through(first, second, now))
         });
         let mut refused = None;
-        let mut best: Option<(Time, Vec<PriceUsed>)> = None;
+        let mut best: Option<(Time, Vec<Used>)> = None;
         for way in ways {
             match way {
                 Ok(way) if best.as_ref().is_none_or(|it| way.0 > it.0) => best = Some(way),
@@ -225,8 +225,11 @@ impl Markets {
     }
 }
 
+/// A price as it was used, and who sent it.
+type Used = (PriceUsed, Actor);
+
 /// By way of the currency that two markets have in common, and the instant of the older price.
-fn through(first: &Live, second: &Live, now: Time) -> Result<(Time, Vec<PriceUsed>), MarketRefusal> {
+fn through(first: &Live, second: &Live, now: Time) -> Result<(Time, Vec<Used>), MarketRefusal> {
     let (a, b) = (first.price(now)?, second.price(now)?);
     let oldest = a.price.observed_at.min(b.price.observed_at);
     Ok((oldest, vec![first.used(&a), second.used(&b)]))
@@ -290,8 +293,8 @@ impl Live {
         }
     }
 
-    fn used(&self, tick: &Latest) -> PriceUsed {
-        PriceUsed {
+    fn used(&self, tick: &Latest) -> Used {
+        let used = PriceUsed {
             price_id: tick.id,
             base: self.base,
             quote: self.quote,
@@ -300,17 +303,19 @@ impl Live {
             mid: tick.price.quote.mid,
             source: tick.price.source.clone(),
             as_of: tick.price.observed_at,
-        }
+        };
+        (used, tick.price.by)
     }
 }
 
 impl MarketContract for Board {
     fn rate(&self, client: ClientId, from: CurrencyCode, to: CurrencyCode) -> Result<RateFound> {
         let now = self.clock.now();
-        let prices = if from == to { vec![] } else { self.markets(client).find(from, to, now)? };
+        let used = if from == to { vec![] } else { self.markets(client).find(from, to, now)? };
+        let (prices, by): (Vec<PriceUsed>, Vec<Actor>) = used.into_iter().unzip();
         let exchange = PriceUsed::exchange(from, &prices).ok_or_else(|| beyond(from, to))?;
         let rate = exchange.rate(Rounding::Down).ok_or_else(|| beyond(from, to))?;
         let as_of = prices.iter().map(|it| it.as_of).min().unwrap_or(now);
-        Ok(RateFound { exchange, rate, prices, as_of, age: now.since(as_of) })
+        Ok(RateFound { exchange, rate, prices, by, as_of, age: now.since(as_of) })
     }
 }

@@ -20,6 +20,7 @@ mod crash;
 mod currency;
 mod dashboard;
 mod dispute;
+mod email;
 mod events;
 mod foureyes;
 mod funding;

@@ -12,7 +12,10 @@ use super::{
         Channel::{Database, Mail},
         Topic,
     },
-    events::{BeneficiaryConfirmation, EmailVerification, Invitation, PasswordReset, WithdrawalConfirmation},
+    events::{
+        BeneficiaryConfirmation, EmailChangeAnnounced, EmailChangeTold, EmailVerification, Invitation,
+        PasswordReset, WithdrawalConfirmation,
+    },
     notice::{NoticeKind, Notifiable, NotificationEvent},
     service::tell::{Part, Teller},
 };
@@ -73,6 +76,8 @@ macro_rules! notices {
                 $( NoticeKind::of::<$event>(), )+
                 NoticeKind::of_secret::<PasswordReset>(),
                 NoticeKind::of_secret::<EmailVerification>(),
+                NoticeKind::of_secret::<EmailChangeAnnounced>(),
+                NoticeKind::of_secret::<EmailChangeTold>(),
                 NoticeKind::of_secret::<Invitation>(),
                 NoticeKind::of_secret::<WithdrawalConfirmation>(),
                 NoticeKind::of_secret::<BeneficiaryConfirmation>(),

@@ -72,7 +72,12 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
                 "Confirm a withdrawal with the token from the mail; then it is approved, or waits for people",
             )
             .signed_in()
-            .refuses(&["owner_confirms", "invalid_state_transition", "mail_token_gone"])
+            .refuses(&[
+                "owner_confirms",
+                "invalid_state_transition",
+                "email_changed_lately",
+                "mail_token_gone",
+            ])
             .example(json!({ "token": "cfm_…" }))
             .prepares(
                 move |kernel, call| {

@@ -289,6 +289,7 @@ impl UserContract for World {
         let known = User {
             id: id(2),
             email: "ann@example.com".into(),
+            pending_email: None,
             first_name: "Ann".into(),
             last_name: "Lee".into(),
             phone: None,

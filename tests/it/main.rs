@@ -18,6 +18,7 @@ mod crash;
 mod currency;
 mod dashboard;
 mod dispute;
+mod dispute_unbooked;
 mod events;
 mod foureyes;
 mod funding;

@@ -22,9 +22,10 @@ use crate::{
             InvestmentDefaultRequested, InvestmentDefaulted, InvestmentEarlyClosed, InvestmentResumed,
         },
         payment::events::{
-            PaymentCanceled, PaymentConflictClosed, PaymentConflicted, PaymentExpired, PaymentFailed,
-            PaymentMarkApproved, PaymentMarkRejected, PaymentMarked, PaymentSettled, RefundCanceled,
-            RefundFailed, RefundRequested, RefundSucceeded,
+            DisputeDismissed, DisputeLost, DisputeOpened, DisputeUnbooked, DisputeWon, PaymentCanceled,
+            PaymentConflictClosed, PaymentConflicted, PaymentExpired, PaymentFailed, PaymentMarkApproved,
+            PaymentMarkRejected, PaymentMarked, PaymentSettled, RefundCanceled, RefundFailed,
+            RefundRequested, RefundSucceeded,
         },
         swap::events::SwapExecuted,
         transaction::{
@@ -34,7 +35,8 @@ use crate::{
         user::events::UserRegistered,
         withdrawal::events::{
             WithdrawalApproved, WithdrawalCanceled, WithdrawalCompleted, WithdrawalConfirmed,
-            WithdrawalExpired, WithdrawalFailed, WithdrawalNeedsReconciliation, WithdrawalRejected,
+              WithdrawalExpired, WithdrawalFailed,
+              WithdrawalNeedsReconciliation, WithdrawalRejected,
             WithdrawalRequested, WithdrawalReturned, WithdrawalSent,
         },
     },
@@ -120,6 +122,12 @@ facts! {
     RefundSucceeded => |it| [Fact::Goes, money(Metric::Refunds, it.user_id, &it.amount, it.currency)?],
     RefundFailed => |it| [Fact::Goes, money(Metric::RefundsFailed, it.user_id, &it.amount, it.currency)?],
     RefundCanceled => |it| [Fact::Goes, money(Metric::RefundsFailed, it.user_id, &it.amount, it.currency)?],
+
+    DisputeUnbooked => |it| [waits(Queue::UnbookedDisputes, it.user_id)],
+    DisputeOpened => |_it| [Fact::Goes],
+    DisputeWon => |_it| [Fact::Goes],
+    DisputeLost => |_it| [Fact::Goes],
+    DisputeDismissed => |_it| [Fact::Goes],
 
     SwapExecuted => |it| [
         money(Metric::Swaps, it.user_id, &it.from_amount, it.from_currency)?,

@@ -95,6 +95,8 @@ text_enum! {
         AdjustmentApprovals = "adjustment_approvals",
         /// Payments that somebody says have come: somebody else has to agree.
         PaymentApprovals = "payment_approvals",
+        /// Disputes of which the bank has the money and the books say nothing yet.
+        UnbookedDisputes = "unbooked_disputes",
     }
 }
 

@@ -36,8 +36,8 @@ use crate::{
         },
         market::events::ProviderFailed,
         payment::events::{
-            DisputeDismissed, DisputeInquired, DisputeLost, DisputeOpened, DisputeWon, PaymentConflicted,
-            PaymentExpired, PaymentFailed, PaymentLate,
+            DisputeDismissed, DisputeInquired, DisputeLost, DisputeOpened, DisputeUnbooked, DisputeWon,
+            PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate,
         },
         swap::events::SwapExecuted,
         user::events::{
@@ -45,9 +45,10 @@ use crate::{
         },
         withdrawal::events::{
             BeneficiaryConfirmed, BeneficiaryCreated, BeneficiaryDeleted, WithdrawalApproved,
-            WithdrawalCanceled, WithdrawalCompleted, WithdrawalConfirmed, WithdrawalExpired,
-            WithdrawalFailed, WithdrawalNeedsReconciliation, WithdrawalRejected, WithdrawalRequested,
-            WithdrawalReturned, WithdrawalSent,
+            WithdrawalCanceled, WithdrawalCompleted, WithdrawalConfirmed, WithdrawalConflicted,
+            WithdrawalExpired, WithdrawalFailed, WithdrawalFoundPaid, WithdrawalFoundUnpaid,
+            WithdrawalNeedsReconciliation, WithdrawalRejected, WithdrawalRequested, WithdrawalReturned,
+            WithdrawalSent,
         },
     },
 };
@@ -157,6 +158,7 @@ notices! {
     PaymentLate: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
 
     DisputeInquired: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
+    DisputeUnbooked: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
     DisputeOpened: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
     DisputeWon: Payments, BOTH, DISPUTE, |it| it.user_id;
     DisputeLost: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;

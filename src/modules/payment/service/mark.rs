@@ -51,7 +51,7 @@ impl Payments {
             Some((_, known)) => {
                 let reason = format!("{} was marked as {} before", money.reference, known.amount);
                 self.conflict(tx, caller, &mut case, &mut attempt, money, &reason)?;
-                case.finish(tx, caller, Some(&mut attempt))?;
+                self.finish(tx, caller, &mut case, Some(&mut attempt))?;
                 return Ok(case.out(caller));
             }
             None => {}
@@ -66,7 +66,7 @@ impl Payments {
             }
             let reason = format!("{} was marked as {} before", money.reference, said.amount);
             self.conflict(tx, caller, &mut case, &mut attempt, money, &reason)?;
-            case.finish(tx, caller, Some(&mut attempt))?;
+            self.finish(tx, caller, &mut case, Some(&mut attempt))?;
             return Ok(case.out(caller));
         }
         if case.payment.is_due_to_expire(tx.now()) {
@@ -91,7 +91,7 @@ impl Payments {
         } else {
             self.receive(tx, caller, &mut case, &mut attempt, money)?;
         }
-        case.finish(tx, caller, Some(&mut attempt))?;
+        self.finish(tx, caller, &mut case, Some(&mut attempt))?;
         Ok(case.out(caller))
     }
 
@@ -114,7 +114,7 @@ impl Payments {
 
         if !is_enough {
             case.payment.said = Some(said);
-            case.finish(tx, caller, Some(&mut attempt))?;
+            self.finish(tx, caller, &mut case, Some(&mut attempt))?;
             return Ok(case.out(caller));
         }
         case.payment.review = Review::None;
@@ -122,7 +122,7 @@ impl Payments {
         let money =
             Money { reference: said.reference, amount: said.amount, reason: said.reason, proof: said.proof };
         self.receive(tx, caller, &mut case, &mut attempt, money)?;
-        case.finish(tx, caller, Some(&mut attempt))?;
+        self.finish(tx, caller, &mut case, Some(&mut attempt))?;
         Ok(case.out(caller))
     }
 
@@ -144,7 +144,7 @@ impl Payments {
         case.payment.review = Review::None;
         case.step(tx, caller, PaymentEvent::AwaitPayer, Some(&call.input.reason))?;
         case.news.push(News::MarkRejected { reason: String::from(&call.input.reason) });
-        case.finish(tx, caller, Some(&mut attempt))?;
+        self.finish(tx, caller, &mut case, Some(&mut attempt))?;
         Ok(case.out(caller))
     }
 
@@ -166,7 +166,7 @@ impl Payments {
         }
 
         self.decline(tx, caller, &mut case, &mut attempt, reason)?;
-        case.finish(tx, caller, Some(&mut attempt))?;
+        self.finish(tx, caller, &mut case, Some(&mut attempt))?;
         Ok(case.out(caller))
     }
 

@@ -148,6 +148,9 @@ notices! {
     WithdrawalFailed: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
     WithdrawalNeedsReconciliation: Withdrawals, BOTH, WITHDRAWAL, |_it| Notifiable::Admins;
     WithdrawalReturned: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
+    WithdrawalConflicted: Withdrawals, BOTH, WITHDRAWAL, |_it| Notifiable::Admins;
+    WithdrawalFoundPaid: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
+    WithdrawalFoundUnpaid: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
     BeneficiaryCreated: Security, BOTH, BENEFICIARIES, |it| it.ready_at.map(|_| it.user_id);
     BeneficiaryConfirmed: Security, BOTH, BENEFICIARIES, |it| it.user_id;
     BeneficiaryDeleted: Security, BOTH, BENEFICIARIES, |it| it.user_id;

@@ -7,72 +7,29 @@ use tokio::sync::watch;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::{
-    config::{Commit, Config, ConfigError},
+    config::{Commit, Config},
     homes::{self, Cast, Way},
     kernel::{
         annex::{self, Annex},
         api::{audit, dispatch, idempotency, meta, pieces, server, testing, whole},
-        boot::{Boot, BootError, FinishError, Kernel, Module},
+        boot::{Boot, Kernel, Module},
         clock::{Clock, Time},
-        error::Error,
         events::{self, outbox::highest_event},
         secret::Secrets,
         store::{
             CommitMode, OpenError, ReadTx, Store, StoreOptions, Table, WriteTx,
             codec::{Decode, Encode, row},
-            migration::{self, MIGRATIONS, MigrateError},
+            migration::{self, MIGRATIONS},
             random::Random,
         },
     },
+    start_error::StartError,
 };
 
 /// The whole server.
 pub struct App {
     kernel: Arc<Kernel>,
     worker: Option<JoinHandle<()>>,
-}
-
-/// Why the server does not start: one line, with the remedy.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    Migrate(#[from] MigrateError),
-    #[error(transparent)]
-    Boot(#[from] BootError),
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error("{0:#}")]
-    Key(anyhow::Error),
-    #[error("cannot listen on {0}: {1}; is another server running there?")]
-    Listen(String, std::io::Error),
-    #[error("{0}")]
-    Store(#[from] Error),
-}
-
-impl From<FinishError> for StartError {
-    fn from(error: FinishError) -> StartError {
-        match error {
-            FinishError::Config(error) => error.into(),
-            FinishError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl StartError {
-    /// As documented in `coffer --help`; the numbers are those of sysexits.h.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            StartError::Open(error) => error.exit_code(),
-            StartError::Migrate(error) => error.exit_code(),
-            StartError::Boot(BootError::SwitchedOff { .. } | BootError::Tied { .. })
-            | StartError::Config(_) => 78,
-            StartError::Boot(_) | StartError::Store(_) => 70,
-            StartError::Key(_) => 77,
-            StartError::Listen(..) => 71,
-        }
-    }
 }
 
 /// () → this incarnation of the server.

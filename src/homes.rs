@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    app::StartError,
     config::{Config, ConfigError, Connection, DEFAULT, Database},
     kernel::{
         annex::Annex,
@@ -19,6 +18,7 @@ use crate::{
         },
     },
     modules,
+    start_error::StartError,
 };
 
 /// The modules there are, and how free they are.

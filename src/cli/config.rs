@@ -8,7 +8,7 @@ use super::{
     exit::{CONFIGURATION, Failure},
     output::{Answer, lines},
 };
-use crate::app::{App, StartError};
+use crate::{StartError, app::App};
 
 #[derive(Subcommand)]
 pub enum Config {

@@ -15,7 +15,7 @@ use super::{
     exit::Failure,
     local::Backend,
     operator::random_password,
-    serve::{Listeners, public_url, until_stopped},
+    serve::{Listeners, until_stopped},
     sown::{SignIn, Sown, sow_once},
 };
 use crate::{
@@ -58,7 +58,7 @@ impl Demo {
         let (app, sown) =
             sow_once(&config, Clock::manual(begin), async |app| live(app, begin, now).await).await?;
         let listeners = Listeners::bind(&app).await?;
-        let url = public_url(&config, &listeners.address);
+        let url = config.public_url(&listeners.address);
         if context.json {
             print_line(&url, &sown);
         } else {
@@ -342,7 +342,9 @@ impl House {
         let path = format!("/withdrawals/{}/{verdict}", text(&withdrawal, "id"));
         let body = match verdict {
             "approve" => json!({ "revision": withdrawal["revision"], "note": "known customer, called back" }),
-            _ => json!({ "reason": "the account holder is somebody else" }),
+            _ => {
+                json!({ "revision": withdrawal["revision"], "reason": "the account holder is somebody else" })
+            }
         };
         self.ask(story, &path, body).bearer(&self.sign_in(story).await?).send().await?;
         if verdict == "approve" { self.process(story, &withdrawal).await } else { Ok(()) }
@@ -367,7 +369,8 @@ impl House {
         }
         story.pass_minutes(40);
         let path = format!("/adjustments/{}/approve", text(&adjustment, "id"));
-        self.ask(story, &path, json!({})).bearer(&self.sign_in(story).await?).send().await.map(drop)
+        let body = json!({ "revision": adjustment["approval"]["revision"] });
+        self.ask(story, &path, body).bearer(&self.sign_in(story).await?).send().await.map(drop)
     }
 
     async fn sign_in(&self, story: &Story) -> Result<String, Failure> {

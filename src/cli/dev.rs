@@ -10,7 +10,7 @@ use super::{
     Context,
     exit::Failure,
     output::lines,
-    serve::{Listeners, public_url, until_stopped},
+    serve::{Listeners, until_stopped},
     sown::{SignIn, Sown, sow_once},
 };
 use crate::{
@@ -69,7 +69,7 @@ impl Dev {
             .await?
         };
         let listeners = Listeners::bind(&app).await?;
-        let url = public_url(&config, &listeners.address);
+        let url = config.public_url(&listeners.address);
         if self.print_json || context.json {
             print_line(&url, &sown);
         } else {

@@ -26,7 +26,8 @@ use tower::ServiceExt as _;
 
 use super::exit::{FAULT, Failure, INPUT_OUTPUT, NO_PERMISSION, REFUSED, TRY_AGAIN, UNAVAILABLE};
 use crate::{
-    app::{App, StartError, router},
+    StartError,
+    app::{App, router},
     config::Config,
     kernel::{
         api::dispatch::Peer,

@@ -13,7 +13,6 @@ use super::{
     exit::{Failure, INPUT_OUTPUT},
     local::Backend,
     output::Answer,
-    serve::public_url,
 };
 use crate::{config::read_secret_file, kernel::store::Random};
 
@@ -142,7 +141,7 @@ impl WithPassword {
 /// A one-time link that makes whoever opens it an operator, or lets one in who lost the password.
 pub async fn setup_link(context: &Context) -> Result<Answer, Failure> {
     let config = context.config()?;
-    let url = public_url(&config, &config.server.listen.to_string());
+    let url = config.public_url(&config.server.listen.to_string());
     let link = make_setup_link(&context.founding().await?, &url).await?;
     let text = format!("{link}\n\nIt works once, within 30 minutes; links made before are void.");
     Ok(Answer::new(json!({ "url": link }), text))

@@ -19,8 +19,9 @@ use super::{
     output::Answer,
 };
 use crate::{
-    app::{App, StartError},
-    config::{Config, Listen, read_secret_file},
+    StartError,
+    app::App,
+    config::{Config, read_secret_file},
     kernel::{api::server::Listener, clock::Clock},
 };
 
@@ -35,11 +36,10 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     }
     tracing::info!(address, data = %config.storage.path.display(), "Serving {} on {address}", config.storage.path.display());
     if context.json {
-        Answer::new(json!({ "url": public_url(&config, &address), "pid": std::process::id() }), "")
-            .print(true);
+        Answer::new(json!({ "url": config.public_url(&address), "pid": std::process::id() }), "").print(true);
     }
     if !is_claimed(&app) {
-        invite(&app, &public_url(&config, &address)).await?;
+        invite(&app, &config.public_url(&address)).await?;
     }
     until_stopped(app, listeners, std::future::pending()).await
 }
@@ -61,19 +61,6 @@ impl Listeners {
         let http = http.map_err(|error| StartError::Listen(listen.to_string(), error))?;
         let address = http.address().map_err(Failure::fault)?;
         Ok(Listeners { http, local: app.bind_local()?, signals: Signals::new()?, address })
-    }
-}
-
-/// The address people type. `address` has the port that was really bound.
-pub fn public_url(config: &Config, address: &str) -> String {
-    match (&config.server.public_url, &config.server.listen) {
-        (Some(url), _) => url.trim_end_matches('/').to_owned(),
-        (None, Listen::Tcp(listen)) if listen.ip().is_unspecified() => {
-            let port = address.rsplit(':').next().unwrap_or_default();
-            format!("http://127.0.0.1:{port}")
-        }
-        (None, Listen::Tcp(_)) => format!("http://{address}"),
-        (None, Listen::Unix(_)) => "http://localhost".to_owned(),
     }
 }
 

@@ -20,7 +20,8 @@ use super::{
     operator::{create, random_password},
 };
 use crate::{
-    app::{App, StartError},
+    StartError,
+    app::App,
     config::Config,
     kernel::{
         clock::Clock,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
+use strsim::levenshtein;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value};
 
@@ -213,23 +214,10 @@ fn unknown(origin: &Origin, name: &str, key: &str, name_of: fn(&KeyInfo) -> Stri
 /// The known key that was probably meant: by its whole path, or by its name when the section is missing or wrong.
 fn nearest(key: &str) -> Option<&'static KeyInfo> {
     let name = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    let distance = |info: &KeyInfo| edits(key, info.key).min(edits(&name(key), &name(info.key)) + 1);
+    let distance =
+        |info: &KeyInfo| levenshtein(key, info.key).min(levenshtein(&name(key), &name(info.key)) + 1);
     let close_enough = name(key).chars().count().div_ceil(2).min(4);
     CONFIG_KEYS.iter().min_by_key(|info| distance(info)).filter(|info| distance(info) <= close_enough)
-}
-
-/// How many letters must be added, dropped or replaced to turn one word into the other (Levenshtein), row by row.
-pub fn edits(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in to.chars().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[row.len() - 1]
 }
 
 /// A value as it would stand in the file.
@@ -257,13 +245,6 @@ mod tests {
             ("x", None),
         ] {
             assert_eq!(nearest(written).map(|info| info.key), meant, "{written}");
-        }
-    }
-
-    #[test]
-    fn the_distance_counts_letters() {
-        for (from, to, distance) in [("", "", 0), ("", "abc", 3), ("tries", "tires", 2), ("é", "e", 1)] {
-            assert_eq!(edits(from, to), distance, "{from} {to}");
         }
     }
 }

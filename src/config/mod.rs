@@ -34,7 +34,6 @@ pub use keys::{
     Auth, Bootstrap, CONFIG_KEYS, Config, Events, Idempotency, KeyInfo, Limits, Log, Mail, Server, Sms,
     Storage, Webhooks,
 };
-pub(crate) use layers::edits;
 use places::PlaceKey;
 pub use places::{Connection, DEFAULT, Database, ModuleRule};
 use rules::RuleKey;
@@ -138,6 +137,19 @@ impl Loaded {
 }
 
 impl Config {
+    /// The address people type. `address` has the port that was really bound.
+    pub fn public_url(&self, address: &str) -> String {
+        match (&self.server.public_url, &self.server.listen) {
+            (Some(url), _) => url.trim_end_matches('/').to_owned(),
+            (None, Listen::Tcp(listen)) if listen.ip().is_unspecified() => {
+                let port = address.rsplit(':').next().unwrap_or_default();
+                format!("http://127.0.0.1:{port}")
+            }
+            (None, Listen::Tcp(_)) => format!("http://{address}"),
+            (None, Listen::Unix(_)) => "http://localhost".to_owned(),
+        }
+    }
+
     /// Reads all layers. Refuses unknown names, wrong values, values that contradict each other, a file that was
     /// named but cannot be read, and secret files that others may read.
     pub fn load(options: &LoadOptions) -> Result<Loaded, ConfigError> {

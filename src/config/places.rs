@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use strsim::levenshtein;
 use toml::Value;
 
-use super::layers::edits;
 use super::read::{flag, number, path as a_path, text};
 
 /// The connection of whatever is not said to be elsewhere: the file at `storage.path`.
@@ -130,7 +130,10 @@ pub(super) fn nearest(path: &str) -> Option<String> {
         Some((format!("{section}.{name}"), field))
     })?;
     let known = FIELDS.iter().filter_map(|it| PlaceKey::parse(&format!("{before}.{it}")));
-    known.filter(|it| edits(field, it.field) <= 3).min_by_key(|it| edits(field, it.field)).map(|it| it.path)
+    known
+        .filter(|it| levenshtein(field, it.field) <= 3)
+        .min_by_key(|it| levenshtein(field, it.field))
+        .map(|it| it.path)
 }
 
 /// Rules between them. Names of modules are checked when the modules are known.

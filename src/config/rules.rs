@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use strsim::levenshtein;
 use toml::Value;
 
-use super::layers::edits;
 use super::read::{delays, number, parsed, text};
 use super::values::EventMode;
 use crate::kernel::events::{
@@ -103,7 +103,10 @@ pub(super) fn is_below_event(path: &str) -> bool {
 /// The path that was probably meant, of one whose last word is misspelt.
 pub(super) fn nearest(path: &str) -> Option<String> {
     let (before, field) = path.rsplit_once('.').filter(|_| is_below_event(path))?;
-    let meant = FIELDS.into_iter().min_by_key(|it| edits(field, it)).filter(|it| edits(field, it) <= 2)?;
+    let meant = FIELDS
+        .into_iter()
+        .min_by_key(|it| levenshtein(field, it))
+        .filter(|it| levenshtein(field, it) <= 2)?;
     RuleKey::parse(&format!("{before}.{meant}")).map(|it| it.path)
 }
 

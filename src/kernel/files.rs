@@ -83,6 +83,17 @@ impl Kernel {
         self.store.close().and(closed)
     }
 
+    /// One line that says why commands cannot be taken; `None` when they can.
+    pub fn why_not_ready(&self) -> Option<String> {
+        if let Some(reason) = self.failure() {
+            return Some(format!("the store stopped: {reason}"));
+        }
+        let mut stores = self.annexes.iter().map(|it| &it.store).chain([&self.store]);
+        stores
+            .any(Store::is_low_on_disk)
+            .then(|| "the disk is nearly full: reads go on, writes are refused".to_owned())
+    }
+
     /// Why the storage of one of the files failed, if one has.
     pub fn failure(&self) -> Option<String> {
         let others =

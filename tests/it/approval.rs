@@ -3,6 +3,7 @@
 use coffer::testing::{Answer, Http, Instance};
 use serde_json::{Value, json};
 
+use crate::support::agree;
 use crate::withdrawal::{cash_out, credit, person};
 
 const WITHDRAWAL: &str = "/approval-policies/withdrawal";
@@ -24,7 +25,7 @@ fn committee(members: &[&str]) -> Value {
 async fn agreed(coffer: &Instance, path: &str, rules: Value) -> Answer {
     put(&coffer.key(), path, rules).await.expect(200);
     let (_, boss) = person(coffer, "boss", &["admin"]).await;
-    boss.post(&format!("{path}/approve"), json!({})).await.expect(200)
+    agree(&boss, &format!("{path}/approve")).await.expect(200)
 }
 
 async fn vote(voter: &Http, id: &str, revision: u32) -> Answer {
@@ -37,7 +38,7 @@ async fn one_person_tightens_and_two_loosen_by_whatever_route() {
     let key = coffer.key();
     let all = key.get("/approval-policies").await.expect(200);
     let shown: Vec<_> = all.body["data"].as_array().unwrap().iter().map(|it| &it["automatic"]).collect();
-    assert_eq!(shown, ["up_to", "always", "always", "never", "never", "never"]);
+    assert_eq!(shown, ["up_to", "always", "always", "never", "never", "never", "never"]);
 
     // Tighter: at once, and the settings say so too.
     let tight = json!({ "automatic": "up_to", "automatic_up_to": "50.00" });
@@ -57,26 +58,26 @@ async fn one_person_tightens_and_two_loosen_by_whatever_route() {
     assert_eq!(proposed.body["automatic_up_to"], "50.00");
     assert_eq!(proposed.body["proposed"]["automatic_up_to"], "51.00");
     let approve = format!("{WITHDRAWAL}/approve");
-    key.post(&approve, json!({})).await.refused(403, "self_approval");
+    agree(&key, &approve).await.refused(403, "self_approval");
     let made = json!({ "name": "mine", "kind": "secret", "scopes": ["*:read", "*:write", "*:approve"] });
     let made = key.post("/api-keys", made).await.expect(201);
     let made = coffer.with(made.body["secret_key"].as_str().unwrap());
-    made.post(&approve, json!({})).await.refused(403, "self_approval");
+    agree(&made, &approve).await.refused(403, "self_approval");
     let (_, boss) = person(&coffer, "boss", &["admin"]).await;
     let (_, ann) = person(&coffer, "ann", &[]).await;
-    ann.post(&approve, json!({})).await.refused(403, "forbidden");
-    let agreed = boss.post(&approve, json!({})).await.expect(200);
+    agree(&ann, &approve).await.refused(403, "forbidden");
+    let agreed = agree(&boss, &approve).await.expect(200);
     assert_eq!((&agreed.body["automatic_up_to"], &agreed.body["revision"]), (&json!("51.00"), &json!(2)));
-    boss.post(&approve, json!({})).await.refused(409, "nothing_proposed");
+    agree(&boss, &approve).await.refused(409, "nothing_proposed");
 
     // What was proposed is forgotten when somebody drops it, or tightens.
     let loose = json!({ "automatic": "up_to", "automatic_up_to": "52.00" });
     put(&key, WITHDRAWAL, loose.clone()).await.expect(200);
-    boss.post(&format!("{WITHDRAWAL}/reject"), json!({})).await.expect(200);
-    boss.post(&approve, json!({})).await.refused(409, "nothing_proposed");
+    agree(&boss, &format!("{WITHDRAWAL}/reject")).await.expect(200);
+    agree(&boss, &approve).await.refused(409, "nothing_proposed");
     put(&key, WITHDRAWAL, loose).await.expect(200);
     put(&key, WITHDRAWAL, json!({ "automatic": "never" })).await.expect(200);
-    boss.post(&approve, json!({})).await.refused(409, "nothing_proposed");
+    agree(&boss, &approve).await.refused(409, "nothing_proposed");
 }
 
 #[tokio::test]
@@ -152,7 +153,7 @@ async fn an_empty_committee_stays_blocked() {
     // A vote by somebody who left the committee does not count at the end.
     let role = json!({ "automatic": "never", "approvals": 2, "committee": { "role": "admin" } });
     put(&key, WITHDRAWAL, role).await.expect(200);
-    boss.post(&format!("{WITHDRAWAL}/approve"), json!({})).await.expect(200);
+    agree(&boss, &format!("{WITHDRAWAL}/approve")).await.expect(200);
     let revision =
         key.get(&format!("/withdrawals/{}", asked.id())).await.expect(200).body["revision"].clone();
     let revision = u32::try_from(revision.as_u64().unwrap()).unwrap();
@@ -163,6 +164,56 @@ async fn an_empty_committee_stays_blocked() {
     assert_eq!(vote(&boss, asked.id(), revision).await.expect(200).body["status"], "pending_review");
     let (_, third) = person(&coffer, "third", &["admin"]).await;
     assert_eq!(vote(&third, asked.id(), revision).await.expect(200).body["status"], "approved");
+}
+
+/// A role that was the committee could be deleted; from then on the rules could not even be looked at.
+#[tokio::test]
+async fn a_role_that_decides_is_not_deleted_and_one_nobody_active_has_blocks() {
+    let coffer = Instance::start().await;
+    let (ann, _) = person(&coffer, "ann", &[]).await;
+    let key = coffer.key();
+    let board = json!({ "name": "board", "permissions": ["adjustments.approve", "adjustments.view_any"] });
+    let board = key.post("/roles", board).await.expect(201);
+    let path = format!("/roles/{}", board.id());
+    let rules = json!({ "automatic": "never", "committee": { "role": "board" } });
+    put(&key, "/approval-policies/adjustment", rules).await.expect(200);
+    let version = key.get(&path).await.expect(200).body["version"].as_u64().unwrap();
+    key.delete(&path, version).await.refused(409, "role_in_use");
+    let all = key.get("/approval-policies").await.expect(200);
+    assert_eq!(all.body["data"][3]["committee"]["role"], "board");
+
+    // Nobody has it; then somebody; then nobody who is in office.
+    let body = json!({
+        "user_id": ann, "currency": "USD", "amount": "5.00", "direction": "credit", "reason": "goodwill",
+    });
+    let asked = key.post("/adjustments", body).await.expect(201);
+    let adjustment = format!("/adjustments/{}", asked.id());
+    let withdrawal = json!({ "automatic": "never", "committee": { "role": "board" } });
+    put(&key, WITHDRAWAL, withdrawal).await.expect(200);
+    credit(&coffer, &ann, "50.00").await;
+    let asked = key.post("/withdrawals", cash_out(&ann, "20.00")).await.expect(201);
+    assert_eq!(asked.body["blocked"], true);
+    let withdrawal = format!("/withdrawals/{}", asked.id());
+    let blocked = async || {
+        let one = key.get(&adjustment).await.expect(200).body["approval"]["blocked"].clone();
+        let other = key.get(&withdrawal).await.expect(200).body["blocked"].clone();
+        let listed = key.get("/withdrawals").await.expect(200).body["data"][0]["blocked"].clone();
+        assert_eq!((&one, &one), (&other, &listed));
+        one == json!(true)
+    };
+    assert!(blocked().await);
+    let (member, _) = person(&coffer, "member", &["board"]).await;
+    assert!(!blocked().await);
+    key.post(&format!("/users/{member}/disable"), json!({ "reason": "left" })).await.expect(200);
+    assert!(blocked().await);
+    key.post(&format!("/users/{member}/enable"), json!({ "reason": "back" })).await.expect(200);
+    assert!(!blocked().await);
+    let rules = json!({ "automatic": "never", "committee": { "members": [member] } });
+    put(&key, "/approval-policies/adjustment", rules).await.expect(200);
+    let (_, boss) = person(&coffer, "boss", &["admin"]).await;
+    agree(&boss, "/approval-policies/adjustment/approve").await.expect(200);
+    key.post(&format!("/users/{member}/disable"), json!({ "reason": "left" })).await.expect(200);
+    assert_eq!(key.get(&adjustment).await.expect(200).body["approval"]["blocked"], true);
 }
 
 #[tokio::test]
@@ -179,8 +230,8 @@ async fn the_committee_decides_over_adjustments_too() {
     });
     let asked = key.post("/adjustments", body).await.expect(201);
     let path = format!("/adjustments/{}/approve", asked.id());
-    stranger.post(&path, json!({})).await.refused(403, "not_on_committee");
-    first.post(&path, json!({})).await.expect(200);
+    agree(&stranger, &path).await.refused(403, "not_on_committee");
+    agree(&first, &path).await.expect(200);
 }
 
 /// The vote of somebody who was disabled for fraud once counted when the last one came.
@@ -199,8 +250,8 @@ async fn a_vote_counts_as_long_as_its_voter_is_in_office() {
     });
     let asked = key.post("/adjustments", body).await.expect(201);
     let path = format!("/adjustments/{}/approve", asked.id());
-    assert_eq!(first.post(&path, json!({})).await.expect(200).body["status"], "requested");
+    assert_eq!(agree(&first, &path).await.expect(200).body["status"], "requested");
     key.post(&format!("/users/{one}/disable"), json!({ "reason": "fraud" })).await.expect(200);
-    assert_eq!(second.post(&path, json!({})).await.expect(200).body["status"], "requested");
-    assert_eq!(third.post(&path, json!({})).await.expect(200).body["status"], "posted");
+    assert_eq!(agree(&second, &path).await.expect(200).body["status"], "requested");
+    assert_eq!(agree(&third, &path).await.expect(200).body["status"], "posted");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use coffer::testing::{Answer, Instance};
 use serde_json::{Value, json};
 
+use crate::support::{agree, decide};
 use crate::{
     payment::user,
     withdrawal::{credit, person},
@@ -168,12 +169,12 @@ async fn an_adjustment_is_posted_by_somebody_else_than_who_asked_for_it() {
     let taken = key.post("/adjustments", body).await.refused(409, "external_id_taken");
     assert_eq!(taken.body["existing_id"], asked.body["id"]);
     let path = format!("/adjustments/{}", asked.id());
-    key.post(&format!("{path}/approve"), json!({})).await.refused(403, "self_approval");
-    key.post(&format!("{path}/reject"), json!({ "reason": "no" })).await.refused(403, "self_approval");
-    session.post(&format!("{path}/approve"), json!({})).await.refused(403, "forbidden");
+    agree(&key, &format!("{path}/approve")).await.refused(403, "self_approval");
+    decide(&key, &format!("{path}/reject"), json!({ "reason": "no" })).await.refused(403, "self_approval");
+    agree(&session, &format!("{path}/approve")).await.refused(403, "forbidden");
     assert_eq!(coffer.new_events(), ["adjustment.requested"]);
 
-    let posted = sue.post(&format!("{path}/approve"), json!({})).await.expect(200);
+    let posted = agree(&sue, &format!("{path}/approve")).await.expect(200);
     assert_eq!(posted.body["status"], "posted");
     assert_eq!(coffer.new_events(), ["balance.adjusted", "transaction.created"]);
     let records = session.get("/transactions?category=adjustment").await.expect(200);
@@ -184,8 +185,8 @@ async fn an_adjustment_is_posted_by_somebody_else_than_who_asked_for_it() {
     );
     assert_eq!(record["entry_id"], posted.body["entry_id"]);
     // The same decision again is the same answer; another one is refused.
-    sue.post(&format!("{path}/approve"), json!({})).await.expect(200);
-    sue.post(&format!("{path}/reject"), json!({ "reason": "no" }))
+    agree(&sue, &format!("{path}/approve")).await.expect(200);
+    decide(&sue, &format!("{path}/reject"), json!({ "reason": "no" }))
         .await
         .refused(409, "invalid_state_transition");
     assert_eq!(session.get("/balances/USD").await.body["available"], "12.50");
@@ -194,9 +195,9 @@ async fn an_adjustment_is_posted_by_somebody_else_than_who_asked_for_it() {
     let body = json!({ "user_id": ann, "currency": "USD", "amount": "12.51", "direction": "debit", "reason": "error" });
     let asked = key.post("/adjustments", body).await.expect(201);
     let path = format!("/adjustments/{}", asked.id());
-    let refused = sue.post(&format!("{path}/approve"), json!({})).await.refused(422, "insufficient_funds");
+    let refused = agree(&sue, &format!("{path}/approve")).await.refused(422, "insufficient_funds");
     assert_eq!((&refused.body["available"], &refused.body["wanted"]), (&json!("12.50"), &json!("12.51")));
-    let rejected = sue.post(&format!("{path}/reject"), json!({ "reason": "too much" })).await.expect(200);
+    let rejected = decide(&sue, &format!("{path}/reject"), json!({ "reason": "too much" })).await.expect(200);
     assert_eq!(rejected.body["status"], "rejected");
     let listed = key.get(&format!("/adjustments?status=rejected&user_id={ann}")).await.expect(200);
     assert_eq!(data(&listed).len(), 1);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use coffer::testing::{Answer, Http, Instance};
 use serde_json::{Value, json};
 
+use crate::support::agree;
 use crate::withdrawal::person;
 
 async fn make_key(coffer: &Instance, body: Value) -> (String, Http) {
@@ -108,7 +109,7 @@ async fn one_person_tightens_settings_and_two_loosen_them() {
         key.patch("/clients/current", version, json!({ "settings": settings })).await.expect(200).body
     };
     let (approve, reject) = ("/clients/current/settings/approve", "/clients/current/settings/reject");
-    boss.post(approve, json!({})).await.refused(409, "nothing_proposed");
+    agree(&boss, approve).await.refused(409, "nothing_proposed");
     let tight = json!({
         "funding": { "maximum": "500.00" },
         "withdrawal": { "minimum": "20.00", "beneficiary_cooling_hours": 48 },
@@ -142,10 +143,10 @@ async fn one_person_tightens_settings_and_two_loosen_them() {
     let made = key.post("/api-keys", made).await.expect(201);
     let made = coffer.with(made.body["secret_key"].as_str().unwrap());
     for same in [&key, &made] {
-        same.post(approve, json!({})).await.refused(403, "self_approval");
+        agree(&same, approve).await.refused(403, "self_approval");
     }
-    ann.post(approve, json!({})).await.refused(403, "forbidden");
-    let agreed = boss.post(approve, json!({})).await.expect(200).body;
+    agree(&ann, approve).await.refused(403, "forbidden");
+    let agreed = agree(&boss, approve).await.expect(200).body;
     assert_eq!(shown(&agreed), json!([null, "1.00", 0, "40.00"]));
     assert_eq!(agreed["proposed"], Value::Null);
 
@@ -153,11 +154,11 @@ async fn one_person_tightens_settings_and_two_loosen_them() {
     change(json!({ "withdrawal": { "minimum": null } })).await;
     let now = change(json!({ "branding": { "display_name": "Dev" } })).await;
     assert_eq!(shown(&now["proposed"])[1], Value::Null);
-    boss.post(reject, json!({})).await.expect(200);
-    boss.post(approve, json!({})).await.refused(409, "nothing_proposed");
+    agree(&boss, reject).await.expect(200);
+    agree(&boss, approve).await.refused(409, "nothing_proposed");
     change(json!({ "withdrawal": { "minimum": null } })).await;
     change(json!({ "funding": { "maximum": "9.00" } })).await;
-    boss.post(approve, json!({})).await.refused(409, "nothing_proposed");
+    agree(&boss, approve).await.refused(409, "nothing_proposed");
 
     // An operator alone loosens nothing either.
     let version = coffer.operator().get(&path).await.expect(200).body["version"].as_u64().unwrap();
@@ -165,11 +166,8 @@ async fn one_person_tightens_settings_and_two_loosen_them() {
     let asked = coffer.operator().patch(&path, version, loose).await.expect(200).body;
     assert_eq!(asked["settings"]["funding"]["maximum"], "9.00");
     let operator = coffer.operator().inside(&coffer.credentials().client_id);
-    operator.post(approve, json!({})).await.refused(403, "self_approval");
-    assert_eq!(
-        key.post(approve, json!({})).await.expect(200).body["settings"]["funding"]["maximum"],
-        "10.00"
-    );
+    agree(&operator, approve).await.refused(403, "self_approval");
+    assert_eq!(agree(&key, approve).await.expect(200).body["settings"]["funding"]["maximum"], "10.00");
 }
 
 #[tokio::test]

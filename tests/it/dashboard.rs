@@ -5,6 +5,7 @@ use std::time::Duration;
 use coffer::testing::{Http, Instance};
 use serde_json::{Value, json};
 
+use crate::support::{agree, decide};
 use crate::{
     payment::{initiate, mark_paid, user},
     pricing::charge,
@@ -108,7 +109,7 @@ async fn what_waits_for_somebody_is_counted_until_somebody_came() {
     initiate(&coffer, &payment, &coffer.credentials().sandbox_gateway).await.expect(200);
     assert_eq!(waiting(&statistics(&coffer.key(), "").await, "conflicted_payments"), 1);
     let body = json!({ "decision": "reject", "reason": "it is not on the statement" });
-    coffer.key().post(&format!("/payments/{payment}/resolve"), body).await.expect(200);
+    decide(&coffer.key(), &format!("/payments/{payment}/resolve"), body).await.expect(200);
     let now = statistics(&coffer.key(), "").await;
     assert_eq!(
         (waiting(&now, "conflicted_payments"), volume(&now, "payments_failed")),
@@ -130,9 +131,9 @@ async fn what_others_have_to_agree_to_waits_until_they_did() {
     let ask = async || coffer.key().post("/adjustments", body.clone()).await.expect(201).id().to_owned();
     let (first, second) = (ask().await, ask().await);
     assert_eq!(waits("adjustment_approvals").await, 2);
-    boss.post(&format!("/adjustments/{first}/approve"), json!({})).await.expect(200);
+    agree(&boss, &format!("/adjustments/{first}/approve")).await.expect(200);
     assert_eq!(waits("adjustment_approvals").await, 1);
-    boss.post(&format!("/adjustments/{second}/reject"), json!({ "reason": "no" })).await.expect(200);
+    decide(&boss, &format!("/adjustments/{second}/reject"), json!({ "reason": "no" })).await.expect(200);
     assert_eq!(waits("adjustment_approvals").await, 0);
 
     // Agreed to, a part of it, or not.
@@ -148,7 +149,7 @@ async fn what_others_have_to_agree_to_waits_until_they_did() {
         assert_eq!(waits("payment_approvals").await, 1, "{amount} {verb}");
         let body = if verb == "reject" { json!({ "reason": "not on the statement" }) } else { json!({}) };
         let path = format!("/payments/{payment}/mark-paid/{verb}");
-        assert_eq!(boss.post(&path, body).await.expect(200).body["status"], status, "{amount} {verb}");
+        assert_eq!(decide(&boss, &path, body).await.expect(200).body["status"], status, "{amount} {verb}");
         assert_eq!(waits("payment_approvals").await, 0, "{amount} {verb}");
     }
 
@@ -161,7 +162,7 @@ async fn what_others_have_to_agree_to_waits_until_they_did() {
     }
     assert_eq!(waits("conflicted_payments").await, 1);
     let away = json!({ "decision": "reject", "reason": "a slip of the pen" });
-    boss.post(&format!("/payments/{payment}/resolve"), away).await.expect(200);
+    decide(&boss, &format!("/payments/{payment}/resolve"), away).await.expect(200);
     assert_eq!(waits("conflicted_payments").await, 0);
 }
 
@@ -191,6 +192,44 @@ async fn transfers_are_counted_for_who_gave_and_who_got() {
     let all = statistics(&key, "").await;
     assert_eq!(volume(&all, "transfers_out"), "5 41.00, 5 41.00");
     assert_eq!(volume(&all, "transfers_in"), "6 141.00, 6 141.00");
+}
+
+/// Counters are written once for each command: what a refused item, a refused command or a rehearsal would have
+/// counted must be gone by then, also when all of them share one commit.
+#[tokio::test]
+async fn what_did_not_come_about_is_not_counted_with_what_did() {
+    let coffer = Instance::start().await;
+    let (ann, of_ann) = person(&coffer, "ann", &[]).await;
+    let (bob, of_bob) = person(&coffer, "bob", &[]).await;
+    credit(&coffer, &ann, "100.00").await;
+    let key = coffer.key();
+    let moves = |amount: &str| json!({ "amount": amount, "currency": "USD", "from": ann, "to": bob });
+
+    let items = [moves("10.00"), moves("500.00"), moves("20.00"), moves("0.00")];
+    let done = key.post("/transfers/bulk", json!({ "items": items })).await.expect(200);
+    assert_eq!((&done.body["succeeded"], &done.body["failed"]), (&json!(2), &json!(2)));
+    assert_eq!(volume(&statistics(&of_ann, "").await, "transfers_out"), "2 30.00, 2 30.00");
+
+    let items = json!({ "items": [moves("10.00"), moves("500.00")], "atomic": true });
+    key.post("/transfers/bulk", items).await.expect(422);
+    key.post("/transfers?dry_run=true", moves("10.00")).await.expect(200);
+    assert_eq!(volume(&statistics(&of_ann, "").await, "transfers_out"), "2 30.00, 2 30.00");
+
+    let writer = coffer.hold_writer();
+    let group = [moves("1.00"), moves("500.00"), moves("2.00"), moves("600.00"), moves("3.00")];
+    let sent = group.map(|it| {
+        let key = coffer.key();
+        tokio::spawn(async move { key.post("/transfers", it).await.status })
+    });
+    drop(writer);
+    let mut answers = vec![];
+    for answer in sent {
+        answers.push(answer.await.unwrap());
+    }
+    assert_eq!(answers, [201, 422, 201, 422, 201]);
+    assert_eq!(volume(&statistics(&of_ann, "").await, "transfers_out"), "5 36.00, 5 36.00");
+    assert_eq!(volume(&statistics(&of_bob, "").await, "transfers_in"), "5 36.00, 5 36.00");
+    assert_eq!(volume(&statistics(&key, "").await, "transfers_out"), "5 36.00, 5 36.00");
 }
 
 #[tokio::test]

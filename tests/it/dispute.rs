@@ -3,6 +3,7 @@
 use coffer::testing::{Answer, Instance};
 use serde_json::{Value, json};
 
+use crate::support::decide;
 use crate::{
     inbound::{intent, pending, tell},
     payment::{available, charge, initiate, mark_paid, show, user},
@@ -180,7 +181,7 @@ async fn a_bank_that_wants_more_than_is_left_leaves_the_rest_to_a_person() {
     }
     assert_eq!(available(&coffer, &user).await, "0.00");
     let put_away = json!({ "decision": "reject", "reason": "settled with the provider" });
-    let seen = coffer.key().post(&format!("/payments/{payment}/resolve"), put_away).await.expect(200);
+    let seen = decide(&coffer.key(), &format!("/payments/{payment}/resolve"), put_away).await.expect(200);
     assert_eq!((&seen.body["status"], &seen.body["review"]), (&json!("settled"), &json!("none")));
 }
 

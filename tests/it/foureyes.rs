@@ -3,6 +3,7 @@
 use coffer::testing::{Http, Instance};
 use serde_json::{Value, json};
 
+use crate::support::agree;
 use crate::withdrawal::{cash_out, credit, person, set};
 
 /// A key that may do everything, made by `maker`: who made it has seen its text.
@@ -33,19 +34,19 @@ async fn a_key_one_made_oneself_is_no_second_person() {
     let (_, made_by_made) = key_of(&coffer, &made).await;
     let approve = asked(&key, &ann).await;
     for same in [&key, &made, &made_by_made] {
-        same.post(&approve, json!({})).await.refused(403, "self_approval");
+        agree(&same, &approve).await.refused(403, "self_approval");
     }
     let approve = asked(&made_by_made, &ann).await;
-    key.post(&approve, json!({})).await.refused(403, "self_approval");
+    agree(&key, &approve).await.refused(403, "self_approval");
 
     // A key of somebody else is a second person, until its text is shown to the first.
     let (id, others) = key_of(&coffer, &operator(&coffer)).await;
     let second = asked(&key, &ann).await;
-    others.post(&approve, json!({})).await.expect(200);
-    operator(&coffer).post(&second, json!({})).await.expect(200);
+    agree(&others, &approve).await.expect(200);
+    agree(&operator(&coffer), &second).await.expect(200);
     let third = asked(&key, &ann).await;
     key.post(&format!("/api-keys/{id}/rotate"), json!({})).await.expect(200);
-    others.post(&third, json!({})).await.refused(403, "self_approval");
+    agree(&others, &third).await.refused(403, "self_approval");
 }
 
 #[tokio::test]
@@ -78,8 +79,8 @@ async fn two_keys_of_one_person_are_one_vote_and_one_mark() {
     coffer.key().post(&path("initiate"), manual).await.expect(200);
     let seen = json!({ "reference": "r", "amount": "50.00", "currency": "USD", "reason": "seen" });
     first.post(&path("mark-paid"), seen).await.expect(200);
-    second.post(&path("mark-paid/approve"), json!({})).await.refused(403, "self_approval");
-    own.post(&path("mark-paid/approve"), json!({})).await.expect(200);
+    agree(&second, &path("mark-paid/approve")).await.refused(403, "self_approval");
+    agree(&own, &path("mark-paid/approve")).await.expect(200);
 }
 
 #[tokio::test]

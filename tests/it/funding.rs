@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use coffer::testing::Instance;
 use serde_json::{Value, json};
 
+use crate::support::decide;
 use crate::{
     payment::{available, initiate, mark_paid, user},
     pricing::charge,
@@ -106,7 +107,7 @@ async fn a_deposit_ends_as_its_payment_does() {
     assert_eq!(status(&coffer, &conflicted).await, "conflicted");
     coffer.new_events();
     let body = json!({ "decision": "credit", "reason": "it is on the statement" });
-    coffer.key().post(&format!("/payments/{payment}/resolve"), body).await.expect(200);
+    decide(&coffer.key(), &format!("/payments/{payment}/resolve"), body).await.expect(200);
     assert_eq!(coffer.new_events(), ["payment.settled", "transaction.created", "funding.completed"]);
     let completed = coffer.key().get(&format!("/fundings/{conflicted}")).await.expect(200).body;
     assert_eq!((&completed["status"], &completed["credit_amount"]), (&json!("completed"), &json!("10.05")));
@@ -114,7 +115,7 @@ async fn a_deposit_ends_as_its_payment_does() {
     let (failed, payment) = asked(&coffer, &user, "10.04").await;
     initiate(&coffer, &payment, sandbox).await.expect(200);
     let body = json!({ "decision": "reject", "reason": "it is not" });
-    coffer.key().post(&format!("/payments/{payment}/resolve"), body).await.expect(200);
+    decide(&coffer.key(), &format!("/payments/{payment}/resolve"), body).await.expect(200);
 
     let (unpaid, _) = asked(&coffer, &user, "10.00").await;
     coffer.advance(Duration::from_secs(24 * 3600)).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use coffer::testing::{Instance, Reply};
 use serde_json::{Value, json};
 
+use crate::support::decide;
 use crate::{
     inbound::{SECRET, intent, tell},
     payment::{available, charge, initiate, show, state, user},
@@ -174,7 +175,7 @@ async fn after_a_week_of_silence_a_person_is_left_with_it() {
     let asked = coffer.webhooks().at("/card/v1/payment_intents").len();
     assert_eq!(asked, 12, "once, and eleven questions");
     let body = json!({ "decision": "credit", "reason": "on the provider's statement" });
-    let credited = coffer.key().post(&format!("/payments/{payment}/resolve"), body).await.expect(200);
+    let credited = decide(&coffer.key(), &format!("/payments/{payment}/resolve"), body).await.expect(200);
     assert_eq!(state(&credited.body), "settled none exact 10.00");
 }
 

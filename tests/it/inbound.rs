@@ -6,6 +6,7 @@ use coffer::testing::{Answer, Instance};
 use serde_json::{Value, json};
 
 use crate::payment::{available, charge, initiate, show, state, suspense, user};
+use crate::support::decide;
 
 pub const SECRET: &str = "whsec_of_a_test_gateway";
 
@@ -175,9 +176,9 @@ async fn another_amount_or_currency_is_a_conflict_and_another_mode_is_let_pass()
     );
     let refused = json!({ "decision": "credit", "reason": "why not" });
     let path = format!("/payments/{id}/resolve");
-    coffer.key().post(&path, refused).await.refused(422, "payment_currency_mismatch");
+    decide(&coffer.key(), &path, refused).await.refused(422, "payment_currency_mismatch");
     let rejected = json!({ "decision": "reject", "reason": "not ours" });
-    coffer.key().post(&path, rejected).await.expect(200);
+    decide(&coffer.key(), &path, rejected).await.expect(200);
 
     let other = charge(&coffer, &user, "20.03").await;
     initiate(&coffer, &other, &gateway).await.expect(200);

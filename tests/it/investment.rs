@@ -299,7 +299,7 @@ async fn a_default_takes_two_people_neither_of_them_the_owner() {
     let (_, tom) = person(&bench.coffer, "tom", &["admin"]).await;
     let id = bench.invest(json!({})).await;
     let approve = "default/approve";
-    bench.verb(&tom, &id, approve, json!({})).await.refused(409, "default_not_requested");
+    bench.verb(&tom, &id, approve, json!({ "revision": 1 })).await.refused(409, "default_not_requested");
     let because = json!({ "reason": "insolvent", "recovered_amount": "1000.01" });
     bench.verb(&sue, &id, "default", because).await.refused(422, "out_of_range");
     let because = json!({ "reason": "insolvent", "recovered_amount": "250.00" });
@@ -310,7 +310,8 @@ async fn a_default_takes_two_people_neither_of_them_the_owner() {
         (&asked["status"], &asked["default_request"]["reason"]),
         (&json!("active"), &json!("insolvent"))
     );
-    bench.verb(&sue, &id, approve, json!({})).await.refused(403, "self_approval");
+    let vote = json!({ "revision": asked["default_request"]["approval"]["revision"] });
+    bench.verb(&sue, &id, approve, vote.clone()).await.refused(403, "self_approval");
     assert_eq!(bench.money().await, pair("500.00", "1000.00"));
     assert_eq!(bench.coffer.new_events(), ["investment.default_requested"]);
 
@@ -319,12 +320,13 @@ async fn a_default_takes_two_people_neither_of_them_the_owner() {
     let version = owner.body["version"].as_u64().unwrap();
     let inside = bench.coffer.operator().inside(&bench.coffer.credentials().client_id);
     inside.put(&format!("/users/{}/roles", bench.user), version, roles).await.expect(200);
-    bench.verb(&bench.ann().await, &id, approve, json!({})).await.refused(403, "self_approval");
+    bench.coffer.agree_to_access().await;
+    bench.verb(&bench.ann().await, &id, approve, vote.clone()).await.refused(403, "self_approval");
 
-    let done = bench.verb(&tom, &id, approve, json!({})).await.expect(200).body;
+    let done = bench.verb(&tom, &id, approve, vote.clone()).await.expect(200).body;
     assert_eq!((&done["status"], &done["invested"]), (&json!("defaulted"), &json!("0.00")));
     assert_eq!(bench.money().await, pair("750.00", "0.00"));
-    assert_eq!(bench.verb(&tom, &id, approve, json!({})).await.expect(200).body, done);
+    assert_eq!(bench.verb(&tom, &id, approve, vote.clone()).await.expect(200).body, done);
     bench.coffer.advance(DAY * 400).await;
     assert_eq!(bench.money().await, pair("750.00", "0.00"));
 }

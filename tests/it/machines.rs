@@ -41,6 +41,11 @@ struct Walk {
     count: u32,
 }
 
+/// What a decision about it names; of what nobody has to agree to, nothing that counts.
+fn revision(now: &Value) -> u64 {
+    now["approval"]["revision"].as_u64().unwrap_or(1)
+}
+
 impl Walk {
     async fn begin(seed: u64) -> Walk {
         let coffer = Instance::start().await;
@@ -219,7 +224,12 @@ impl Walk {
                 json!({ "truth": dice.of(&["paid", "not_paid"]), "reason": "walk" })
             }
             ("withdrawal", "reconcile") => json!({ "outcome": "failed", "reason": "walk" }),
-            ("adjustment" | "refund", "approve") | ("withdrawal" | "funding", "cancel") => json!({}),
+            ("adjustment" | "refund", "approve") => json!({ "revision": revision(now) }),
+            ("adjustment" | "refund", "reject") => {
+                json!({ "revision": revision(now), "reason": "walk" })
+            }
+            ("withdrawal", "reject") => json!({ "revision": now["revision"], "reason": "walk" }),
+            ("withdrawal" | "funding", "cancel") => json!({}),
             _ => reason,
         };
         (verb, events, body)

@@ -2,6 +2,7 @@
 //!
 //! An `Instance` checks every invariant of its books when it is dropped.
 
+mod access;
 mod approval;
 mod auth;
 mod balance;
@@ -51,6 +52,7 @@ mod role;
 mod session;
 mod sms;
 mod story;
+mod support;
 mod swap;
 mod tls;
 mod totp;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use coffer::testing::{Answer, Instance};
 use serde_json::{Value, json};
 
+use crate::support::decide;
 use crate::{
     gateway_crypto::{FIRST, bitcoin, transfer},
     inbound::tell,
@@ -353,7 +354,7 @@ async fn a_person_who_accepts_another_amount_has_it_credited_at_the_price_of_now
     initiate(&coffer, payment, &coffer.credentials().sandbox_gateway).await.expect(200);
     assert_eq!(funding(&coffer, made.id()).await["status"], "conflicted");
     let credit = json!({ "decision": "credit", "reason": "it is on the statement" });
-    coffer.key().post(&format!("/payments/{payment}/resolve"), credit).await.expect(200);
+    decide(&coffer.key(), &format!("/payments/{payment}/resolve"), credit).await.expect(200);
     let done = funding(&coffer, made.id()).await;
     // 1000.05 × 1.1 is 1100.055.
     assert_eq!((&done["status"], &done["credit_amount"]), (&json!("completed"), &json!("1100.05")));

@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use coffer::testing::{Answer, Http, Instance};
 use serde_json::{Value, json};
 
+use crate::support::{agree, decide, revision};
+
 /// A user of the client.
 pub async fn user(coffer: &Instance, name: &str) -> String {
     let user = json!({ "email": format!("{name}@example.com"), "first_name": name, "last_name": "T" });
@@ -44,7 +46,7 @@ async fn mark_paid_by(http: &Http, payment: &str, reference: &str, amount: &str)
 
 async fn resolve(coffer: &Instance, payment: &str, decision: &str) -> Answer {
     let body = json!({ "decision": decision, "reason": "looked into it" });
-    coffer.key().post(&format!("/payments/{payment}/resolve"), body).await
+    decide(&coffer.key(), &format!("/payments/{payment}/resolve"), body).await
 }
 
 pub async fn show(coffer: &Instance, payment: &str) -> Value {
@@ -308,11 +310,11 @@ async fn above_the_limit_a_second_person_has_to_agree() {
     mark_paid(&coffer, &large, "other", "100.01").await.refused(409, "invalid_state_transition");
     let path = |verb: &str| format!("/payments/{large}/mark-paid/{verb}");
     let no = json!({ "reason": "not on the statement" });
-    coffer.key().post(&path("approve"), json!({})).await.refused(403, "self_approval");
-    coffer.key().post(&path("reject"), no.clone()).await.refused(403, "self_approval");
-    let refused = second.post(&path("reject"), no).await.expect(200);
+    agree(&coffer.key(), &path("approve")).await.refused(403, "self_approval");
+    decide(&coffer.key(), &path("reject"), no.clone()).await.refused(403, "self_approval");
+    let refused = decide(&second, &path("reject"), no).await.expect(200);
     assert_eq!(state(&refused.body), "requires_action none none 0.00");
-    second.post(&path("approve"), json!({})).await.refused(409, "invalid_state_transition");
+    agree(&second, &path("approve")).await.refused(409, "invalid_state_transition");
     assert_eq!(available(&coffer, &user).await, "100.00");
 
     mark_paid(&coffer, &large, "large", "100.01").await.expect(200);
@@ -323,9 +325,10 @@ async fn above_the_limit_a_second_person_has_to_agree() {
         .post(&format!("/payments/{large}/cancel"), json!({}))
         .await
         .refused(409, "invalid_state_transition");
-    let approved = second.post(&path("approve"), json!({})).await.expect(200);
+    let vote = json!({ "revision": revision(&second, &path("approve")).await });
+    let approved = second.post(&path("approve"), vote.clone()).await.expect(200);
     assert_eq!(state(&approved.body), "settled none exact 100.01");
-    let again = second.post(&path("approve"), json!({})).await.expect(200);
+    let again = second.post(&path("approve"), vote).await.expect(200);
     assert_eq!(again.body, approved.body);
     assert_eq!(available(&coffer, &user).await, "200.01");
 }
@@ -345,7 +348,7 @@ async fn many_small_marks_do_not_slip_below_the_limit() {
     resolve(&coffer, &payment, "credit").await.refused(403, "self_approval");
     let second = another_key(&coffer).await;
     let body = json!({ "decision": "credit", "reason": "two transfers" });
-    let resolved = second.post(&format!("/payments/{payment}/resolve"), body).await.expect(200);
+    let resolved = decide(&second, &format!("/payments/{payment}/resolve"), body).await.expect(200);
     assert_eq!(state(&resolved.body), "settled none over 151.00");
 }
 
@@ -363,9 +366,14 @@ async fn a_conflict_waits_for_a_person_and_ends_as_that_person_says() {
         coffer.advance(Duration::from_secs(48 * 3600)).await;
         assert_eq!(show(&coffer, &payment).await["review"], "conflicted", "it does not go away by itself");
         coffer.new_events();
-        let resolved = resolve(&coffer, &payment, decision).await.expect(200);
+        let path = format!("/payments/{payment}/resolve");
+        let stale = json!({ "revision": 1, "decision": decision, "reason": "looked into it" });
+        coffer.key().post(&path, stale).await.refused(409, "revision_stale");
+        let revision = revision(&coffer.key(), &path).await;
+        let decided = json!({ "revision": revision, "decision": decision, "reason": "looked into it" });
+        let resolved = coffer.key().post(&path, decided.clone()).await.expect(200);
         assert_eq!(state(&resolved.body), wanted);
-        assert_eq!(resolve(&coffer, &payment, decision).await.expect(200).body, resolved.body);
+        assert_eq!(coffer.key().post(&path, decided).await.expect(200).body, resolved.body);
         assert_eq!(coffer.new_events(), events);
     }
     assert_eq!(available(&coffer, &user).await, "10.05");

@@ -6,6 +6,8 @@ use coffer::testing::{Answer, Http, Instance};
 use hyper::Method;
 use serde_json::{Value, json};
 
+use crate::support::agree;
+
 /// One operation of the document.
 struct Operation {
     method: Method,
@@ -89,7 +91,7 @@ async fn things(coffer: &Instance) -> BTreeMap<&'static str, String> {
     let credit = json!({ "user_id": user, "currency": "USD", "amount": "900.00", "direction": "credit", "reason": "test" });
     let adjustment = made(key.post("/adjustments", credit).await);
     let path = format!("/adjustments/{adjustment}/approve");
-    coffer.operator().inside(&coffer.credentials().client_id).post(&path, json!({})).await.expect(200);
+    agree(&coffer.operator().inside(&coffer.credentials().client_id), &path).await.expect(200);
     ids.insert("adjustments", adjustment);
     let method = json!({ "type": "crypto", "network": "bitcoin", "address": "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq" });
     let beneficiary = json!({ "user_id": user, "label": "mine", "method": method });

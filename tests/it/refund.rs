@@ -6,6 +6,7 @@ use coffer::testing::{Answer, Http, Instance};
 use serde_json::{Value, json};
 
 use crate::payment::{another_key, available, charge, initiate, mark_paid, set, suspense, user};
+use crate::support::{agree, decide};
 
 /// A payment of the user that settled through the sandbox.
 async fn paid(coffer: &Instance, user: &str, amount: &str) -> String {
@@ -180,24 +181,31 @@ async fn above_the_limit_somebody_else_agrees_and_small_ones_do_not_slip_below()
     coffer.new_events();
     for attempt in ["approve", "reject"] {
         let body = if attempt == "reject" { json!({ "reason": "no" }) } else { json!({}) };
-        verb(&coffer.key(), next.id(), attempt, body).await.refused(403, "self_approval");
+        decide(&coffer.key(), &format!("/refunds/{}/{attempt}", next.id()), body)
+            .await
+            .refused(403, "self_approval");
     }
     assert_eq!(coffer.new_events(), Vec::<String>::new());
     assert_eq!(available(&coffer, &user).await, "89.00");
-    let approved = verb(&second, next.id(), "approve", json!({})).await.expect(200);
+    let approved = agree(&second, &format!("/refunds/{}/approve", next.id())).await.expect(200);
     assert_eq!(approved.body["status"], "succeeded");
     assert_eq!(coffer.new_events(), ["refund.approved", "refund.succeeded"]);
-    verb(&second, next.id(), "approve", json!({})).await.refused(409, "invalid_state_transition");
+    agree(&second, &format!("/refunds/{}/approve", next.id())).await.refused(409, "invalid_state_transition");
 
     let rejected = refund(&coffer.key(), &payment, "50.00").await.expect(201);
     coffer.new_events();
-    let answer =
-        verb(&second, rejected.id(), "reject", json!({ "reason": "it was delivered" })).await.expect(200);
+    let answer = decide(
+        &second,
+        &format!("/refunds/{}/reject", rejected.id()),
+        json!({ "reason": "it was delivered" }),
+    )
+    .await
+    .expect(200);
     assert_eq!(answer.body["status"], "canceled");
     assert_eq!(coffer.new_events(), ["refund.canceled"]);
     let frozen = refund(&coffer.key(), &payment, "50.00").await.expect(201);
     coffer.key().post(&format!("/users/{user}/freeze"), json!({ "reason": "looked into" })).await.expect(200);
-    verb(&second, frozen.id(), "approve", json!({})).await.refused(422, "user_not_active");
+    agree(&second, &format!("/refunds/{}/approve", frozen.id())).await.refused(422, "user_not_active");
     verb(&coffer.key(), frozen.id(), "cancel", json!({})).await.expect(200);
     assert_eq!(available(&coffer, &user).await, "89.00");
 }
@@ -245,7 +253,7 @@ async fn money_in_suspense_becomes_a_users_when_two_people_say_so() {
     let path = |verb: &str| format!("/suspense/{item}/{verb}");
     let bobs = json!({ "user_id": bob, "reason": "the bank names him" });
     coffer.key().post(&path("assign"), json!({ "reason": "nobody" })).await.refused(422, "required");
-    coffer.key().post(&path("approve"), json!({})).await.refused(409, "invalid_state_transition");
+    agree(&coffer.key(), &path("approve")).await.refused(409, "invalid_state_transition");
     coffer.new_events();
     let asked = coffer.key().post(&path("assign"), bobs.clone()).await.expect(200);
     assert_eq!(
@@ -254,13 +262,13 @@ async fn money_in_suspense_becomes_a_users_when_two_people_say_so() {
     );
     assert_eq!(coffer.key().post(&path("assign"), bobs.clone()).await.expect(200).body, asked.body);
     second.post(&path("refund"), json!({ "reason": "no" })).await.refused(409, "invalid_state_transition");
-    coffer.key().post(&path("approve"), json!({})).await.refused(403, "self_approval");
-    second.post(&path("reject"), json!({ "reason": "not sure" })).await.expect(200);
-    second.post(&path("approve"), json!({})).await.refused(409, "invalid_state_transition");
+    agree(&coffer.key(), &path("approve")).await.refused(403, "self_approval");
+    decide(&second, &path("reject"), json!({ "reason": "not sure" })).await.expect(200);
+    agree(&second, &path("approve")).await.refused(409, "invalid_state_transition");
     coffer.key().post(&path("assign"), bobs).await.expect(200);
     assert_eq!(coffer.new_events(), Vec::<String>::new(), "nothing is booked yet");
     assert_eq!(available(&coffer, &bob).await, "0.00");
-    let done = second.post(&path("approve"), json!({})).await.expect(200);
+    let done = agree(&second, &path("approve")).await.expect(200);
     assert_eq!(done.body["status"], "assigned");
     assert_eq!(coffer.new_events(), ["transaction.created", "suspense.assigned"]);
     assert_eq!(available(&coffer, &bob).await, "7.00");
@@ -281,7 +289,7 @@ async fn money_in_suspense_goes_to_the_payment_it_was_meant_for() {
     initiate(&coffer, &meant, manual).await.expect(200);
     coffer.key().post(&path("assign"), to(&meant)).await.expect(200);
     coffer.new_events();
-    let done = second.post(&path("approve"), json!({})).await.expect(200);
+    let done = agree(&second, &path("approve")).await.expect(200);
     assert_eq!((&done.body["status"], &done.body["payment_id"]), (&json!("waiting"), &json!(meant)));
     assert_eq!(coffer.new_events(), ["suspense.assigned"]);
     let rest = mark_paid(&coffer, &meant, "bank-2", "3.00").await.expect(200);

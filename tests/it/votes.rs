@@ -3,6 +3,7 @@
 use coffer::testing::{Answer, Http, Instance};
 use serde_json::{Value, json};
 
+use crate::support::{agree, decide};
 use crate::{
     payment::{charge, initiate, mark_paid, set},
     pricing::plan,
@@ -234,11 +235,83 @@ async fn votes_are_void_when_the_rules_change_and_an_empty_committee_blocks() {
 
         // Looser rules take somebody else; the vote under the first ones does not come back.
         put(&key, it.operation, rules(it.operation, 2, json!([tom, uma]))).await.expect(200);
-        first.post(&format!("/approval-policies/{}/approve", it.operation), json!({})).await.expect(200);
+        agree(&first, &format!("/approval-policies/{}/approve", it.operation)).await.expect(200);
         assert_ne!(it.vote(&second, &first).await.expect(200).body[it.done.0], it.done.1, "{}", it.operation);
         let agreed = it.vote(&first, &first).await.expect(200);
         assert_eq!(agreed.body[it.done.0], it.done.1, "{}", it.operation);
     }
+}
+
+/// Whoever agreed without looking agreed to whatever stood there by then.
+#[tokio::test]
+async fn whoever_decides_says_what_they_looked_at() {
+    let coffer = Instance::start().await;
+    set(&coffer, second_person()).await;
+    let (ann, _) = person(&coffer, "ann", &[]).await;
+    let (_, maker) = person(&coffer, "sue", &["admin"]).await;
+    let (_, other) = person(&coffer, "tom", &["admin"]).await;
+    put(&maker, "adjustment", json!({ "automatic": "never", "approvals": 2 })).await.expect(200);
+    put(&maker, "adjustment", json!({ "automatic": "never", "approvals": 1 })).await.expect(200);
+    let mut paths: Vec<(String, u64)> = vec![];
+    for it in everything(&coffer, &maker, &ann).await {
+        let revision = it.approval(&other).await["revision"].as_u64().unwrap();
+        paths.push((it.approve.clone(), revision));
+        if it.operation != "investment_default" {
+            paths.push((it.approve.replace("approve", "reject"), revision));
+        }
+    }
+
+    // What is proposed is no other: settings, rules for approving, limits.
+    for path in ["/approval-policies/adjustment", "/clients/current"] {
+        if path == "/clients/current" {
+            let version = maker.get(path).await.expect(200).body["version"].as_u64().unwrap();
+            let looser = json!({ "settings": { "funding": { "maximum": null } } });
+            maker.patch(path, version, looser).await.expect(200);
+        }
+        let shown = maker.get(path).await.expect(200).body["proposed"]["revision"].as_u64().unwrap();
+        let path = path.replace("/clients/current", "/clients/current/settings");
+        paths.extend(["approve", "reject"].map(|verb| (format!("{path}/{verb}"), shown)));
+    }
+    let which = json!({ "operation": "withdrawal", "currency": "USD" });
+    for max in [json!("5.00"), Value::Null] {
+        let mut rule = which.clone();
+        rule["max"] = max;
+        maker.put("/limits", 1, rule).await.expect(200);
+    }
+    paths.extend(["/limits/approve", "/limits/reject"].map(|it| (it.to_owned(), 1)));
+
+    for (path, revision) in &paths {
+        let mut body = if path.starts_with("/limits") { which.clone() } else { json!({}) };
+        if path.ends_with("/reject")
+            && !path.contains("limits")
+            && !path.contains("policies")
+            && !path.contains("settings")
+        {
+            body["reason"] = json!("no");
+        }
+        let missing = other.post(path, body.clone()).await.refused(422, "required");
+        assert_eq!(missing.body["param"], "revision", "{path}");
+        body["revision"] = json!(revision + 1);
+        let stale = other.post(path, body).await.refused(409, "revision_stale");
+        assert_eq!(stale.body["current_revision"], *revision, "{path}");
+    }
+
+    // Proposed anew, it is another one, whatever became of the one before.
+    let loosen = async || {
+        let mut rule = which.clone();
+        rule["max"] = json!("500.00");
+        maker.put("/limits", 1, rule).await.expect(200).body["proposed"]["revision"].as_u64().unwrap()
+    };
+    let mut decision = which.clone();
+    decision["revision"] = json!(loosen().await);
+    assert_eq!(decision["revision"], 2);
+    other.post("/limits/reject", decision.clone()).await.expect(200);
+    assert_eq!(other.get("/limits/proposed").await.expect(200).body["data"], json!([]));
+    other.post("/limits/approve", decision.clone()).await.refused(409, "nothing_proposed");
+    assert_eq!(loosen().await, 3);
+    other.post("/limits/approve", decision.clone()).await.refused(409, "revision_stale");
+    decision["revision"] = json!(3);
+    assert_eq!(other.post("/limits/approve", decision).await.expect(200).body["max"], "500.00");
 }
 
 #[tokio::test]
@@ -257,7 +330,16 @@ async fn a_default_asked_for_anew_is_voted_on_anew() {
     let less = json!({ "reason": "all of it", "recovered_amount": "0.00" });
     maker.post(&format!("{}/default", it.show), less).await.expect(200);
     second.post(&it.approve, json!({ "revision": revision })).await.refused(409, "revision_stale");
+    // Nor does it under other rules, which move the number on as well.
+    let rules = json!({ "automatic": "never", "approvals": 3 });
+    put(&coffer.key(), "investment_default", rules).await.expect(200);
+    let revision = it.approval(&first).await["revision"].clone();
+    let less = json!({ "reason": "nearly all of it", "recovered_amount": "1.00" });
+    maker.post(&format!("{}/default", it.show), less).await.expect(200);
+    second.post(&it.approve, json!({ "revision": revision })).await.refused(409, "revision_stale");
     assert_eq!(it.vote(&second, &first).await.expect(200).body["status"], "active");
+    let (_, third) = person(&coffer, "vic", &["admin"]).await;
+    assert_eq!(it.vote(&third, &first).await.expect(200).body["status"], "active");
     assert_eq!(it.vote(&first, &first).await.expect(200).body["status"], "defaulted");
 }
 
@@ -278,7 +360,7 @@ async fn a_conflict_above_the_limit_takes_as_many() {
     }
     let credit = async |by: &Http| {
         let body = json!({ "decision": "credit", "reason": "on the statement" });
-        by.post(&format!("/payments/{payment}/resolve"), body).await
+        decide(by, &format!("/payments/{payment}/resolve"), body).await
     };
     credit(&maker).await.refused(403, "self_approval");
     assert_eq!(credit(&first).await.expect(200).body["review"], "conflicted");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use coffer::testing::{Answer, Credentials, Http, Instance};
 use serde_json::{Value, json};
 
+use crate::support::decide;
 use crate::{auth::PASSWORD, pricing::charge};
 
 pub const IBAN: &str = "DE89370400440532013000";
@@ -21,6 +22,7 @@ pub async fn person(coffer: &Instance, name: &str, roles: &[&str]) -> (String, H
     });
     let inside = coffer.operator().inside(&coffer.credentials().client_id);
     let made = inside.post("/users", body).await.expect(201);
+    coffer.agree_to_access().await;
     let sign_in = json!({ "email": format!("{name}@example.com"), "password": PASSWORD });
     let tokens = coffer.publishable().post("/auth/login", sign_in).await.expect(200);
     (made.id().to_owned(), coffer.with(tokens.body["access_token"].as_str().unwrap()))
@@ -275,7 +277,7 @@ async fn a_frozen_user_pays_nothing_out() {
     let path = format!("/withdrawals/{}", made.id());
     coffer.key().post(&format!("{path}/process"), json!({})).await.refused(422, "user_not_active");
     // Its money can still be given back.
-    let rejected = coffer.key().post(&format!("{path}/reject"), json!({ "reason": "stolen" })).await;
+    let rejected = decide(&coffer.key(), &format!("{path}/reject"), json!({ "reason": "stolen" })).await;
     assert_eq!(rejected.expect(200).body["status"], "rejected");
     assert_eq!(held(&coffer, &user).await, ("100.00".into(), "0.00".into()));
 }

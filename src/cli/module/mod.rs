@@ -13,7 +13,8 @@ use super::{
     output::Answer,
 };
 use crate::{
-    app::{App, StartError},
+    StartError,
+    app::App,
     config::Config,
     homes::{self, Cast},
     kernel::clock::Clock,

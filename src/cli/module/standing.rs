@@ -9,7 +9,7 @@ use toml_edit::{DocumentMut, Item, Table, value};
 
 use super::{compiled_in, create::write_all, migrate::unknown};
 use crate::{
-    app::StartError,
+    StartError,
     cli::{
         Context,
         exit::{CONFIGURATION, Failure, INPUT_OUTPUT, REFUSED},

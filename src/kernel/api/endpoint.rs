@@ -199,7 +199,7 @@ type Asynchronous = dyn Fn(Arc<Kernel>, RawCall) -> Answered + Send + Sync;
 
 /// The write that a preparation led to, with what was prepared inside.
 pub type Prepared = Box<dyn FnOnce(&mut WriteTx) -> Result<Body> + Send>;
-type Hearing = dyn Fn(&ReadTx, RawBytes) -> Result<Prepared> + Send + Sync;
+pub type Hearing = dyn Fn(&ReadTx, RawBytes) -> Result<Prepared> + Send + Sync;
 type Preparing =
     dyn Fn(Arc<Kernel>, RawCall) -> Pin<Box<dyn Future<Output = Result<Prepared>> + Send>> + Send + Sync;
 
@@ -225,7 +225,7 @@ pub enum Handler {
 
 /// What a stream answers, piece by piece.
 pub type Streamed = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
-type Streaming = dyn Fn(Arc<Kernel>, RawCall, watch::Receiver<bool>) -> Result<Streamed> + Send + Sync;
+pub type Streaming = dyn Fn(Arc<Kernel>, RawCall, watch::Receiver<bool>) -> Result<Streamed> + Send + Sync;
 
 /// A command with a remote call in the middle: claim · call · settle. The claim and the settlement are transactions
 /// of their own; nothing is open during the call. What happens to a repeat meanwhile, and after a crash, is in

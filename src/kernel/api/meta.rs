@@ -14,17 +14,19 @@ use serde_json::Value;
 
 use super::{
     call::{Call, found},
-    dispatch::{Peer, decorate, make_request_id, problem_response},
+    dispatch::Peer,
     endpoint::{Endpoint, get},
     openapi,
     principal::OPERATOR,
     problem::{self, ApiRefusal},
+    request::make_request_id,
+    response::{decorate, problem_response},
 };
 use crate::kernel::{
     boot::{Kernel, ModuleInfo},
     clock::Time,
     error::{RefusalInfo, Result},
-    store::{ReadTx, Scan, Store, migration},
+    store::{ReadTx, Scan, migration},
 };
 
 /// The operations of the kernel itself.
@@ -36,7 +38,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .runs(|_, _: Call| async { Ok(StatusOut::new("ok")) }),
         get("/readyz").about("Whether the server can take commands").open().refuses(&["not_ready"]).runs(
             |kernel: Arc<Kernel>, _: Call| async move {
-                match why_not_ready(&kernel) {
+                match kernel.why_not_ready() {
                     None => Ok(StatusOut::new("ok")),
                     Some(reason) => Err(MetaRefusal::NotReady { reason }.into()),
                 }
@@ -46,7 +48,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             |kernel: Arc<Kernel>, call: Call| async move {
                 let is_operator = call.caller.principal.grants.has(OPERATOR);
                 let mut out =
-                    StatusOut::new(if why_not_ready(&kernel).is_none() { "ok" } else { "degraded" });
+                    StatusOut::new(if kernel.why_not_ready().is_none() { "ok" } else { "degraded" });
                 if is_operator {
                     out.version = Some(env!("CARGO_PKG_VERSION"));
                     out.modules = Some(kernel.modules.len());
@@ -61,7 +63,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .runs(|kernel: Arc<Kernel>, call: Call| async move {
                 let healths = all_health(&kernel)?;
                 let well =
-                    healths.iter().all(|it| it.status != "failing") && why_not_ready(&kernel).is_none();
+                    healths.iter().all(|it| it.status != "failing") && kernel.why_not_ready().is_none();
                 let is_operator = call.caller.principal.grants.has(OPERATOR);
                 let mut out = StatusOut::new(if well { "ok" } else { "degraded" });
                 out.health = is_operator.then_some(healths);
@@ -202,18 +204,6 @@ struct PermissionsOut {
     #[schema(value_type = String)]
     object: &'static str,
     data: Vec<String>,
-}
-
-/// One line that says why commands cannot be taken; `None` when they can.
-pub fn why_not_ready(kernel: &Kernel) -> Option<String> {
-    if let Some(reason) = kernel.failure() {
-        return Some(format!("the store stopped: {reason}"));
-    }
-    let stores = kernel.annexes.iter().map(|it| &it.store).chain([&kernel.store]);
-    stores
-        .into_iter()
-        .any(Store::is_low_on_disk)
-        .then(|| "the disk is nearly full: reads go on, writes are refused".to_owned())
 }
 
 /// A module as the gateway and `coffer module show` describe it.

@@ -38,7 +38,7 @@ pub fn text(kernel: &Kernel) -> Result<String> {
         registry.register("store_file_bytes", "Size of the database file", gauge);
     }
     let ready = Gauge::<i64, AtomicI64>::default();
-    ready.set(super::meta::why_not_ready(kernel).is_none().into());
+    ready.set(kernel.why_not_ready().is_none().into());
     registry.register("ready", "1 when commands can be taken", ready);
     events(kernel, &mut registry)?;
     let mut out = String::new();

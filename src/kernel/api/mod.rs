@@ -20,9 +20,12 @@ pub mod pieces;
 pub mod principal;
 pub mod print;
 pub mod problem;
+mod request;
+mod response;
 pub mod server;
 pub mod testing;
 pub mod text;
+mod who;
 pub mod whole;
 
 #[cfg(test)]

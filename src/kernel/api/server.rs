@@ -20,8 +20,10 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use super::{
-    dispatch::{Peer, Stopping, problem_response, remote_peer, request_id},
+    dispatch::{Peer, Stopping, remote_peer},
     problem::ApiRefusal,
+    request::request_id,
+    response::problem_response,
 };
 use crate::{
     config::{Listen, Server},

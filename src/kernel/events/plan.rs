@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use strsim::levenshtein;
+
 use super::{
     courier::Target,
     delivery::{Delivery, Lane},
@@ -17,7 +19,7 @@ use super::{
     retry::RetryPolicy,
     schedule::Schedules,
 };
-use crate::config::{EventMode, EventRule, Events, Rule, edits};
+use crate::config::{EventMode, EventRule, Events, Rule};
 
 /// When a listener runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -211,7 +213,7 @@ fn names(text: &str, listener: &Listener) -> bool {
 
 /// The name that was probably meant: at most a third of its letters differ.
 fn nearest(written: &str, names: impl Iterator<Item = String>) -> Option<String> {
-    let near = names.map(|it| (edits(written, &it), it)).min()?;
+    let near = names.map(|it| (levenshtein(written, &it), it)).min()?;
     (near.0 <= written.chars().count().div_ceil(3)).then_some(near.1)
 }
 

@@ -2,7 +2,10 @@
 
 pub use super::{
     approval::{ApprovalOperation, ApprovalPolicy, Automatic},
-    votes::{Approval, ApprovalOut, ApproveIn, Ballot, Motion, Vote, VoteOut},
+    votes::{
+        Approval, ApprovalOut, ApproveIn, Ballot, Motion, ProposalDecisionIn, RejectIn, Vote, VoteOut,
+        check_revision, revision_of,
+    },
 };
 
 use serde::Serialize;
@@ -13,7 +16,7 @@ use crate::kernel::{
         call::Caller,
         input::text_enum,
         object::Times,
-        principal::{Actor, ClientId},
+        principal::{Actor, ClientId, Grants, KeyId},
     },
     clock::Time,
     error::{Result, refusals},
@@ -23,6 +26,7 @@ use crate::kernel::{
         codec::{Decode, Encode},
     },
 };
+use crate::modules::role::contract::RoleId;
 
 text_enum! {
     /// Whether a client's money is real. Nothing else differs but a few defaults and which gateways may be active.
@@ -42,7 +46,8 @@ pub struct Client {
     pub times: Times,
 }
 
-/// What a client decides for itself. Amounts are in its default currency.
+/// What a client decides for itself. Amounts are in the default currency of when they were set; they hold for it only,
+/// whatever the default one is by now.
 #[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct Settings {
     pub branding: Branding,
@@ -177,6 +182,17 @@ pub trait ClientContract: Send + Sync {
             true => Err(ClientRefusal::SelfApproval.into()),
             false => Ok(()),
         }
+    }
+
+    /// What a key may do now; `None` when it opens no more. Doubles need not know.
+    fn key_grants(&self, _tx: &ReadTx, _client: ClientId, _key: KeyId) -> Result<Option<Grants>> {
+        Ok(None)
+    }
+
+    /// Whether a role stands on the committee of some operation, or of rules that are proposed: whoever has it decides.
+    /// Doubles need not know.
+    fn is_on_committee(&self, _tx: &ReadTx, _client: ClientId, _role: RoleId) -> Result<bool> {
+        Ok(false)
     }
 
     /// Every client, for jobs that go over all of them.

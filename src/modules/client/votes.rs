@@ -8,11 +8,15 @@
 use serde::Serialize;
 
 use super::{
-    approval::{ApprovalPolicy, Automatic},
+    approval::{ApprovalPolicy, Automatic, Committee},
     contract::{ApprovalOperation, ClientRefusal},
 };
 use crate::kernel::{
-    api::{input::input, principal::Actor, text::Line},
+    api::{
+        input::input,
+        principal::Actor,
+        text::{Line, Text},
+    },
     clock::Time,
     error::Result,
     money::Amount,
@@ -54,16 +58,35 @@ input! {
     #[derive(Debug)]
     pub struct ApproveIn {
         /// The `revision` that was looked at: refused when it is another one by now.
-        revision: Option<u32>,
+        revision: u32,
         note: Option<Line<500>>,
     }
 }
 
+input! {
+    /// A vote against.
+    #[derive(Debug)]
+    pub struct RejectIn {
+        /// The `revision` that was looked at: refused when it is another one by now.
+        revision: u32,
+        reason: Text<500>,
+    }
+}
+
+input! {
+    /// What is agreed to, or dropped, of what was proposed.
+    #[derive(Debug)]
+    pub struct ProposalDecisionIn {
+        /// The `revision` of the proposal that was looked at: refused when another one waits by now.
+        revision: u32,
+    }
+}
+
 /// What a voter says.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Ballot {
-    /// The revision looked at, where it was said.
-    pub revision: Option<u32>,
+    /// The revision looked at.
+    pub revision: u32,
     pub note: Option<String>,
 }
 
@@ -81,8 +104,16 @@ impl Approval {
 
     /// Of something that may be said again otherwise: by the version of what it is said of.
     pub fn of_version(version: u64, policy: ApprovalPolicy, amount: Amount) -> Approval {
-        let revision = u32::try_from(version).unwrap_or(u32::MAX);
-        Approval { revision, ..Approval::under(policy, amount) }
+        Approval { revision: revision_of(version), ..Approval::under(policy, amount) }
+    }
+
+    /// In the place of what was asked for before: whoever looked at that one, under whatever rules, has not looked at
+    /// this.
+    pub fn after(mut self, before: Option<&Approval>) -> Approval {
+        // Shown under other rules than it was stored with, the one before has one more than its own.
+        let least = before.map_or(0, |it| it.revision + 2);
+        self.revision = self.revision.max(least);
+        self
     }
 
     /// Of what earlier releases stored: one other person was enough, and the rules of then are not known.
@@ -105,6 +136,17 @@ impl Approval {
         self
     }
 
+    /// Refuses `revision_stale` to whoever looked at another one than there is under the rules of now.
+    pub fn check_revision(&self, looked_at: u32) -> Result<()> {
+        check_revision(self.revision, looked_at)
+    }
+
+    /// As it is to be shown, and never stored, when nobody who has a vote is in office.
+    pub fn shown_blocked(mut self) -> Approval {
+        self.policy.committee = Some(Committee { members: vec![], role: None });
+        self
+    }
+
     /// The votes that count.
     pub fn counted(&self) -> impl Iterator<Item = &Vote> {
         self.votes.iter().filter(|it| it.revision == self.revision)
@@ -124,16 +166,15 @@ impl Approval {
     ) -> Result<bool> {
         let mut seen = self.clone().seen_under(policy);
         let revision = seen.revision;
-        if ballot.revision.is_some_and(|it| it != revision) {
-            return Err(ClientRefusal::RevisionStale { current_revision: revision }.into());
-        }
+        seen.check_revision(ballot.revision)?;
         may_vote(voter, &seen.policy)?;
         let mut votes = 1;
-        for vote in seen.counted() {
+        // A vote of who may not vote any more neither counts nor stands in the way: of a revoked key, to its holder.
+        for vote in seen.counted().filter(|it| may_vote(it.actor, &seen.policy).is_ok()) {
             if is_voter(vote.actor)? {
                 return Err(ClientRefusal::AlreadyVoted.into());
             }
-            votes += u32::from(may_vote(vote.actor, &seen.policy).is_ok());
+            votes += 1;
         }
 
         seen.votes.push(Vote { actor: voter, at: now, note: ballot.note, revision });
@@ -142,13 +183,27 @@ impl Approval {
     }
 }
 
+/// Refuses `revision_stale` to whoever decides over another revision than the one that waits.
+pub fn check_revision(current: u32, looked_at: u32) -> Result<()> {
+    if current == looked_at {
+        return Ok(());
+    }
+    Err(ClientRefusal::RevisionStale { current_revision: current }.into())
+}
+
+/// A version, as the revision of what waits.
+pub fn revision_of(version: u64) -> u32 {
+    u32::try_from(version).unwrap_or(u32::MAX)
+}
+
 /// Who has to agree, and who did.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ApprovalOut {
-    /// What a vote may name. Grows when the rules, or what is voted on, change: earlier votes are void then.
+    /// What a vote names. Grows when the rules, or what is voted on, change: earlier votes are void then.
     revision: u32,
     approvals_needed: u32,
-    /// The committee that decides over this much has nobody in it: until the rules change, nobody can agree.
+    /// The committee that decides over this much has nobody in it who is active: until that, or the rules, change, nobody
+    /// can agree.
     blocked: bool,
     votes: Vec<VoteOut>,
 }
@@ -171,7 +226,8 @@ pub struct VoteOut {
     at: Time,
     note: Option<String>,
     revision: u32,
-    /// Whether it was cast under the rules in force, for what is to be done now.
+    /// Whether it was cast under the rules in force, for what is to be done now. Whether whoever cast it may still vote is
+    /// asked with the last one.
     counts: bool,
 }
 
@@ -188,10 +244,7 @@ impl VoteOut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        kernel::{api::principal::UserId, id::Id as _, money::Currency},
-        modules::client::approval::Committee,
-    };
+    use crate::kernel::{api::principal::UserId, id::Id as _, money::Currency};
 
     fn usd(minor: i128) -> Amount {
         Amount::new(minor, Currency { code: "USD".parse().unwrap(), decimals: 2 }).unwrap()
@@ -212,7 +265,7 @@ mod tests {
     }
 
     /// Persons 1 and 11 are one, and so are 2 and 12.
-    fn cast(approval: &mut Approval, voter: u8, revision: Option<u32>, policy: ApprovalPolicy) -> String {
+    fn cast(approval: &mut Approval, voter: u8, revision: u32, policy: ApprovalPolicy) -> String {
         let is_voter = |it: Actor| Ok((1..30).any(|n| it == who(n) && n % 10 == voter % 10));
         let may_vote = |it: Actor, policy: &ApprovalPolicy| policy.check_voter(usd(5), it, &[]);
         let ballot = Ballot { revision, note: None };
@@ -225,23 +278,23 @@ mod tests {
     #[test]
     fn so_many_people_have_to_agree_and_each_counts_once() {
         let mut approval = Approval::under(policy(3), usd(5));
-        assert_eq!(cast(&mut approval, 1, None, policy(3)), "false");
-        assert_eq!(cast(&mut approval, 11, Some(1), policy(3)), "already_voted");
-        assert_eq!(cast(&mut approval, 2, Some(2), policy(3)), "revision_stale");
-        assert_eq!(cast(&mut approval, 2, Some(1), policy(3)), "false");
-        assert_eq!(cast(&mut approval, 3, None, policy(3)), "true");
+        assert_eq!(cast(&mut approval, 1, 1, policy(3)), "false");
+        assert_eq!(cast(&mut approval, 11, 1, policy(3)), "already_voted");
+        assert_eq!(cast(&mut approval, 2, 2, policy(3)), "revision_stale");
+        assert_eq!(cast(&mut approval, 2, 1, policy(3)), "false");
+        assert_eq!(cast(&mut approval, 3, 1, policy(3)), "true");
         assert_eq!(approval.votes.len(), 3);
     }
 
     #[test]
     fn votes_under_other_rules_are_void_also_when_those_come_back() {
         let mut approval = Approval::under(policy(2), usd(5));
-        assert_eq!(cast(&mut approval, 1, None, policy(2)), "false");
-        assert_eq!(cast(&mut approval, 2, Some(1), policy(3)), "revision_stale");
+        assert_eq!(cast(&mut approval, 1, 1, policy(2)), "false");
+        assert_eq!(cast(&mut approval, 2, 1, policy(3)), "revision_stale");
         assert_eq!(approval.revision, 1, "what is refused changes nothing");
-        assert_eq!(cast(&mut approval, 2, Some(2), policy(3)), "false");
-        assert_eq!(cast(&mut approval, 1, Some(3), policy(2)), "false");
-        assert_eq!(cast(&mut approval, 2, Some(3), policy(2)), "true");
+        assert_eq!(cast(&mut approval, 2, 2, policy(3)), "false");
+        assert_eq!(cast(&mut approval, 1, 3, policy(2)), "false");
+        assert_eq!(cast(&mut approval, 2, 3, policy(2)), "true");
     }
 
     #[test]
@@ -251,10 +304,10 @@ mod tests {
             ..policy(approvals)
         };
         let mut approval = Approval::under(of(&[1, 2], 2), usd(5));
-        assert_eq!(cast(&mut approval, 3, None, of(&[1, 2], 2)), "not_on_committee");
-        assert_eq!(cast(&mut approval, 1, None, of(&[1, 2], 2)), "false");
-        assert_eq!(cast(&mut approval, 2, None, of(&[], 2)), "not_on_committee");
+        assert_eq!(cast(&mut approval, 3, 1, of(&[1, 2], 2)), "not_on_committee");
+        assert_eq!(cast(&mut approval, 1, 1, of(&[1, 2], 2)), "false");
+        assert_eq!(cast(&mut approval, 2, 2, of(&[], 2)), "not_on_committee");
         assert!(ApprovalOut::of(&approval.clone().seen_under(of(&[], 2))).blocked);
-        assert_eq!(cast(&mut approval, 2, None, of(&[1, 2], 2)), "true");
+        assert_eq!(cast(&mut approval, 2, 1, of(&[1, 2], 2)), "true");
     }
 }

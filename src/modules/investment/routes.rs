@@ -326,7 +326,7 @@ pub fn endpoints(service: &Arc<Investments>) -> Vec<Endpoint> {
                 "not_on_committee",
                 "already_voted",
             ])
-            .example(json!({}))
+            .example(json!({ "revision": 1 }))
             .writes_with(service, Investments::approve_default),
     ]
 }

@@ -129,6 +129,7 @@ impl Desk {
             last_name: "T".into(),
             phone: None,
             roles: vec![],
+            roles_by: None,
             password_hash: None,
             referral_code: None,
             external_id: None,
@@ -363,8 +364,9 @@ async fn another_currency_or_a_known_reference_is_a_conflict_and_books_nothing()
     let desk = Desk::open().await;
     let euros = Amount::new(1000, Currency { code: "EUR".parse().unwrap(), decimals: 2 }).unwrap();
     let resolve = |payment: PaymentId, decision: Decision| {
+        let revision = desk.show(payment).0.payment.revision();
         desk.write(move |tx, service, caller| {
-            let input = ResolveIn { decision, reason: Text("looked".into()) };
+            let input = ResolveIn { revision, decision, reason: Text("looked".into()) };
             service.resolve(tx, &Call { caller: caller.clone(), path: payment, input }).map(drop)
         })
     };
@@ -391,8 +393,10 @@ async fn the_gateways_own_reference_of_what_a_person_credited_is_the_same_money(
     let desk = Desk::open().await;
     let payment = desk.charge("10.00");
     let attempt = desk.attempt(payment, vec![Notice::Unknown { reason: "timeout".into() }]).await;
+    let revision = desk.show(payment).0.payment.revision();
     desk.write(move |tx, service, caller| {
-        let input = ResolveIn { decision: Decision::Credit, reason: Text("on the statement".into()) };
+        let (decision, reason) = (Decision::Credit, Text("on the statement".into()));
+        let input = ResolveIn { revision, decision, reason };
         service.resolve(tx, &Call { caller: caller.clone(), path: payment, input }).map(drop)
     })
     .unwrap();

@@ -80,14 +80,14 @@ pub fn endpoints(service: &Arc<RoleService>) -> Vec<Endpoint> {
             .example(json!({ "name": "auditor", "permissions": ["audit.view_any", "roles.view_any"] }))
             .writes_with(service, RoleService::add),
         patch("/roles/{id}")
-            .about("Change a role; whoever has it may do from now on what it then allows")
+            .about("Change a role; whoever has it may do from now on what it then allows, and decide over others' requests once a second person agrees")
             .needs("roles.update_any")
             .versioned()
             .refuses(&["role_fixed", "permission_unknown", "permission_escalation", "role_taken"])
             .example(json!({ "permissions": ["audit.view_any"] }))
             .writes_with(service, RoleService::change),
         delete("/roles/{id}")
-            .about("Delete a role that nobody was ever given")
+            .about("Delete a role that nobody was ever given, and no approval policy ever named")
             .needs("roles.delete_any")
             .versioned()
             .refuses(&["role_fixed", "role_in_use"])

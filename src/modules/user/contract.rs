@@ -1,6 +1,7 @@
 //! What other modules may ask of users.
 
 pub use super::{
+    access::AccessProposalId,
     fields::{Email, PersonName, Phone, Tier},
     passwords::{PasswordFor, check_password},
 };
@@ -10,7 +11,7 @@ use crate::{
             call::Caller,
             input::{Metadata, text_enum},
             object::{ExternalId, Stamp, object, stamped},
-            principal::{Actor, ClientId, UserId},
+            principal::{Actor, ClientId, Grants, UserId},
         },
         error::{Result, fault, refusals},
         machine::ChangeOut,
@@ -18,7 +19,9 @@ use crate::{
         store::{ReadTx, WriteTx},
     },
     modules::{
-        client::contract::{Approval, ApprovalPolicy, Ballot, ClientContract, ClientRefusal, Motion},
+        client::contract::{
+            Approval, ApprovalOperation, ApprovalPolicy, Ballot, ClientContract, ClientRefusal, Motion,
+        },
         role::contract::RoleId,
     },
 };
@@ -81,8 +84,10 @@ pub struct NewUser {
     pub first_name: String,
     pub last_name: String,
     pub phone: Option<String>,
-    /// Empty: the built-in role `user`.
+    /// Empty: the built-in role `user`. Of those that let it decide over requests, a second person is asked.
     pub roles: Vec<RoleId>,
+    /// Who gives the roles, when it is not the caller.
+    pub roles_by: Option<Actor>,
     /// As made by `kernel::password`; without one the user cannot sign in.
     pub password_hash: Option<String>,
     pub referral_code: Option<String>,
@@ -102,6 +107,12 @@ pub trait UserContract: Send + Sync {
 
     /// Those who have a role, oldest first, at most `limit`; active or not.
     fn with_role(&self, tx: &ReadTx, client: ClientId, role: RoleId, limit: usize) -> Result<Vec<User>>;
+
+    /// Whether anybody who has a role is active.
+    fn has_active(&self, tx: &ReadTx, client: ClientId, role: RoleId) -> Result<bool> {
+        let all = self.with_role(tx, client, role, usize::MAX)?;
+        Ok(all.iter().any(|it| it.status == UserStatus::Active))
+    }
 
     /// Makes a user and announces `user.registered`. Refuses `referral_unknown`, `self_referral`,
     /// `email_taken`, `external_id_taken`.
@@ -139,6 +150,18 @@ pub trait UserContract: Send + Sync {
         Err(fault!("{user} cannot be frozen here"))
     }
 
+    /// What somebody may do now; `None` when it is out of office: a user that is not active, a key that opens no more.
+    /// Operators, and the machine itself, may do anything. Doubles know of no roles, and no keys.
+    fn grants_of(&self, tx: &ReadTx, client: ClientId, actor: Actor) -> Result<Option<Grants>> {
+        match actor {
+            Actor::User(user) => {
+                let user = self.find(tx, client, user)?.filter(|it| it.status == UserStatus::Active);
+                Ok(user.map(|_| Grants::All))
+            }
+            Actor::Key(_) | Actor::Operator(_) | Actor::System => Ok(Some(Grants::All)),
+        }
+    }
+
     /// Refuses `not_on_committee` to whoever has no vote on this much under the policy.
     fn check_voter(
         &self,
@@ -154,6 +177,43 @@ pub trait UserContract: Send + Sync {
             _ => vec![],
         };
         policy.check_voter(amount, voter, &roles)
+    }
+
+    /// Whether a committee decides over this much that nobody is in, or nobody in office.
+    fn is_blocked(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        (policy, amount): (&ApprovalPolicy, Amount),
+    ) -> Result<bool> {
+        let Some(committee) = policy.committee_for(amount) else { return Ok(false) };
+        for member in &committee.members {
+            let is_in_office = match member {
+                Actor::User(user) => {
+                    self.find(tx, client, *user)?.is_some_and(|it| it.status == UserStatus::Active)
+                }
+                Actor::Key(_) | Actor::Operator(_) | Actor::System => true,
+            };
+            if is_in_office {
+                return Ok(false);
+            }
+        }
+        committee.role.map_or(Ok(true), |role| Ok(!self.has_active(tx, client, role)?))
+    }
+
+    /// What people think of something, as it is to be shown: under the rules of now.
+    fn seen(
+        &self,
+        tx: &ReadTx,
+        clients: &dyn ClientContract,
+        client: ClientId,
+        operation: ApprovalOperation,
+        approval: &Approval,
+    ) -> Result<Approval> {
+        let policy = clients.approval_policy(tx, client, operation)?;
+        let is_blocked = self.is_blocked(tx, client, (&policy, approval.amount))?;
+        let seen = approval.clone().seen_under(policy);
+        Ok(if is_blocked { seen.shown_blocked() } else { seen })
     }
 
     /// Counts the caller's vote on a motion, under the rules of now. Refuses, in this order: `self_approval` (whoever
@@ -175,7 +235,8 @@ pub trait UserContract: Send + Sync {
         let policy = clients.approval_policy(tx, client, motion.operation)?;
         let is_voter = |it| clients.same_person(tx, client, caller.actor(), it);
         let amount = approval.amount;
-        // Asked of earlier voters too: who is out of office meanwhile, or holds a key with somebody concerned, has none.
+        // Asked of earlier voters too: who is out of office meanwhile, or may do less, or holds a key with somebody
+        // concerned, has none.
         let may_vote = |it, policy: &_| {
             self.check_voter(tx, client, it, (policy, amount))?;
             for other in motion.concerned {
@@ -183,14 +244,9 @@ pub trait UserContract: Send + Sync {
                     return Err(ClientRefusal::SelfApproval.into());
                 }
             }
-            match it {
-                Actor::User(user) => match self.find(tx, client, user)? {
-                    Some(voter) if voter.status != UserStatus::Active => {
-                        Err(ClientRefusal::NotOnCommittee.into())
-                    }
-                    _ => Ok(()),
-                },
-                Actor::Key(_) | Actor::Operator(_) | Actor::System => Ok(()),
+            match self.grants_of(tx, client, it)? {
+                Some(grants) if grants.has(motion.operation.permission()) => Ok(()),
+                _ => Err(ClientRefusal::NotOnCommittee.into()),
             }
         };
         approval.cast(caller.actor(), is_voter, may_vote, ballot, policy, tx.now())
@@ -209,7 +265,10 @@ pub trait UserContract: Send + Sync {
 object! {
     /// A customer or a member of staff.
     #[derive(Debug)]
-    pub struct UserOut: "user" of (id: UserId, user: &User, role_names: Vec<String>, history: Option<Vec<ChangeOut>>) {
+    pub struct UserOut: "user" of (
+        id: UserId, user: &User, role_names: Vec<String>, history: Option<Vec<ChangeOut>>,
+        access_proposal: Option<AccessProposalId>,
+    ) {
         status: UserStatus = user.status,
         email: String = user.email.clone(),
         first_name: String = user.first_name.clone(),
@@ -217,6 +276,9 @@ object! {
         phone: Option<String> = user.phone.clone(),
         /// The names of its roles.
         roles: Vec<String> = role_names,
+        /// What of its roles waits for a second person. Shown to staff and keys.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        access_proposal_id: Option<AccessProposalId> = access_proposal,
         /// What fees and limits it has.
         tier: String = user.tier.clone(),
         /// What others give when they register.
@@ -239,6 +301,8 @@ refusals! {
         ReferralUnknown: Unprocessable "referral_unknown" => "nobody has this referral code",
         /// The code is that of somebody with the same mailbox or telephone number: nobody brings themselves.
         SelfReferral: Unprocessable "self_referral" => "this referral code is your own",
+        /// Whoever proposed this was disabled, or is a key that was revoked, or may do less by now. Propose it anew.
+        ProposerGone: Conflict "proposer_gone" => "whoever proposed this may not give it any more",
         /// A client always keeps one active admin.
         LastAdmin: Conflict "last_admin" => "this is the last active admin",
     }

@@ -1,9 +1,12 @@
 //! Users: the customers and the staff of a client.
 //!
-//! Owns the people (`user.users`), the hashes of their passwords (`user.credentials`) and their number by status
-//! (`user.counts`). Asks Role what a role is called and whether it may be given. Announces `user.registered`,
-//! `user.frozen`, `user.unfrozen`, `user.disabled`, `user.enabled` and `user.roles_changed`; hears nothing. Signing
-//! in is Auth's business: this module only keeps what it needs for it.
+//! Owns the people (`user.users`), the hashes of their passwords (`user.credentials`), their number by status
+//! (`user.counts`) and, in `access/`, what waits for a second person before somebody may decide over requests
+//! (`user.access_proposals`, `user.first_pairs`). Asks Role what a role is called and whether it may be given, and
+//! Client who sits on which committee. Announces `user.registered`, `user.frozen`, `user.unfrozen`, `user.disabled`,
+//! `user.enabled`, `user.roles_changed`, `access.proposed`, `access.approved`, `access.rejected` and
+//! `access.withdrawn`; hears `role.permissions_changed`, in the same transaction. Signing in is Auth's business: this
+//! module only keeps what it needs for it.
 //!
 //! ```text
 //! active ⇄ frozen        frozen: signs in and looks, pays nothing out
@@ -14,8 +17,10 @@
 //! Always true:
 //! - An e-mail address, a referral code and an external id name at most one user of a client.
 //! - A client that has had an active admin has one.
+//! - Once a client has had two people who decide over requests, nobody alone makes a third one.
 //! - The counters are what counting would give.
 
+mod access;
 pub mod contract;
 pub mod events;
 mod fields;
@@ -41,13 +46,15 @@ pub const MODULE: Module = Module {
 };
 
 fn register(boot: &mut Boot) -> Result<(), BootError> {
-    let users = Arc::new(Users { roles: boot.require()? });
+    let users =
+        Arc::new(Users { roles: boot.require()?, clients: boot.require()?, currencies: boot.require()? });
     boot.tables(vec![repository::USERS.info(), repository::CREDENTIALS.info(), repository::COUNTS.info()]);
     boot.refusals(UserRefusal::CATALOGUE.iter().copied());
     boot.alias("usr", "user");
     boot.machine(model::USER.table());
     events::announced(boot);
     boot.endpoints(routes::endpoints(&users));
+    access::register(boot, &users)?;
     let checked = users.clone();
     boot.check("user.counts", move |tx| repository::check(tx, |tx, client| checked.admin(tx, client)));
     boot.service::<dyn UserContract>("user", users.clone());

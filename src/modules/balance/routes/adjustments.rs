@@ -84,7 +84,7 @@ pub fn endpoints(ledger: &Arc<Ledger>) -> Vec<Endpoint> {
             .about("Agree to a correction that somebody else asked for; the last one needed posts it")
             .needs("adjustments.approve")
             .money()
-            .example(json!({}))
+            .example(json!({ "revision": 1 }))
             .refuses(&[
                 "self_approval",
                 "revision_stale",
@@ -98,8 +98,8 @@ pub fn endpoints(ledger: &Arc<Ledger>) -> Vec<Endpoint> {
         post("/adjustments/{id}/reject")
             .about("Turn down a correction that somebody else asked for")
             .needs("adjustments.approve")
-            .refuses(&["self_approval", "not_on_committee", "invalid_state_transition"])
-            .example(json!({ "reason": "the charge was right" }))
+            .refuses(&["self_approval", "revision_stale", "not_on_committee", "invalid_state_transition"])
+            .example(json!({ "revision": 1, "reason": "the charge was right" }))
             .writes_with(ledger, Ledger::reject_adjustment),
     ]
 }

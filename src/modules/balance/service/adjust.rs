@@ -7,7 +7,7 @@ use crate::kernel::{
         input::{Flaw, Metadata, input},
         object::{ExternalId, Stamp, check_external_id, save},
         principal::{ClientId, UserId},
-        text::{ReasonIn, Text},
+        text::Text,
     },
     error::{Error, Result},
     machine::{History, Step},
@@ -24,7 +24,7 @@ use crate::modules::{
         repository::{ADJUSTMENTS, ADJUSTMENTS_BY_EXTERNAL_ID},
         routes::adjustments::AdjustmentOut,
     },
-    client::contract::{Approval, ApprovalOperation, ApproveIn, Motion},
+    client::contract::{Approval, ApprovalOperation, ApproveIn, Motion, RejectIn},
 };
 
 input! {
@@ -91,8 +91,9 @@ impl Ledger {
     /// As it is to be shown: what people think of it under the rules of now.
     pub fn seen_adjustment(&self, tx: &ReadTx, client: ClientId, adjustment: &mut Adjustment) -> Result<()> {
         if adjustment.history.status() == AdjustmentStatus::Requested {
-            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Adjustment)?;
-            adjustment.approval = adjustment.approval.clone().seen_under(policy);
+            let operation = ApprovalOperation::Adjustment;
+            adjustment.approval =
+                self.users.seen(tx, &*self.clients, client, operation, &adjustment.approval)?;
         }
         Ok(())
     }
@@ -136,14 +137,18 @@ impl Ledger {
         Ok(AdjustmentOut::of(id, &adjustment))
     }
 
-    /// Refuses `self_approval`, `not_on_committee`, `invalid_state_transition`.
+    /// Refuses `self_approval`, `revision_stale`, `not_on_committee`, `invalid_state_transition`.
     pub fn reject_adjustment(
         &self,
         tx: &mut WriteTx,
-        call: &Call<AdjustmentId, ReasonIn>,
+        call: &Call<AdjustmentId, RejectIn>,
     ) -> Result<AdjustmentOut> {
         let (client, id, mut adjustment) = self.decidable(tx, call)?;
         let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Adjustment)?;
+        if adjustment.history.status() == AdjustmentStatus::Requested {
+            adjustment.approval = adjustment.approval.seen_under(policy.clone());
+            adjustment.approval.check_revision(call.input.revision)?;
+        }
         self.users.check_voter(tx, client, call.caller.actor(), (&policy, adjustment.amount))?;
         let (event, reason) = (AdjustmentEvent::Reject, Some(&*call.input.reason));
         if adjustment.history.step(&ADJUSTMENT, event, &call.caller, reason, tx.now())? == Step::Moved {

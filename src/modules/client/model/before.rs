@@ -1,9 +1,17 @@
 //! Clients as earlier releases stored them.
 
-use super::{ClientRow, PolicyRow, Proposal};
+use super::{
+    ClientRow, PolicyRow, Proposal,
+    loosened::{Loosened, SettingsProposal},
+};
 use crate::{
     kernel::{
-        api::{input::Metadata, object::Times, principal::ClientId},
+        api::{
+            input::Metadata,
+            object::Times,
+            principal::{Actor, ClientId},
+        },
+        clock::Time,
         money::{Amount, Percent},
         store::codec::{Decode, Encode},
     },
@@ -156,5 +164,20 @@ impl From<PolicyRowV1> for PolicyRow {
     fn from(it: PolicyRowV1) -> PolicyRow {
         let PolicyRowV1 { one_person_up_to, committee, revision, proposed, times } = it;
         PolicyRow { approvals: None, one_person_up_to, committee, revision, proposed, times }
+    }
+}
+
+/// When a proposal had no name.
+#[derive(Encode, Decode)]
+pub struct SettingsProposalV1 {
+    loosened: Loosened,
+    by: Actor,
+    at: Time,
+}
+
+impl From<SettingsProposalV1> for SettingsProposal {
+    fn from(it: SettingsProposalV1) -> SettingsProposal {
+        let SettingsProposalV1 { loosened, by, at } = it;
+        SettingsProposal { loosened, by, at, revision: 1 }
     }
 }

@@ -2,6 +2,7 @@
 //! of the change waits until somebody else agrees. Who approves what has rules of its own (`approval.rs`), and is
 //! refused here.
 
+use super::before::SettingsProposalV1;
 use crate::kernel::{
     api::principal::Actor,
     clock::Time,
@@ -25,8 +26,10 @@ pub struct SettingsProposal {
     pub loosened: Loosened,
     pub by: Actor,
     pub at: Time,
+    /// The version of the client it was proposed with: every proposal has another.
+    pub revision: u32,
 }
-row!(SettingsProposal);
+row!(SettingsProposal, 2, { 1 => SettingsProposalV1 });
 
 impl Loosened {
     /// Takes what is looser than before out of `new`: those settings stay as they are.
@@ -93,7 +96,10 @@ fn less(new: Amount, old: Amount) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        kernel::{money::Currency, store::codec::golden},
+        kernel::{
+            money::Currency,
+            store::{Row as _, codec::golden},
+        },
         modules::client::contract::ClientMode,
     };
 
@@ -154,6 +160,10 @@ mod tests {
             swap_maximum: None,
         };
         let at = Time::from_micros(1_795_342_000_000_000);
-        golden("client.settings_proposals", &SettingsProposal { loosened, by: Actor::System, at });
+        let proposal = SettingsProposal { loosened, by: Actor::System, at, revision: 1 };
+        golden("client.settings_proposals", &proposal);
+        let first = include_str!("../../../../tests/golden/rows/client.settings_proposals.v1.hex");
+        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
+        assert_eq!(SettingsProposal::decode_row(&first).unwrap(), proposal, "what the first release stored");
     }
 }

@@ -7,7 +7,7 @@ pub mod settings;
 
 use super::{
     approval::{ApprovalPolicy, Committee},
-    contract::Client,
+    contract::{Client, revision_of},
 };
 use crate::kernel::{
     api::{
@@ -79,6 +79,13 @@ pub struct PolicyRow {
 }
 row!(PolicyRow, 2, { 1 => before::PolicyRowV1 });
 timed!(PolicyRow);
+
+impl PolicyRow {
+    /// Of what is proposed: it is proposed, and dropped, with a new version of the row, so every proposal has another.
+    pub fn proposal_revision(&self) -> u32 {
+        revision_of(self.times.version)
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Proposal {

@@ -72,7 +72,9 @@ pub struct CommitteeOut {
 pub struct ApprovalRulesOut {
     automatic: AutomaticKind,
     automatic_up_to: Option<Amount>,
+    automatic_up_to_currency: Option<CurrencyCode>,
     one_person_up_to: Option<Amount>,
+    one_person_up_to_currency: Option<CurrencyCode>,
     approvals: u32,
     committee: Option<CommitteeOut>,
 }
@@ -85,7 +87,16 @@ impl ApprovalRulesOut {
             Automatic::Always => (AutomaticKind::Always, None),
         };
         let ApprovalPolicy { one_person_up_to, approvals, .. } = *policy;
-        ApprovalRulesOut { automatic, automatic_up_to, one_person_up_to, approvals, committee }
+        let currency = |it: Option<Amount>| it.map(|it| it.currency().code);
+        ApprovalRulesOut {
+            automatic,
+            automatic_up_to,
+            automatic_up_to_currency: currency(automatic_up_to),
+            one_person_up_to,
+            one_person_up_to_currency: currency(one_person_up_to),
+            approvals,
+            committee,
+        }
     }
 }
 
@@ -96,6 +107,8 @@ pub struct ApprovalProposalOut {
     rules: ApprovalRulesOut,
     proposed_by: Actor,
     proposed_at: Time,
+    /// What a decision names: every proposal has another.
+    revision: u32,
 }
 
 /// The rules of an operation.
@@ -104,7 +117,7 @@ pub struct ApprovalPolicyOut {
     #[schema(value_type = String)]
     object: &'static str,
     operation: ApprovalOperation,
-    /// The client's default one: of every amount here.
+    /// The client's default one, which amounts are set in. What was set before it was the default one keeps its own.
     currency: CurrencyCode,
     #[serde(flatten)]
     rules: ApprovalRulesOut,
@@ -123,6 +136,7 @@ impl ApprovalPolicyOut {
         (policy, committee): (ApprovalPolicy, Option<CommitteeOut>),
         (row, next): (PolicyRow, Option<CommitteeOut>),
     ) -> ApprovalPolicyOut {
+        let proposal_revision = row.proposal_revision();
         ApprovalPolicyOut {
             object: "approval_policy",
             operation,
@@ -133,6 +147,7 @@ impl ApprovalPolicyOut {
                 rules: ApprovalRulesOut::of(&it.policy, next),
                 proposed_by: it.by,
                 proposed_at: it.at,
+                revision: proposal_revision,
             }),
             created_at: row.times.created_at,
             updated_at: row.times.updated_at,
@@ -178,12 +193,14 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
         post("/approval-policies/{operation}/approve")
             .about("Agree to looser rules that somebody else proposed")
             .needs("approval-policies.approve")
-            .refuses(&["nothing_proposed", "self_approval"])
+            .refuses(&["nothing_proposed", "self_approval", "revision_stale"])
+            .example(json!({ "revision": 2 }))
             .writes_with(service, ClientService::approve_policy),
         post("/approval-policies/{operation}/reject")
             .about("Drop looser rules that were proposed")
             .needs("approval-policies.reject")
-            .refuses(&["nothing_proposed"])
+            .refuses(&["nothing_proposed", "revision_stale"])
+            .example(json!({ "revision": 2 }))
             .writes_with(service, ClientService::reject_policy),
     ]
 }

@@ -15,12 +15,13 @@ use crate::{
     },
     modules::client::{
         approval::{ApprovalOperation, ApprovalPolicy, Automatic, Committee},
-        contract::{ClientContract as _, ClientRefusal, Settings},
+        contract::{ClientContract as _, ClientRefusal, ProposalDecisionIn, Settings, check_revision},
         events::ApprovalPolicyChanged,
         model::{PolicyRow, Proposal},
         repository::{CLIENTS, POLICIES, policy_key},
         routes::approvals::{ApprovalPolicyIn, ApprovalPolicyOut, AutomaticKind, CommitteeIn, CommitteeOut},
     },
+    modules::role::contract::RoleId,
 };
 
 /// How many people may be asked for.
@@ -66,7 +67,8 @@ impl ClientService {
         let old = self.policy(tx, client, &self.get(tx, client)?.settings, operation)?;
         let currency = self.currencies.default_of(tx, client)?;
         let mut new = read(&call.input, operation, currency)?;
-        new.committee = call.input.committee.as_ref().map(|it| self.committee(tx, client, it)).transpose()?;
+        let committee = call.input.committee.as_ref().map(|it| self.committee(tx, client, it));
+        new.committee = committee.transpose()?;
         new.revision = old.revision;
 
         if new == old {
@@ -79,32 +81,48 @@ impl ClientService {
         self.adopt(tx, caller, client, operation, new)
     }
 
-    /// Agrees to what somebody else proposed. Refuses `nothing_proposed`, `self_approval`.
+    /// Agrees to what somebody else proposed. Refuses `nothing_proposed`, `self_approval`, `revision_stale`.
     pub fn approve_policy(
         &self,
         tx: &mut WriteTx,
-        call: &Call<ApprovalOperation>,
+        call: &Call<ApprovalOperation, ProposalDecisionIn>,
     ) -> Result<ApprovalPolicyOut> {
         let client = call.caller.client()?;
         let row = self.policy_row(tx, client, call.path)?;
+        let revision = row.proposal_revision();
         let Proposal { policy, by, .. } = row.proposed.ok_or(ClientRefusal::NothingProposed)?;
         self.check_other(tx, client, &call.caller, by)?;
+        check_revision(revision, call.input.revision)?;
 
         self.adopt(tx, &call.caller, client, call.path, policy)
     }
 
     /// Drops what was proposed: anybody may who could have agreed, and whoever proposed it. Refuses
-    /// `nothing_proposed`.
+    /// `nothing_proposed`, `revision_stale`.
     pub fn reject_policy(
         &self,
         tx: &mut WriteTx,
-        call: &Call<ApprovalOperation>,
+        call: &Call<ApprovalOperation, ProposalDecisionIn>,
     ) -> Result<ApprovalPolicyOut> {
         let client = call.caller.client()?;
-        if self.policy_row(tx, client, call.path)?.proposed.is_none() {
+        let row = self.policy_row(tx, client, call.path)?;
+        if row.proposed.is_none() {
             return Err(ClientRefusal::NothingProposed.into());
         }
+        check_revision(row.proposal_revision(), call.input.revision)?;
         self.propose(tx, client, call.path, None)
+    }
+
+    /// Whether those who have this role decide over some operation by it: now, or once what is proposed is agreed to.
+    pub fn has_votes(&self, tx: &ReadTx, client: ClientId, role: RoleId) -> Result<bool> {
+        for operation in ApprovalOperation::ALL {
+            let Some(row) = tx.get(&POLICIES, &policy_key(client, *operation))? else { continue };
+            let proposed = row.proposed.and_then(|it| it.policy.committee);
+            if row.committee.iter().chain(&proposed).any(|it| it.role == Some(role)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What a change of settings does to the rules. Refuses `needs_second_person` where they would be looser.
@@ -130,19 +148,6 @@ impl ClientService {
                 let caller = inside(caller, client);
                 let event = ApprovalPolicyChanged { client_id: client, operation: operation.to_string() };
                 tx.publish(&caller, &event)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Amounts of the old default currency mean nothing in the new one: one person is enough for none, and nothing
-    /// stays proposed.
-    pub fn rebase_policies(&self, tx: &mut WriteTx, client: ClientId) -> Result<()> {
-        for operation in ApprovalOperation::ALL {
-            if let Some(mut row) = tx.get(&POLICIES, &policy_key(client, *operation))? {
-                (row.one_person_up_to, row.proposed) = (None, None);
-                row.revision += 1;
-                self.keep(tx, client, *operation, row)?;
             }
         }
         Ok(())
@@ -213,7 +218,8 @@ impl ClientService {
         })
     }
 
-    fn committee(&self, tx: &ReadTx, client: ClientId, input: &CommitteeIn) -> Result<Committee> {
+    /// Whom it names. Its role is in use from now on: nobody deletes it. Refuses `role_unknown`.
+    fn committee(&self, tx: &mut WriteTx, client: ClientId, input: &CommitteeIn) -> Result<Committee> {
         let (mut members, mut flaws) = (vec![], vec![]);
         for (place, text) in input.members.iter().flatten().enumerate() {
             let user = text.parse().map(Actor::User);
@@ -230,6 +236,7 @@ impl ClientService {
             return Err(Flawed(flaws).into());
         }
         let role = input.role.as_deref().map(|it| self.roles.by_name(tx, client, it)).transpose()?;
+        role.map_or(Ok(()), |it| self.roles.use_role(tx, client, it))?;
         Ok(Committee { members, role })
     }
 
@@ -292,10 +299,14 @@ fn read(
         ApprovalOperation::Payment | ApprovalOperation::Refund => automatic != Automatic::Never,
         ApprovalOperation::Adjustment
         | ApprovalOperation::InvestmentDefault
-        | ApprovalOperation::Suspense => automatic == Automatic::Never,
+        | ApprovalOperation::Suspense
+        | ApprovalOperation::Access => automatic == Automatic::Never,
     };
     if !fits {
         flaws.push(Flaw::new("automatic", "not_allowed", format!("not for a {operation}")));
+    }
+    if operation == ApprovalOperation::Access && one_person_up_to.is_some() {
+        flaws.push(Flaw::new("one_person_up_to", "not_allowed", "access is no amount"));
     }
     if !(1..=MOST_PEOPLE).contains(&approvals) {
         let message = format!("must be from 1 to {MOST_PEOPLE}");

@@ -15,7 +15,10 @@ use crate::{
     },
     modules::{
         client::{
-            contract::{Client, ClientContract as _, ClientRefusal, Settings},
+            contract::{
+                Client, ClientContract as _, ClientRefusal, ProposalDecisionIn, Settings, check_revision,
+                revision_of,
+            },
             events::{ClientActivated, ClientCreated, ClientDeactivated},
             model::{
                 ClientRow, check_slug,
@@ -97,7 +100,8 @@ impl ClientService {
         self.follow_settings(tx, caller, client, &row.client.settings, &settings)?;
         let loosened = Loosened::take(&row.client.settings, &mut settings);
         if !loosened.is_nothing() {
-            let proposal = SettingsProposal { loosened, by: caller.actor(), at: tx.now() };
+            let revision = revision_of(row.client.times.version + 1);
+            let proposal = SettingsProposal { loosened, by: caller.actor(), at: tx.now(), revision };
             tx.put(&SETTINGS_PROPOSALS, &client, &proposal)?;
         } else if differ(&row.client.settings, &settings) {
             tx.delete(&SETTINGS_PROPOSALS, &client)?; // It was looked at beside other settings.
@@ -109,11 +113,17 @@ impl ClientService {
         self.out(tx, &row)
     }
 
-    /// Agrees to looser settings that somebody else proposed. Refuses `nothing_proposed`, `self_approval`.
-    pub fn approve_settings(&self, tx: &mut WriteTx, call: &Call) -> Result<ClientOut> {
+    /// Agrees to looser settings that somebody else proposed. Refuses `nothing_proposed`, `self_approval`,
+    /// `revision_stale`.
+    pub fn approve_settings(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<(), ProposalDecisionIn>,
+    ) -> Result<ClientOut> {
         let client = call.caller.client()?;
         let proposal = tx.get(&SETTINGS_PROPOSALS, &client)?.ok_or(ClientRefusal::NothingProposed)?;
         self.check_other(tx, client, &call.caller, proposal.by)?;
+        check_revision(proposal.revision, call.input.revision)?;
 
         let mut row = found(tx.get(&CLIENTS, &client)?)?;
         row.client.settings = proposal.loosened.applied_to(row.client.settings);
@@ -123,12 +133,17 @@ impl ClientService {
     }
 
     /// Drops looser settings that were proposed: anybody may who could have agreed, and whoever proposed them. Refuses
-    /// `nothing_proposed`.
-    pub fn reject_settings(&self, tx: &mut WriteTx, call: &Call) -> Result<ClientOut> {
+    /// `nothing_proposed`, `revision_stale`.
+    pub fn reject_settings(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<(), ProposalDecisionIn>,
+    ) -> Result<ClientOut> {
         let client = call.caller.client()?;
-        if !tx.delete(&SETTINGS_PROPOSALS, &client)? {
-            return Err(ClientRefusal::NothingProposed.into());
-        }
+        let proposal = tx.get(&SETTINGS_PROPOSALS, &client)?.ok_or(ClientRefusal::NothingProposed)?;
+        check_revision(proposal.revision, call.input.revision)?;
+
+        tx.delete(&SETTINGS_PROPOSALS, &client)?;
         self.show(tx, client)
     }
 
@@ -156,10 +171,15 @@ impl ClientService {
 
     pub fn out(&self, tx: &ReadTx, row: &ClientRow) -> Result<ClientOut> {
         let client = &row.client;
-        let proposed = tx.get(&SETTINGS_PROPOSALS, &client.id)?.map(|it| SettingsProposalOut {
-            settings: it.loosened.applied_to(client.settings.clone()),
-            proposed_by: it.by,
-            proposed_at: it.at,
+        let proposed = tx.get(&SETTINGS_PROPOSALS, &client.id)?.map(|it| {
+            let settings = it.loosened.applied_to(client.settings.clone());
+            SettingsProposalOut {
+                currencies: settings.currencies(),
+                settings,
+                proposed_by: it.by,
+                proposed_at: it.at,
+                revision: it.revision,
+            }
         });
         Ok(ClientOut::of(client.id, row, self.default_currency(tx, client.id)?.code, proposed))
     }

@@ -15,26 +15,25 @@ use zeroize::Zeroizing;
 pub use self::authenticate::KEY_PREFIXES;
 use super::{
     contract::{ApprovalOperation, ApprovalPolicy, Client, ClientContract},
-    repository::{self, CLIENTS, SECRETS, SETTINGS_PROPOSALS, all},
+    model::key::{ApiKey, KeyStatus},
+    repository::{self, KEYS, SECRETS, all},
 };
 use crate::{
     kernel::{
         api::{
             call::Caller,
-            object::save,
-            principal::{Actor, ClientId, KeyId, Principal},
+            principal::{Actor, ClientId, Grants, KeyId, Principal},
         },
         boot::Catalogue,
         error::Result,
-        events::event::Envelope,
         last_used::LastUsed,
         money::Currency,
         secret::Secrets,
-        store::{ReadTx, WriteTx},
+        store::ReadTx,
     },
     modules::{
-        currency::{contract::CurrencyContract, events::CurrencyDefaultChanged},
-        role::contract::RoleContract,
+        currency::contract::CurrencyContract,
+        role::contract::{RoleContract, RoleId},
     },
 };
 
@@ -60,30 +59,14 @@ impl ClientService {
         self.currencies.default_of(tx, client)
     }
 
-    /// The client's default currency changed: see `Settings::rebased`.
-    pub fn rebase_settings(
-        &self,
-        tx: &mut WriteTx,
-        _: &Envelope,
-        event: CurrencyDefaultChanged,
-    ) -> Result<()> {
-        let mut row = repository::get(tx, event.client_id)?;
-        let client = &mut row.client;
-        let new = self.currencies.default_of(tx, client.id)?;
-        let old = self.currencies.known(tx, event.previous)?.unwrap_or(new);
-        client.settings = client.settings.clone().rebased(client.mode, old, new)?;
-        save(tx, &CLIENTS, &event.client_id, &mut row)?;
-        tx.delete(&SETTINGS_PROPOSALS, &event.client_id)?;
-        self.rebase_policies(tx, event.client_id)
-    }
-
-    /// Clients with an amount in their settings that is not in their default currency.
+    /// Clients with an amount in their settings in a currency that is none, or has other decimals.
     pub fn wrong_settings(&self, tx: &ReadTx) -> Result<Vec<String>> {
         let mut wrong = vec![];
         for client in all(tx)? {
-            let default = self.currencies.default_of(tx, client.id)?;
-            if let Some(amount) = client.settings.amounts().find(|it| it.currency() != default) {
-                wrong.push(format!("{}: {amount}", client.id));
+            for (name, amount) in client.settings.amounts() {
+                if self.currencies.known(tx, amount.currency().code)? != Some(amount.currency()) {
+                    wrong.push(format!("{}: {name} is {amount} {}", client.id, amount.currency().code));
+                }
             }
         }
         Ok(wrong)
@@ -118,6 +101,15 @@ impl ClientContract for ClientService {
         Ok(these.iter().any(|it| others.contains(it)))
     }
 
+    fn key_grants(&self, tx: &ReadTx, client: ClientId, key: KeyId) -> Result<Option<Grants>> {
+        let key = tx.get(&KEYS, &(client, key))?.filter(|it| it.status(tx.now()) == KeyStatus::Active);
+        Ok(key.map(ApiKey::grants))
+    }
+
+    fn is_on_committee(&self, tx: &ReadTx, client: ClientId, role: RoleId) -> Result<bool> {
+        self.has_votes(tx, client, role)
+    }
+
     fn all(&self, tx: &ReadTx) -> Result<Vec<ClientId>> {
         Ok(all(tx)?.into_iter().map(|it| it.id).collect())
     }
@@ -138,7 +130,7 @@ mod tests {
             boot::Boot,
             clock::Time,
             id::Id as _,
-            store::{Store, StoreOptions},
+            store::{Store, StoreOptions, WriteTx},
         },
         modules::{client::model::SecretRow, currency, role},
     };

@@ -46,6 +46,7 @@ impl Investments {
         let (by, at, reason) = (caller.actor(), tx.now(), String::from(&input.reason));
         let policy = self.clients.approval_policy(tx, it.client, ApprovalOperation::InvestmentDefault)?;
         let approval = Approval::of_version(it.row.stamp.version, policy, it.row.invested);
+        let approval = approval.after(it.row.default_request.as_ref().map(|it| &it.approval));
         it.row.default_request = Some(DefaultRequest { by, at, reason, recovered, approval });
         it.store(tx)?;
         let event = InvestmentDefaultRequested::of(it.id, &it.row, Some(&*input.reason));

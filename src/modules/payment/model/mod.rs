@@ -35,7 +35,10 @@ use crate::{
         money::{Amount, CurrencyCode},
         store::codec::{Decode, Encode, row},
     },
-    modules::{balance::contract::EntryId, client::contract::Approval},
+    modules::{
+        balance::contract::EntryId,
+        client::contract::{Approval, revision_of},
+    },
 };
 
 text_enum! {
@@ -215,6 +218,12 @@ pub struct Said {
 impl Payment {
     pub fn status(&self) -> PaymentStatus {
         self.history.status()
+    }
+
+    /// What a decision about it names, as it is to be shown under the rules of now.
+    pub fn revision(&self) -> u32 {
+        let approval = self.said.as_ref().and_then(|it| it.approval.as_ref());
+        approval.map_or(revision_of(self.stamp.version), |it| it.revision)
     }
 
     /// Nothing leads on from here: nothing came of it, or everything did.

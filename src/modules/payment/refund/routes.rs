@@ -140,15 +140,15 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
                     "already_voted",
                     "user_not_active",
                 ])
-                .example(json!({})),
+                .example(json!({ "revision": 1 })),
             move |tx, call: &Call<RefundId, ApproveIn>| approving.approve_refund(tx, call),
             |tx, call| Ok(RefundOut::of(call.path, &load(tx, call.caller.client()?, call.path)?)),
         ),
         post("/refunds/{id}/reject")
             .about("Disagree with a refund, as the second person")
             .needs("refunds.reject")
-            .refuses(&["invalid_state_transition", "self_approval", "not_on_committee"])
-            .example(json!({ "reason": "it was delivered" }))
+            .refuses(&["invalid_state_transition", "self_approval", "revision_stale", "not_on_committee"])
+            .example(json!({ "revision": 1, "reason": "it was delivered" }))
             .writes_with(service, Payments::reject_refund),
         post("/refunds/{id}/cancel")
             .about("Withdraw a refund while nobody was told of it")

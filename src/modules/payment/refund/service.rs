@@ -26,7 +26,7 @@ use crate::{
     modules::{
         balance::contract::{Account, HouseAccount, Line, NewEntry},
         category::contract::built_in,
-        client::contract::{Approval, ApprovalOperation, ApproveIn, Motion},
+        client::contract::{Approval, ApprovalOperation, ApproveIn, Motion, RejectIn},
         funding::events::FundingReversed,
         payment::{
             adapter::{RefundOutcome, RefundRequest},
@@ -204,11 +204,16 @@ impl Payments {
         self.reach(tx, client, call.path, refund)
     }
 
-    /// A second person does not agree. Refuses `not_found`, `invalid_state_transition`, `self_approval`.
-    pub fn reject_refund(&self, tx: &mut WriteTx, call: &Call<RefundId, ReasonIn>) -> Result<RefundOut> {
+    /// A second person does not agree. Refuses `not_found`, `invalid_state_transition`, `self_approval`,
+    /// `revision_stale`, `not_on_committee`.
+    pub fn reject_refund(&self, tx: &mut WriteTx, call: &Call<RefundId, RejectIn>) -> Result<RefundOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
-        let refund = load(tx, client, call.path)?;
-        self.check_second_person(tx, caller, client, &refund, RefundEvent::Reject)?;
+        let mut refund = load(tx, client, call.path)?;
+        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
+        if refund.status() == RefundStatus::RequiresApproval {
+            refund.approval = refund.approval.map(|it| it.seen_under(policy));
+        }
+        self.check_second_person(tx, caller, client, &refund, call.input.revision)?;
         self.give_up(tx, caller, client, call.path, refund, RefundEvent::Reject, Some(&call.input.reason))
     }
 
@@ -259,8 +264,7 @@ impl Payments {
     pub fn seen_refund(&self, tx: &ReadTx, client: ClientId, refund: &mut Refund) -> Result<()> {
         let is_asked = refund.status() == RefundStatus::RequiresApproval;
         if let Some(approval) = refund.approval.as_mut().filter(|_| is_asked) {
-            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
-            *approval = approval.clone().seen_under(policy);
+            *approval = self.users.seen(tx, &*self.clients, client, ApprovalOperation::Refund, approval)?;
         }
         Ok(())
     }
@@ -470,20 +474,21 @@ impl Payments {
         Ok(out)
     }
 
-    /// Refuses `self_approval`: whoever asked for it, or gets it, does not agree to it.
+    /// Refuses `self_approval` (whoever asked for it, or gets it, does not decide over it), `revision_stale`,
+    /// `not_on_committee`.
     fn check_second_person(
         &self,
         tx: &ReadTx,
         caller: &Caller,
         client: ClientId,
         refund: &Refund,
-        event: RefundEvent,
+        revision: u32,
     ) -> Result<()> {
         if refund.status() != RefundStatus::RequiresApproval {
             return Ok(()); // The very command again, or refused: the machine says which.
         }
-        REFUND.next(refund.status(), event)?;
         self.check_nobody_of(tx, caller, client, Some(refund.history.creator()), refund.user)?;
+        refund.approval.as_ref().map_or(Ok(()), |it| it.check_revision(revision))?;
         let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
         let amount = refund.approval.as_ref().map_or(refund.amount, |it| it.amount);
         self.users.check_voter(tx, client, caller.actor(), (&policy, amount))

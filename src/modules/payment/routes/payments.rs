@@ -76,6 +76,8 @@ input! {
 
 input! {
     pub struct ResolveIn {
+        /// The `revision` of the payment that was looked at: refused when it is another one by now.
+        revision: u32,
         decision: Decision,
         reason: Text<500>,
     }
@@ -121,6 +123,8 @@ object! {
         attempt_id: Option<AttemptId> = row.attempt,
         attempts: u32 = row.attempts,
         last_error: Option<String> = row.last_error.clone(),
+        /// What a decision about it names. Grows with every change while a person has to decide.
+        revision: u32 = row.revision(),
         /// What is said to have come and waits for a person. For staff and keys only.
         #[serde(skip_serializing_if = "Option::is_none")]
         said: Option<SaidOut> = row.said.as_ref().filter(|_| reach == Reach::Any).map(SaidOut::of),
@@ -258,13 +262,13 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
                 "reference_used",
                 "invalid_state_transition",
             ])
-            .example(json!({}))
+            .example(json!({ "revision": 1 }))
             .writes_with(service, Payments::approve_mark),
         post("/payments/{id}/mark-paid/reject")
             .about("Disagree, as the second person: the payment waits for its payer again")
             .needs("payments.reject")
-            .refuses(&["self_approval", "not_on_committee", "invalid_state_transition"])
-            .example(json!({ "reason": "not on the statement" }))
+            .refuses(&["self_approval", "revision_stale", "not_on_committee", "invalid_state_transition"])
+            .example(json!({ "revision": 1, "reason": "not on the statement" }))
             .writes_with(service, Payments::reject_mark),
         post("/payments/{id}/mark-failed")
             .about("Say that the attempt through a manual gateway came to nothing")
@@ -279,10 +283,13 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
             .refuses(&[
                 "invalid_state_transition",
                 "self_approval",
+                "revision_stale",
                 "payment_currency_mismatch",
                 "reference_used",
+                "not_on_committee",
+                "already_voted",
             ])
-            .example(json!({ "decision": "credit", "reason": "the gateway's statement shows it" }))
+            .example(json!({ "revision": 3, "decision": "credit", "reason": "the gateway's statement shows it" }))
             .writes_with(service, Payments::resolve),
     ]
 }

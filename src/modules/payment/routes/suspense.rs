@@ -110,13 +110,13 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
                 "not_on_committee",
                 "already_voted",
             ])
-            .example(json!({}))
+            .example(json!({ "revision": 1 }))
             .writes_with(service, Payments::approve_assignment),
         post("/suspense/{id}/reject")
             .about("Disagree whose money in suspense is: it waits again")
             .needs("suspense.reject")
-            .refuses(&["invalid_state_transition"])
-            .example(json!({ "reason": "it is somebody else's" }))
+            .refuses(&["invalid_state_transition", "revision_stale"])
+            .example(json!({ "revision": 1, "reason": "it is somebody else's" }))
             .writes_with(service, Payments::reject_assignment),
         calls(
             service,

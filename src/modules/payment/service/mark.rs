@@ -13,7 +13,9 @@ use crate::{
         store::{ReadTx, WriteTx},
     },
     modules::{
-        client::contract::{Approval, ApprovalOperation, ApproveIn, Ballot, Motion},
+        client::contract::{
+            Approval, ApprovalOperation, ApproveIn, Ballot, Motion, RejectIn, check_revision,
+        },
         payment::{
             contract::{GatewayKind, PaymentId, PaymentRefusal, Review},
             model::{PAYMENT, Payment, PaymentEvent, Said},
@@ -126,15 +128,16 @@ impl Payments {
         Ok(case.out(caller))
     }
 
-    /// The second person does not agree: the payment waits for its payer again. Refuses `self_approval`,
-    /// `invalid_state_transition`.
-    pub fn reject_mark(&self, tx: &mut WriteTx, call: &Call<PaymentId, ReasonIn>) -> Result<PaymentOut> {
+    /// The second person does not agree: the payment waits for its payer again. Refuses `invalid_state_transition`,
+    /// `self_approval`, `revision_stale`, `not_on_committee`.
+    pub fn reject_mark(&self, tx: &mut WriteTx, call: &Call<PaymentId, RejectIn>) -> Result<PaymentOut> {
         let caller = &call.caller;
         let mut case = Case::load(tx, caller.client()?, call.path)?;
         if case.payment.review == Review::None && case.was_led_here_by(caller, PaymentEvent::AwaitPayer) {
             return Ok(case.out(caller));
         }
         let mut attempt = self.marked_attempt(tx, caller, &case, "reject")?;
+        self.check_revision(tx, &case, call.input.revision)?;
         if let Some(said) = &case.payment.said {
             let policy = self.clients.approval_policy(tx, case.client, ApprovalOperation::Payment)?;
             self.users.check_voter(tx, case.client, caller.actor(), (&policy, said.amount))?;
@@ -225,10 +228,17 @@ impl Payments {
     pub fn seen(&self, tx: &ReadTx, client: ClientId, payment: &mut Payment) -> Result<()> {
         let approval = payment.said.as_mut().and_then(|it| it.approval.as_mut());
         if let Some(approval) = approval {
-            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Payment)?;
-            *approval = approval.clone().seen_under(policy);
+            *approval = self.users.seen(tx, &*self.clients, client, ApprovalOperation::Payment, approval)?;
         }
         Ok(())
+    }
+
+    /// Refuses `revision_stale` to whoever looked at another one than it is under the rules of now.
+    pub(super) fn check_revision(&self, tx: &ReadTx, case: &Case, looked_at: u32) -> Result<()> {
+        let approval = case.payment.said.as_ref().and_then(|it| it.approval.clone());
+        let Some(approval) = approval else { return check_revision(case.payment.revision(), looked_at) };
+        let policy = self.clients.approval_policy(tx, case.client, ApprovalOperation::Payment)?;
+        approval.seen_under(policy).check_revision(looked_at)
     }
 
     pub fn show_payment(&self, tx: &ReadTx, call: &Call<PaymentId>) -> Result<PaymentOut> {

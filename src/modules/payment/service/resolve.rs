@@ -18,8 +18,8 @@ impl Payments {
     /// whole. `reject` ends the payment as failed: what was counted so far goes to suspense. Once a payment is over,
     /// `reject` only puts the conflict away.
     ///
-    /// Refuses, in this order: `not_found`, `invalid_state_transition`, `self_approval`, `payment_currency_mismatch`,
-    /// `reference_used`, `not_on_committee`, `already_voted`.
+    /// Refuses, in this order: `not_found`, `invalid_state_transition`, `self_approval`, `revision_stale`,
+    /// `payment_currency_mismatch`, `reference_used`, `not_on_committee`, `already_voted`.
     pub fn resolve(&self, tx: &mut WriteTx, call: &Call<PaymentId, ResolveIn>) -> Result<PaymentOut> {
         let (caller, input) = (&call.caller, &call.input);
         let mut case = Case::load(tx, caller.client()?, call.path)?;
@@ -40,6 +40,7 @@ impl Payments {
             return Err(case.refused_by_review("resolve").into());
         };
         self.check_not_own(tx, caller, &case)?;
+        self.check_revision(tx, &case, input.revision)?;
 
         match input.decision {
             Decision::Credit => self.resolve_credit(tx, call, &mut case, &mut attempt)?,
@@ -103,7 +104,13 @@ impl Payments {
             if let Some(mut said) = said
                 && self.takes_second_person(tx, case, total)?
             {
-                let is_enough = self.agree(tx, caller, case, &mut said, Ballot::default())?;
+                let is_enough = self.agree(
+                    tx,
+                    caller,
+                    case,
+                    &mut said,
+                    Ballot { revision: call.input.revision, note: None },
+                )?;
                 case.payment.said = Some(said);
                 if !is_enough {
                     return Ok(()); // It stays in conflict until enough people say the same.

@@ -9,7 +9,6 @@ use crate::{
             object::save,
             principal::{Actor, ClientId, UserId},
             problem::ApiRefusal,
-            text::ReasonIn,
         },
         error::{Result, fault},
         id::Id as _,
@@ -18,7 +17,7 @@ use crate::{
     modules::{
         balance::contract::{Account, HouseAccount, Line, NewEntry, UserAccount},
         category::contract::built_in,
-        client::contract::{Approval, ApprovalOperation, ApproveIn, Motion},
+        client::contract::{Approval, ApprovalOperation, ApproveIn, Motion, RejectIn},
         payment::{
             contract::{PaidState, PaymentId, PaymentRefusal, SettlementId},
             dispute::{model::Source, repository::check_undisputed},
@@ -116,16 +115,19 @@ impl Payments {
     }
 
     /// The second person does not agree, or the first thinks better of it: it waits again. Refuses `not_found`,
-    /// `invalid_state_transition`.
+    /// `invalid_state_transition`, `revision_stale`.
     pub fn reject_assignment(
         &self,
         tx: &mut WriteTx,
-        call: &Call<SettlementId, ReasonIn>,
+        call: &Call<SettlementId, RejectIn>,
     ) -> Result<SuspenseOut> {
-        let (key, mut item) = find(tx, call.caller.client()?, call.path)?;
-        if item.place != Place::Suspense || item.claimant.take().is_none() {
+        let client = call.caller.client()?;
+        let (key, mut item) = find(tx, client, call.path)?;
+        self.seen_settlement(tx, client, &mut item)?;
+        let Some(claimant) = item.claimant.take().filter(|_| item.place == Place::Suspense) else {
             return Err(refused(&item, "reject").into());
-        }
+        };
+        claimant.approval.check_revision(call.input.revision)?;
 
         save(tx, &SETTLEMENTS, &key, &mut item)?;
         Ok(SuspenseOut::of(call.path, &item))
@@ -134,8 +136,8 @@ impl Payments {
     /// Money in suspense as it is to be listed: what people think of it under the rules of now.
     pub fn seen_settlement(&self, tx: &ReadTx, client: ClientId, item: &mut Settlement) -> Result<()> {
         if let Some(claimant) = &mut item.claimant {
-            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Suspense)?;
-            claimant.approval = claimant.approval.clone().seen_under(policy);
+            let operation = ApprovalOperation::Suspense;
+            claimant.approval = self.users.seen(tx, &*self.clients, client, operation, &claimant.approval)?;
         }
         Ok(())
     }

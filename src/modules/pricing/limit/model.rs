@@ -78,13 +78,28 @@ impl Limit {
     }
 }
 
-/// A looser rule that waits for somebody else to agree.
+/// What waits for somebody else to agree.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub struct LimitProposal {
-    pub limit: Limit,
-    pub by: Actor,
+pub struct LimitProposals {
+    /// How often something was proposed: every proposal has another.
+    pub revision: u32,
+    /// A looser rule, and who proposed it.
+    pub waiting: Option<(Limit, Actor)>,
 }
-row!(LimitProposal);
+row!(LimitProposals, 2, { 1 => LimitProposalsV1 });
+
+/// When a proposal was gone once it was decided about.
+#[derive(Decode)]
+struct LimitProposalsV1 {
+    limit: Limit,
+    by: Actor,
+}
+
+impl From<LimitProposalsV1> for LimitProposals {
+    fn from(it: LimitProposalsV1) -> LimitProposals {
+        LimitProposals { revision: 1, waiting: Some((it.limit, it.by)) }
+    }
+}
 
 /// What was used at one instant, or on one day.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -96,7 +111,11 @@ row!(Used);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{clock::Time, money::Currency, store::codec::golden};
+    use crate::kernel::{
+        clock::Time,
+        money::Currency,
+        store::{Row as _, codec::golden},
+    };
 
     fn usd(minor: i128) -> Amount {
         Amount::new(minor, Currency { code: "USD".parse().unwrap(), decimals: 2 }).unwrap()
@@ -153,7 +172,11 @@ mod tests {
     #[test]
     fn the_stored_forms_stay_what_they_are() {
         golden("pricing.limits", &limit());
-        golden("pricing.limit_proposals", &LimitProposal { limit: limit(), by: Actor::System });
+        let proposals = LimitProposals { revision: 1, waiting: Some((limit(), Actor::System)) };
+        golden("pricing.limit_proposals", &proposals);
+        let first = include_str!("../../../../tests/golden/rows/pricing.limit_proposals.v1.hex");
+        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
+        assert_eq!(LimitProposals::decode_row(&first).unwrap(), proposals, "what the first release stored");
         golden("pricing.limit_uses", &Used { amount: usd(7) });
         golden("pricing.limit_days", &Used { amount: usd(77) });
     }

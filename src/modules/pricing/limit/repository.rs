@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     contract::{LimitOperation, LimitUse, LimitWindow},
-    model::{Limit, LimitProposal, Used},
+    model::{Limit, LimitProposals, Used},
 };
 use crate::kernel::{
     api::{
@@ -21,8 +21,8 @@ use crate::kernel::{
 pub const LIMITS: Table<LimitKey, Limit> = Table::new("pricing.limits");
 pub type LimitKey = (ClientId, String, CurrencyCode, Option<String>);
 
-/// as rules are → a looser one that waits for somebody else to agree
-pub const PROPOSALS: Table<LimitKey, LimitProposal> = Table::new("pricing.limit_proposals");
+/// as rules are → a looser one that waits for somebody else to agree. Stays when none does: its revision counts on
+pub const PROPOSALS: Table<LimitKey, LimitProposals> = Table::new("pricing.limit_proposals");
 
 /// (client, operation, user, currency): whose use it is, and of what
 type Whose = (ClientId, String, UserId, CurrencyCode);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     contract::{LimitOperation, LimitWindow},
-    model::{Limit, LimitProposal},
+    model::{Limit, LimitProposals},
     repository::LimitKey,
     service::Limits,
 };
@@ -48,8 +48,10 @@ pub struct LimitDecisionIn {
     pub operation: LimitOperation,
     pub currency: CurrencyCode,
     pub tier: Option<Tier>,
+    /// The `revision` of the proposal that was looked at: refused when another one waits by now.
+    pub revision: u32,
 }
-input!(LimitDecisionIn { operation, currency, tier });
+input!(LimitDecisionIn { operation, currency, tier, revision });
 
 pub struct LimitQuery {
     pub limit: PageLimit,
@@ -91,10 +93,12 @@ pub struct LimitProposalOut {
     per_30d: Option<Amount>,
     proposed_by: Actor,
     proposed_at: Time,
+    /// What a decision names: every proposal has another.
+    revision: u32,
 }
 
 impl LimitOut {
-    pub fn of(key: &LimitKey, row: &Limit, proposal: Option<LimitProposal>) -> LimitOut {
+    pub fn of(key: &LimitKey, row: &Limit, proposals: Option<LimitProposals>) -> LimitOut {
         let (_, operation, currency, tier) = key.clone();
         let Limit { min, max, per_24h, per_30d, times } = row.clone();
         LimitOut {
@@ -106,13 +110,17 @@ impl LimitOut {
             max,
             per_24h,
             per_30d,
-            proposed: proposal.map(|it| LimitProposalOut {
-                min: it.limit.min,
-                max: it.limit.max,
-                per_24h: it.limit.per_24h,
-                per_30d: it.limit.per_30d,
-                proposed_by: it.by,
-                proposed_at: it.limit.times.created_at,
+            proposed: proposals.and_then(|it| {
+                let (limit, by) = it.waiting?;
+                Some(LimitProposalOut {
+                    min: limit.min,
+                    max: limit.max,
+                    per_24h: limit.per_24h,
+                    per_30d: limit.per_30d,
+                    proposed_by: by,
+                    proposed_at: limit.times.created_at,
+                    revision: it.revision,
+                })
             }),
             created_at: times.created_at,
             updated_at: times.updated_at,
@@ -168,15 +176,15 @@ pub fn endpoints(service: &Arc<Limits>) -> Vec<Endpoint> {
             .about("Agree to a looser limit that somebody else proposed")
             .needs("limits.approve")
             .status(200)
-            .refuses(&["nothing_proposed", "self_approval"])
-            .example(json!({ "operation": "withdrawal", "currency": "USD" }))
+            .refuses(&["nothing_proposed", "self_approval", "revision_stale"])
+            .example(json!({ "operation": "withdrawal", "currency": "USD", "revision": 1 }))
             .writes_with(service, Limits::approve),
         post("/limits/reject")
             .about("Drop a looser limit that was proposed")
             .needs("limits.reject")
             .status(200)
-            .refuses(&["nothing_proposed"])
-            .example(json!({ "operation": "withdrawal", "currency": "USD" }))
+            .refuses(&["nothing_proposed", "revision_stale"])
+            .example(json!({ "operation": "withdrawal", "currency": "USD", "revision": 1 }))
             .writes_with(service, Limits::reject),
         put("/limits")
             .about("Set a limit, in place of the one for the same operation, currency and tier; a looser one waits until somebody else agrees")

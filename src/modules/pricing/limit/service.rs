@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     contract::{LimitContract, LimitOperation, LimitUse, LimitWindow},
-    model::{Limit, LimitProposal},
+    model::{Limit, LimitProposals},
     repository::{self, LIMITS, LimitKey, PROPOSALS, limit_key},
     routes::{
         LimitDecisionIn, LimitIn, LimitOut, LimitQuery, LimitUsageOut, LimitUsageQuery, LimitsUsageOut,
@@ -16,7 +16,7 @@ use crate::kernel::{
         input::{Flaw, Named as _},
         object::Times,
         page::{Page, Paging, page},
-        principal::ClientId,
+        principal::{Actor, ClientId},
     },
     clock::Time,
     error::Result,
@@ -24,7 +24,7 @@ use crate::kernel::{
     store::{ReadTx, Scan, WriteTx},
 };
 use crate::modules::{
-    client::contract::{ClientContract, ClientRefusal},
+    client::contract::{ClientContract, ClientRefusal, check_revision},
     currency::contract::CurrencyContract,
     user::contract::UserContract,
 };
@@ -85,25 +85,31 @@ impl Limits {
 
         let counts = repository::rule(tx, client, input.operation, currency.code, tier.unwrap_or_default())?;
         if limit.is_looser_than(counts.as_ref()) {
-            tx.put(&PROPOSALS, &key, &LimitProposal { limit, by: call.caller.actor() })?;
+            let revision = tx.get(&PROPOSALS, &key)?.map_or(1, |it| it.revision + 1);
+            let waiting = Some((limit, call.caller.actor()));
+            tx.put(&PROPOSALS, &key, &LimitProposals { revision, waiting })?;
             return self.out(tx, &key);
         }
         self.adopt(tx, &key, limit)
     }
 
-    /// Agrees to a looser rule that somebody else proposed. Refuses `nothing_proposed`, `self_approval`.
+    /// Agrees to a looser rule that somebody else proposed. Refuses `nothing_proposed`, `self_approval`,
+    /// `revision_stale`.
     pub fn approve(&self, tx: &mut WriteTx, call: &Call<(), LimitDecisionIn>) -> Result<LimitOut> {
-        let (key, proposal) = proposed(tx, call)?;
-        self.clients.check_other(tx, key.0, &call.caller, proposal.by)?;
+        let (key, revision, (limit, by)) = proposed(tx, call)?;
+        self.clients.check_other(tx, key.0, &call.caller, by)?;
+        check_revision(revision, call.input.revision)?;
 
-        self.adopt(tx, &key, proposal.limit)
+        self.adopt(tx, &key, limit)
     }
 
     /// Drops a looser rule that was proposed: anybody may who could have agreed, and whoever proposed it. Refuses
-    /// `nothing_proposed`.
+    /// `nothing_proposed`, `revision_stale`.
     pub fn reject(&self, tx: &mut WriteTx, call: &Call<(), LimitDecisionIn>) -> Result<LimitOut> {
-        let (key, _) = proposed(tx, call)?;
-        tx.delete(&PROPOSALS, &key)?;
+        let (key, revision, _) = proposed(tx, call)?;
+        check_revision(revision, call.input.revision)?;
+
+        forget(tx, &key)?;
         self.out(tx, &key)
     }
 
@@ -117,7 +123,7 @@ impl Limits {
     /// Looser rules that wait for somebody else to agree.
     pub fn proposals(&self, tx: &ReadTx, call: &Call<(), LimitQuery>) -> Result<Page<LimitOut>> {
         let paging = Paging::new(call.input.limit, &call.input.cursor, ());
-        let rows = page(tx, &PROPOSALS, &call.caller.client()?, &paging, |_| true)?;
+        let rows = page(tx, &PROPOSALS, &call.caller.client()?, &paging, |it| it.waiting.is_some())?;
         rows.try_map(|(key, _)| self.out(tx, &key))
     }
 
@@ -146,11 +152,11 @@ impl Limits {
             limit.times.touch(tx.now());
         }
         tx.put(&LIMITS, key, &limit)?;
-        tx.delete(&PROPOSALS, key)?;
+        forget(tx, key)?;
         if key.3.is_none() {
             let of_tiers = Scan::prefix(&(key.0, key.1.clone(), key.2));
             let of_tiers: Vec<_> = tx.scan(&PROPOSALS, of_tiers).collect::<Result<_>>()?;
-            of_tiers.iter().try_for_each(|(tier, _)| tx.delete(&PROPOSALS, tier).map(drop))?;
+            of_tiers.iter().try_for_each(|(tier, _)| forget(tx, tier))?;
         }
         Ok(LimitOut::of(key, &limit, None))
     }
@@ -191,10 +197,21 @@ impl Limits {
     }
 }
 
-/// What waits. Refuses `nothing_proposed`.
-fn proposed(tx: &ReadTx, call: &Call<(), LimitDecisionIn>) -> Result<(LimitKey, LimitProposal)> {
-    let LimitDecisionIn { operation, currency, tier } = &call.input;
+/// What waits, and its revision. Refuses `nothing_proposed`.
+fn proposed(tx: &ReadTx, call: &Call<(), LimitDecisionIn>) -> Result<(LimitKey, u32, (Limit, Actor))> {
+    let LimitDecisionIn { operation, currency, tier, .. } = &call.input;
     let key = limit_key(call.caller.client()?, *operation, *currency, tier.as_ref().map(|it| it.as_str()));
-    let proposal = tx.get(&PROPOSALS, &key)?.ok_or(ClientRefusal::NothingProposed)?;
-    Ok((key, proposal))
+    let proposals = tx.get(&PROPOSALS, &key)?.ok_or(ClientRefusal::NothingProposed)?;
+    let waiting = proposals.waiting.ok_or(ClientRefusal::NothingProposed)?;
+    Ok((key, proposals.revision, waiting))
+}
+
+/// Nothing waits any more.
+fn forget(tx: &mut WriteTx, key: &LimitKey) -> Result<()> {
+    match tx.get(&PROPOSALS, key)? {
+        Some(LimitProposals { revision, waiting: Some(_) }) => {
+            tx.put(&PROPOSALS, key, &LimitProposals { revision, waiting: None })
+        }
+        _ => Ok(()),
+    }
 }

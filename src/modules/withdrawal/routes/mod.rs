@@ -11,8 +11,8 @@ use crate::kernel::api::endpoint::Endpoint;
 
 pub use beneficiaries::{BeneficiaryIn, BeneficiaryOut};
 pub use verbs::{
-    ConfirmIn, ReconcileOutcome, WithdrawalApproveIn, WithdrawalCancelIn, WithdrawalCompleteIn,
-    WithdrawalProcessIn, WithdrawalReconcileIn, WithdrawalResolveIn,
+    ConfirmIn, ReconcileOutcome, WithdrawalCancelIn, WithdrawalCompleteIn, WithdrawalProcessIn,
+    WithdrawalReconcileIn, WithdrawalResolveIn,
 };
 pub use withdrawals::{WithdrawalIn, WithdrawalOut};
 

@@ -26,16 +26,6 @@ input! {
 }
 
 input! {
-    /// A vote.
-    #[derive(Debug)]
-    pub struct WithdrawalApproveIn {
-        /// The `revision` of the withdrawal that was looked at.
-        revision: u32,
-        note: Option<Line<500>>,
-    }
-}
-
-input! {
     #[derive(Debug)]
     pub struct WithdrawalCancelIn {
         reason: Option<Line<500>>,
@@ -119,8 +109,8 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .about("Refuse a withdrawal that was not processed yet; its money is released")
             .needs("withdrawals.reject")
             .money()
-            .refuses(MOVES)
-            .example(reason())
+            .refuses(&["revision_stale", "invalid_state_transition"])
+            .example(json!({ "revision": 1, "reason": "as agreed by telephone" }))
             .writes_with(service, Withdrawals::reject),
         post("/withdrawals/{id}/cancel")
             .about("Take back a withdrawal that was not processed yet; its money is released")

@@ -2,28 +2,24 @@
 
 use super::Withdrawals;
 use crate::kernel::{
-    api::{call::Call, input::Named as _, principal::Actor, text::ReasonIn},
+    api::{call::Call, input::Named as _, principal::Actor},
     error::Result,
     store::WriteTx,
 };
 use crate::modules::{
-    client::contract::{ApprovalOperation, Ballot, Motion},
+    client::contract::{ApprovalOperation, ApproveIn, Motion, RejectIn},
     withdrawal::{
         contract::{WithdrawalId, WithdrawalStatus},
         model::{WITHDRAWAL, WithdrawalEvent},
         repository,
-        routes::{WithdrawalApproveIn, WithdrawalCancelIn, WithdrawalOut},
+        routes::{WithdrawalCancelIn, WithdrawalOut},
     },
 };
 
 impl Withdrawals {
     /// One vote. The last one needed approves. Refuses `self_approval`, `invalid_state_transition`, `revision_stale`,
     /// `not_on_committee`, `already_voted`.
-    pub fn approve(
-        &self,
-        tx: &mut WriteTx,
-        call: &Call<WithdrawalId, WithdrawalApproveIn>,
-    ) -> Result<WithdrawalOut> {
+    pub fn approve(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ApproveIn>) -> Result<WithdrawalOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let mut withdrawal = repository::get(tx, client, call.path)?;
         let last = withdrawal.history.last();
@@ -38,7 +34,7 @@ impl Withdrawals {
         withdrawal.check_not_expired(WithdrawalEvent::Approve, tx.now())?;
         WITHDRAWAL.next(withdrawal.status(), WithdrawalEvent::Approve)?;
         let note = call.input.note.as_ref().map(String::from);
-        let ballot = Ballot { revision: Some(call.input.revision), note: note.clone() };
+        let ballot = (&call.input).into();
         let motion = Motion { operation: ApprovalOperation::Withdrawal, concerned: &concerned };
         let is_enough =
             self.users.vote(tx, &*self.clients, caller, motion, &mut withdrawal.approval, ballot)?;
@@ -52,7 +48,14 @@ impl Withdrawals {
         self.out(tx, caller, &withdrawal)
     }
 
-    pub fn reject(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ReasonIn>) -> Result<WithdrawalOut> {
+    /// Refuses `revision_stale`, `invalid_state_transition`.
+    pub fn reject(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, RejectIn>) -> Result<WithdrawalOut> {
+        let client = call.caller.client()?;
+        let withdrawal = repository::get(tx, client, call.path)?;
+        if WITHDRAWAL.next(withdrawal.status(), WithdrawalEvent::Reject).is_ok() {
+            let policy = self.policy(tx, client)?;
+            withdrawal.approval_under(&policy).check_revision(call.input.revision)?;
+        }
         self.decide(tx, call, WithdrawalEvent::Reject, Some(&call.input.reason))
     }
 

@@ -130,7 +130,7 @@ impl Desk {
     }
 
     fn reject(&self, who: Caller, withdrawal: &str) -> Result<Value, String> {
-        self.send(who, withdrawal, json!({ "reason": "no" }), Withdrawals::reject)
+        self.send(who, withdrawal, json!({ "revision": 1, "reason": "no" }), Withdrawals::reject)
     }
 
     fn cancel(&self, who: Caller, withdrawal: &str) -> Result<Value, String> {

@@ -1,0 +1,194 @@
+//! What is read of a request: its id, its headers, its query, its body. Whatever is not as it should be is refused by name.
+
+use axum::body::{Body, Bytes};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::{
+    HeaderMap, Method,
+    header::{self, HeaderName},
+};
+use serde_json::Value;
+
+use super::{
+    call::IfMatch,
+    dispatch::full_path,
+    endpoint::{Endpoint, Handler},
+    input::Flaw,
+    json,
+    problem::ApiRefusal,
+};
+use crate::kernel::error::{Error, Result};
+
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+pub fn request_id(headers: &HeaderMap) -> String {
+    let sent = headers.get(REQUEST_ID).and_then(|it| it.to_str().ok());
+    let well_formed = |it: &&str| {
+        (1..=64).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-".contains(&it))
+    };
+    sent.filter(well_formed).map_or_else(make_request_id, str::to_owned)
+}
+
+/// An id for a request that brought none.
+pub fn make_request_id() -> String {
+    let random = crate::kernel::store::random::Random::Os.bytes::<16>();
+    format!("req_{}", data_encoding::BASE32_NOPAD.encode(&random).to_ascii_lowercase())
+}
+
+pub fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>> {
+    let malformed = || ApiRefusal::Malformed { reason: "If-Match is not an ETag of this API".into() };
+    let Some(header) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let text = header.to_str().map_err(|_| malformed())?.trim();
+    if text == "*" {
+        return Ok(Some(IfMatch::Any));
+    }
+    let digits = text.strip_prefix("\"v").and_then(|it| it.strip_suffix('"'));
+    let digits = digits.filter(|it| it.bytes().all(|it| it.is_ascii_digit()));
+    let version = digits.and_then(|it| it.parse().ok());
+    Ok(Some(IfMatch::Version(version.ok_or_else(malformed)?)))
+}
+
+pub fn idempotency_key(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Option<String>> {
+    if !endpoint.reads_key() {
+        return Ok(None);
+    }
+    let malformed =
+        || ApiRefusal::Malformed { reason: "Idempotency-Key is 1 to 255 printable ASCII characters".into() };
+    match headers.get("idempotency-key") {
+        None if endpoint.money => Err(ApiRefusal::IdempotencyKeyRequired.into()),
+        None => Ok(None),
+        Some(header) => {
+            let text = header.to_str().map_err(|_| malformed())?;
+            let well_formed = (1..=255).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic());
+            if well_formed { Ok(Some(text.to_owned())) } else { Err(malformed().into()) }
+        }
+    }
+}
+
+/// `?dry_run=true` on commands that move money.
+pub fn take_dry_run(
+    endpoint: &Endpoint,
+    query: Vec<(String, String)>,
+) -> Result<(bool, Vec<(String, String)>)> {
+    let rehearses = endpoint.money && matches!(endpoint.handler, Handler::Write(_) | Handler::Pieces(_));
+    let (asked, rest): (Vec<_>, Vec<_>) = query.into_iter().partition(|it| rehearses && it.0 == "dry_run");
+    match asked.first().map(|it| it.1.as_str()) {
+        None | Some("false") => Ok((false, rest)),
+        Some("true") => Ok((true, rest)),
+        Some(_) => Err(Flaw::new("dry_run", "invalid_format", "must be true or false").into()),
+    }
+}
+
+/// All of a body, when it is not above `limit`.
+pub async fn collect(body: Body, limit: usize) -> Result<Bytes> {
+    let collected = Limited::new(body, limit).collect().await;
+    let bytes = collected.map_err(|error| match error.downcast::<LengthLimitError>() {
+        Ok(_) => Error::from(ApiRefusal::PayloadTooLarge { limit_bytes: limit as u64 }),
+        Err(error) => ApiRefusal::Malformed { reason: format!("the body ended early: {error}") }.into(),
+    })?;
+    Ok(bytes.to_bytes())
+}
+
+pub async fn read_body(method: &Method, headers: &HeaderMap, body: Body, limit: usize) -> Result<Value> {
+    let bytes = collect(body, limit).await?;
+    if bytes.is_empty() || method == Method::DELETE {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
+    let json = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).is_some_and(|it| {
+        let essence = it.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json")
+    });
+    if !json {
+        return Err(ApiRefusal::UnsupportedMediaType.into());
+    }
+    json::read(&bytes).map_err(|reason| ApiRefusal::Malformed { reason }.into())
+}
+
+pub fn parse_query(query: &str) -> Result<Vec<(String, String)>> {
+    let decode = |part: &str| {
+        let spaced = part.replace('+', " ");
+        percent_decode(&spaced)
+            .ok_or_else(|| ApiRefusal::Malformed { reason: "the query string is not UTF-8".into() })
+    };
+    let pairs = query.split('&').filter(|it| !it.is_empty());
+    let pairs = pairs.map(|it| it.split_once('=').unwrap_or((it, "")));
+    pairs.map(|(name, value)| Ok((decode(name)?, decode(value)?))).collect()
+}
+
+pub fn percent_decode(text: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(|it| it.into_owned())
+}
+
+/// The parts of `path` that stand where the endpoint's path has `{…}`.
+pub fn path_parts(endpoint: &Endpoint, path: &str) -> Vec<String> {
+    let full = full_path(endpoint);
+    let pairs = full.split('/').zip(path.split('/'));
+    pairs
+        .filter(|(name, _)| name.starts_with('{'))
+        .map(|(_, part)| percent_decode(part).unwrap_or_default())
+        .collect()
+}
+
+/// Who was cut off says in a header what they saw last.
+pub fn going_on(headers: &HeaderMap, mut query: Vec<(String, String)>) -> Vec<(String, String)> {
+    if let Some(last) = headers.get("last-event-id").and_then(|it| it.to_str().ok()) {
+        query.retain(|it| it.0 != "after");
+        query.push(("after".to_owned(), last.to_owned()));
+    }
+    query
+}
+
+/// Whether this is wanted more than JSON (RFC 9110 §12.5.1).
+pub fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+    let header = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let (mut other, mut json) = (0, 0);
+    for part in header.split(',') {
+        let mut parts = part.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|it| it.strip_prefix("q=")).map_or(1000, thousandths);
+        match kind {
+            kind if kind == wanted => other = other.max(weight),
+            "application/json" | "application/*" | "*/*" => json = json.max(weight),
+            _ => {}
+        }
+    }
+    other > 0 && other >= json
+}
+
+/// `0.5` → 500: a quality has at most three decimals.
+pub fn thousandths(quality: &str) -> u32 {
+    let (whole, fraction) = quality.split_once('.').unwrap_or((quality, ""));
+    format!("{whole}{fraction:0<3.3}").parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `"v+7"` once counted as 7.
+    #[test]
+    fn a_version_is_digits_and_nothing_else() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_MATCH, text.parse().unwrap());
+            if_match(&headers)
+        };
+        assert_eq!(read("\"v7\"").unwrap(), Some(IfMatch::Version(7)));
+        assert_eq!(read(" * ").unwrap(), Some(IfMatch::Any));
+        assert_eq!(if_match(&HeaderMap::new()).unwrap(), None);
+        for wrong in [
+            "\"v+7\"",
+            "\"v-7\"",
+            "\"v\"",
+            "\"v 7\"",
+            "v7",
+            "7",
+            "W/\"v7\"",
+            "\"v7\", \"v8\"",
+            "\"v99999999999999999999\"",
+        ] {
+            assert_eq!(read(wrong).unwrap_err().code(), Some("malformed"), "{wrong}");
+        }
+    }
+}

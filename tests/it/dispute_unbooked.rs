@@ -10,6 +10,7 @@ use crate::{
     dispute::{disputed, disputes, settled, status, word},
     inbound::{intent, pending, tell, with_secret},
     payment::{another_key, available, initiate, set, show, state, suspense, user},
+    support::{agree, decide},
 };
 
 fn because(reason: &str) -> Value {
@@ -66,8 +67,7 @@ async fn a_refund_does_not_go_while_the_bank_takes_the_money_and_both_end() {
         let coffer = Instance::start().await;
         let (user, gateway, payment, path) = charged_back_meanwhile(&coffer).await;
         let second = another_key(&coffer).await;
-        let refused =
-            second.post(&format!("{path}/approve"), json!({})).await.refused(409, "payment_disputed");
+        let refused = agree(&second, &format!("{path}/approve")).await.refused(409, "payment_disputed");
         let (dispute, _) = only(&coffer).await;
         assert_eq!(refused.body["dispute_id"], dispute["id"]);
         refund(&coffer, &payment, "0.01").await.refused(409, "payment_disputed");
@@ -95,7 +95,7 @@ async fn a_refund_does_not_go_while_the_bank_takes_the_money_and_both_end() {
         assert_eq!(coffer.new_events(), events, "{end}");
         assert_eq!(unbooked(&coffer).await, 0, "{end}");
         assert_eq!(available(&coffer, &user).await, "0.00", "{end}");
-        let left = second.post(&format!("{path}/approve"), json!({})).await;
+        let left = agree(&second, &format!("{path}/approve")).await;
         if end == "won" {
             // The money stayed: the refund may go after all.
             left.expect(200);
@@ -272,6 +272,14 @@ async fn what_a_person_noted_and_the_gateway_tells_is_one_dispute() {
     assert_eq!(shown["last_error"], "dp_1 disputes 6.00 USD, it was 5.00 USD before");
     assert_eq!(shown["review"], "needs_review");
 
+    // What a person put away is not the one that begins.
+    let coffer = Instance::start().await;
+    let (_, gateway, payment) = settled(&coffer).await;
+    let mistaken = coffer.key().post("/disputes", note(&payment, "5.00", None)).await.expect(201);
+    coffer.key().post(&format!("/disputes/{}/win", mistaken.id()), because("a mistake")).await.expect(200);
+    tell(&coffer, &gateway, &word("evt_2", "created", "needs_response", 500)).await.expect(200);
+    assert_eq!(disputed(&coffer, &payment).await, "5.00");
+
     // The gateway was first.
     let coffer = Instance::start().await;
     let (_, gateway, payment) = settled(&coffer).await;
@@ -332,7 +340,7 @@ async fn what_a_bank_takes_out_of_suspense_is_nobodys_any_more() {
     let (dispute, shown) = only(&coffer).await;
     assert_eq!((shown.as_str(), &dispute["settlement_id"]), ("open 10.03 of 10.03", &json!(item)));
     assert_eq!(suspense(&coffer).await, []);
-    let gone = second.post(&path("approve"), json!({})).await.refused(409, "invalid_state_transition");
+    let gone = agree(&second, &path("approve")).await.refused(409, "invalid_state_transition");
     assert_eq!(gone.body["current_status"], "charged_back");
     for (verb, body) in [("assign", whose.clone()), ("refund", because("nobody's"))] {
         let gone = coffer.key().post(&path(verb), body).await.refused(409, "invalid_state_transition");
@@ -344,9 +352,9 @@ async fn what_a_bank_takes_out_of_suspense_is_nobodys_any_more() {
     // The bank gives it back: it is in suspense as before, and whose it was to become is asked anew.
     tell(&coffer, &gateway, &word("evt_d", "closed", "won", 1003)).await.expect(200);
     assert_eq!(suspense(&coffer).await, [("pi_1".to_owned(), "10.03".to_owned())]);
-    second.post(&path("approve"), json!({})).await.refused(409, "invalid_state_transition");
+    agree(&second, &path("approve")).await.refused(409, "invalid_state_transition");
     coffer.key().post(&path("assign"), whose).await.expect(200);
-    second.post(&path("approve"), json!({})).await.expect(200);
+    agree(&second, &path("approve")).await.expect(200);
     assert_eq!(available(&coffer, &bob).await, "10.03");
 
     // It is his when the bank comes: he has to give it back.
@@ -355,7 +363,7 @@ async fn what_a_bank_takes_out_of_suspense_is_nobodys_any_more() {
     let bob = user(&coffer, "bob").await;
     let whose = json!({ "user_id": bob, "reason": "the bank names him" });
     coffer.key().post(&format!("/suspense/{item}/assign"), whose).await.expect(200);
-    another_key(&coffer).await.post(&format!("/suspense/{item}/approve"), json!({})).await.expect(200);
+    agree(&another_key(&coffer).await, &format!("/suspense/{item}/approve")).await.expect(200);
     tell(&coffer, &gateway, &word("evt_c", "closed", "lost", 1003)).await.expect(200);
     assert_eq!(available(&coffer, &bob).await, "0.00");
     assert_eq!(status(&coffer, &bob).await["status"], "frozen");
@@ -375,14 +383,16 @@ async fn a_refund_out_of_suspense_and_a_bank_do_not_both_take_it() {
         let path = |verb: &str| format!("/refunds/{}/{verb}", refund.id());
         tell(&coffer, &gateway, &word("evt_c", "created", "needs_response", 1003)).await.expect(200);
         assert_eq!(only(&coffer).await.1, "unbooked 0.00 of 10.03");
-        second.post(&path("approve"), json!({})).await.refused(409, "payment_disputed");
+        agree(&second, &path("approve")).await.refused(409, "payment_disputed");
         match end {
-            "rejected" => drop(second.post(&path("reject"), because("the bank has it")).await.expect(200)),
+            "rejected" => {
+                drop(decide(&second, &path("reject"), because("the bank has it")).await.expect(200))
+            }
             word_of_gateway => {
                 tell(&coffer, &gateway, &word("evt_d", "closed", word_of_gateway, 1003)).await.expect(200);
             }
         }
-        let left = second.post(&path("approve"), json!({})).await;
+        let left = agree(&second, &path("approve")).await;
         match end {
             "won" => drop(left.expect(200)),
             _ => drop(left.refused(409, "invalid_state_transition")),

@@ -221,7 +221,7 @@ impl Walk {
             ("withdrawal", "approve") => json!({ "revision": now["revision"] }),
             ("withdrawal", "complete") => json!({ "reference": "bank-1" }),
             ("withdrawal", "resolve") => {
-                json!({ "truth": dice.of(&["paid", "not_paid"]), "reason": "walk" })
+                json!({ "revision": now["conflict"]["revision"].as_u64().unwrap_or(1), "truth": dice.of(&["paid", "not_paid"]), "reason": "walk" })
             }
             ("withdrawal", "reconcile") => json!({ "outcome": "failed", "reason": "walk" }),
             ("adjustment" | "refund", "approve") => json!({ "revision": revision(now) }),

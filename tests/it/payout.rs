@@ -9,6 +9,7 @@ use crate::{
     gateway_http::{json_reply, provider},
     inbound::{seconds, send_raw, signature, tell},
     payment::{another_key, available, charge, initiate, user},
+    support::decide,
 };
 
 /// A user with 100.00, and a gateway over HTTP.
@@ -266,19 +267,22 @@ async fn two_people_find_out_what_a_gateway_says_against_a_person() {
     coffer.new_events();
     let resolve = format!("{path}/resolve");
     let says = |truth: &str| json!({ "truth": truth, "reason": "on the statement" });
-    let proposed = first.post(&resolve, says("not_paid")).await.expect(200);
+    let proposed = decide(&first, &resolve, says("not_paid")).await.expect(200);
+    let mut blind = says("not_paid");
+    blind["revision"] = json!(1);
+    second.post(&resolve, blind).await.refused(409, "revision_stale");
     assert_eq!(proposed.body["conflict"]["truth"], "not_paid");
-    second.post(&resolve, says("paid")).await.expect(200);
-    let again = second.post(&resolve, says("paid")).await.expect(200);
+    decide(&second, &resolve, says("paid")).await.expect(200);
+    let again = decide(&second, &resolve, says("paid")).await.expect(200);
     assert_eq!((&again.body["status"], &again.body["conflict"]["truth"]), (&json!("failed"), &json!("paid")));
     assert_eq!(coffer.new_events(), [""; 0], "nobody decides alone");
-    let done = first.post(&resolve, says("paid")).await.expect(200);
+    let done = decide(&first, &resolve, says("paid")).await.expect(200);
     assert_eq!((&done.body["status"], &done.body["reference"]), (&json!("completed"), &json!("po_1")));
     assert_eq!(done.body["conflict"], Value::Null);
     assert_eq!(coffer.new_events(), ["transaction.created", "withdrawal.found_paid"]);
     assert_eq!(available(&coffer, &user).await, "-15.00", "it is gone, whether or not it was there");
     assert_eq!(conflicted(&coffer).await, [] as [Value; 0]);
-    let refused = second.post(&resolve, says("paid")).await.refused(409, "invalid_state_transition");
+    let refused = decide(&second, &resolve, says("paid")).await.refused(409, "invalid_state_transition");
     assert_eq!(refused.body["current_status"], "completed");
     let numbers = coffer.key().get("/dashboard/statistics").await.expect(200).body;
     let volume = |metric: &str| {
@@ -294,7 +298,7 @@ async fn two_people_find_out_what_a_gateway_says_against_a_person() {
     let second = another_key(&coffer).await;
     coffer.new_events();
     for who in [coffer.key(), second] {
-        who.post(&format!("{path}/resolve"), says("not_paid")).await.expect(200);
+        decide(&who, &format!("{path}/resolve"), says("not_paid")).await.expect(200);
     }
     assert_eq!(coffer.new_events(), ["withdrawal.conflict_closed"]);
     assert_eq!(available(&coffer, &user).await, "5.00");
@@ -322,7 +326,7 @@ async fn what_a_person_completed_and_the_gateway_failed_is_not_given_back_by_its
     let second = another_key(&coffer).await;
     coffer.new_events();
     for who in [coffer.key(), second] {
-        who.post(&format!("{path}/resolve"), says.clone()).await.expect(200);
+        decide(&who, &format!("{path}/resolve"), says.clone()).await.expect(200);
     }
     assert_eq!(coffer.new_events(), ["transaction.created", "withdrawal.found_unpaid"]);
     assert_eq!(status(&coffer, sent.id()).await, "failed");

@@ -205,6 +205,8 @@ pub struct Conflict {
     /// The gateway's reference.
     pub reference: Option<String>,
     pub at: Time,
+    /// What a decision names: another one once the gateway says something else, or somebody has proposed something.
+    pub revision: u32,
     /// What the first of two people says.
     pub proposal: Option<Proposal>,
 }

@@ -48,7 +48,7 @@ impl Payments {
             if let Source::Suspense(settlement) = dispute.source {
                 let place =
                     tx.find(&SETTLEMENTS, SETTLEMENTS_BY_ID, &(client, settlement))?.map(|it| it.1.place);
-                if is_away != (place == Some(Place::ChargedBack)) && dispute.entry.is_some() {
+                if is_away && place != Some(Place::ChargedBack) {
                     wrong.push(format!("{id} is {status}, {settlement} is {place:?}"));
                 }
             }

@@ -66,6 +66,8 @@ input! {
 input! {
     #[derive(Debug)]
     pub struct WithdrawalResolveIn {
+        /// The `revision` of the conflict that was looked at: refused when it is another one by now.
+        revision: u32,
         truth: PayoutTruth,
         /// How it was found out.
         reason: Line<500>,
@@ -158,8 +160,8 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .about("Say what is true of a withdrawal whose gateway contradicts the books; somebody else has to say the same, then it is booked")
             .needs("withdrawals.resolve")
             .money()
-            .refuses(BY_OTHERS)
-            .example(json!({ "truth": "paid", "reason": "on the statement of the provider" }))
+            .refuses(&["self_approval", "invalid_state_transition", "revision_stale"])
+            .example(json!({ "revision": 1, "truth": "paid", "reason": "on the statement of the provider" }))
             .writes_with(service, Withdrawals::resolve),
         post("/withdrawals/{id}/return")
             .about(

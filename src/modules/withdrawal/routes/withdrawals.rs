@@ -82,6 +82,8 @@ pub struct PayoutConflictOut {
     /// The gateway's reference.
     reference: Option<String>,
     at: Time,
+    /// What a decision names.
+    revision: u32,
     truth: Option<PayoutTruth>,
     found_by: Option<Actor>,
     found_reason: Option<String>,
@@ -95,6 +97,7 @@ impl PayoutConflictOut {
             reason: conflict.reason.clone(),
             reference: conflict.reference.clone(),
             at: conflict.at,
+            revision: conflict.revision,
             truth: found.map(|it| it.truth),
             found_by: found.map(|it| it.by),
             found_reason: found.map(|it| it.reason.clone()),

@@ -10,6 +10,7 @@ use crate::kernel::{
 use crate::modules::{
     balance::contract::{Account, HouseAccount, Line, NewEntry, UserAccount},
     category::contract::built_in,
+    client::contract::ClientRefusal,
     pricing::contract::{LimitOperation, LimitUse},
     transaction::contract::{EntryType, NewTransaction, Record, TransactionStatus},
     withdrawal::{
@@ -36,8 +37,11 @@ impl Withdrawals {
             return Ok(withdrawal);
         }
         let freeze = format!("{reason}, and {} is {}", withdrawal.id, withdrawal.status());
-        let id = withdrawal.conflict.map_or_else(|| tx.new_id(), |it| it.id);
-        withdrawal.conflict = Some(Conflict { id, reason, reference, at: tx.now(), proposal: None });
+        let before = withdrawal.conflict;
+        let revision = before.as_ref().map_or(1, |it| it.revision + 1);
+        let id = before.map_or_else(|| tx.new_id(), |it| it.id);
+        withdrawal.conflict =
+            Some(Conflict { id, reason, reference, at: tx.now(), revision, proposal: None });
         withdrawal.stamp.touch(tx.now());
         repository::put(tx, client, &withdrawal)?;
         tx.publish(caller, &WithdrawalConflicted::of(&withdrawal))?;
@@ -49,7 +53,7 @@ impl Withdrawals {
 
     /// One person says what is true; another one says the same, and it is booked. Who says something else begins anew.
     /// Refuses `self_approval` (whose money it is; whoever said it first), `invalid_state_transition` where nothing is
-    /// in conflict.
+    /// in conflict, `revision_stale`.
     pub fn resolve(
         &self,
         tx: &mut WriteTx,
@@ -64,12 +68,20 @@ impl Withdrawals {
             let (event, current_status) = ("resolve".to_owned(), status.name().to_owned());
             return Err(ApiRefusal::InvalidStateTransition { event, current_status, allowed_events }.into());
         };
+        let is_said = |it: &Proposal| it.truth == input.truth && it.by == caller.actor();
+        if conflict.proposal.as_ref().is_some_and(is_said) {
+            return self.out(tx, caller, &withdrawal);
+        }
+        if input.revision != conflict.revision {
+            let current_revision = conflict.revision;
+            return Err(ClientRefusal::RevisionStale { current_revision }.into());
+        }
         let first = conflict.proposal.as_ref().filter(|it| it.truth == input.truth).map(|it| it.by);
         match first {
-            Some(by) if by == caller.actor() => return self.out(tx, caller, &withdrawal),
             Some(by) => self.clients.check_other(tx, client, caller, by)?,
             None => {
                 let (by, reason) = (caller.actor(), String::from(&input.reason));
+                conflict.revision += 1;
                 conflict.proposal = Some(Proposal { truth: input.truth, by, reason, at: tx.now() });
                 withdrawal.stamp.touch(tx.now());
                 repository::put(tx, client, &withdrawal)?;

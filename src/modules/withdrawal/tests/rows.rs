@@ -68,6 +68,7 @@ fn a_withdrawal_has_the_same_bytes_in_every_release() {
             reason: "paid".into(),
             reference: Some("G-2".into()),
             at,
+            revision: 2,
             proposal: Some(Proposal {
                 truth: PayoutTruth::NotPaid,
                 by: Actor::User(id(8)),

@@ -79,7 +79,14 @@ impl Payments {
     /// Books what banks took of a payment and could not be booked before.
     pub fn book_waiting(&self, tx: &mut WriteTx, caller: &Caller, case: &mut Case) -> Result<()> {
         for (id, mut dispute) in of_payment(tx, case.client, case.id)? {
-            if !dispute.is_unbooked() || !self.book(tx, caller, case, (id, &mut dispute))? {
+            if !dispute.is_unbooked() {
+                continue;
+            }
+            let before = dispute.source;
+            if !self.book(tx, caller, case, (id, &mut dispute))? {
+                if dispute.source != before {
+                    save(tx, &DISPUTES, &(case.client, id), &mut dispute)?; // The money has gone elsewhere.
+                }
                 continue;
             }
             if dispute.status() == DisputeStatus::Unbooked {

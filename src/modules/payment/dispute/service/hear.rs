@@ -56,7 +56,7 @@ impl Payments {
         let claimed = word.amount.like(currency).ok();
         let claimed = claimed.filter(|it| it.currency() == currency && !it.is_zero());
         if let (None, Some(case)) = (&known, &case) {
-            known = noted_by_hand(tx, case, gateway, claimed)?;
+            known = noted_by_hand(tx, case, gateway, claimed, word.status)?;
         }
         match (known, case) {
             (Some(known), case) => self.hear_again(tx, caller, (client, case), known, claimed, word),
@@ -217,15 +217,21 @@ fn disputed(tx: &ReadTx, client: ClientId, gateway: GatewayId, charge: &str) -> 
 }
 
 /// What a person noted of it before the gateway told: of the same amount, or else what is not over. What the gateway
-/// told of under another reference is another one.
+/// told of under another reference is another one; and so is what it says has begun, when what a person noted came to
+/// nothing.
 fn noted_by_hand(
     tx: &ReadTx,
     case: &Case,
     gateway: GatewayId,
     claimed: Option<Amount>,
+    says: DisputeStatus,
 ) -> Result<Option<(DisputeId, Dispute)>> {
+    let begins = matches!(says, DisputeStatus::Inquiry | DisputeStatus::Open);
     let mut noted = of_payment(tx, case.client, case.id)?;
-    noted.retain(|(_, it)| it.gateway == gateway && it.reference.is_none());
+    noted.retain(|(_, it)| {
+        let came_to_nothing = matches!(it.status(), DisputeStatus::Won | DisputeStatus::Dismissed);
+        it.gateway == gateway && it.reference.is_none() && !(begins && came_to_nothing)
+    });
     let same = noted.iter().position(|(_, it)| Some(it.claimed) == claimed);
     let place = same.or_else(|| noted.iter().position(|(_, it)| it.is_undecided()));
     Ok(place.map(|it| noted.swap_remove(it)))

@@ -15,6 +15,7 @@ mod cli_data;
 mod cli_events;
 mod client;
 mod confirm;
+mod controls;
 mod crash;
 mod currency;
 mod dashboard;

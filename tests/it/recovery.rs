@@ -48,10 +48,7 @@ fn token(mail: &CapturedMail, prefix: &str) -> String {
 }
 
 async fn website(coffer: &Instance, url: &str) {
-    let path = format!("/clients/{}", coffer.credentials().client_id);
-    let version = coffer.operator().get(&path).await.expect(200).body["version"].as_u64().unwrap();
-    let body = json!({ "settings": { "branding": { "website": url } } });
-    coffer.operator().patch(&path, version, body).await.expect(200);
+    crate::support::set(coffer, json!({ "branding": { "website": url } })).await;
 }
 
 fn without_request_id(answer: &Answer) -> (u16, Value) {

@@ -183,6 +183,7 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
                 "above_maximum",
                 "fee_above_amount",
                 "rate_unavailable",
+                "own_price",
                 "below_limit",
                 "above_limit",
                 "limit_reached",

@@ -13,6 +13,7 @@ use crate::{
             object::{ExternalId, Stamp, object, stamped},
             principal::{Actor, ClientId, Grants, UserId},
         },
+        clock::Time,
         error::{Result, fault, refusals},
         machine::ChangeOut,
         money::Amount,
@@ -94,6 +95,9 @@ pub struct NewUser {
     pub external_id: Option<ExternalId>,
     pub metadata: Metadata,
 }
+
+/// Whether the second of two tiers lets more through than the first, or costs less.
+pub type TierJudge = Box<dyn Fn(&ReadTx, ClientId, &str, &str) -> Result<bool> + Send + Sync>;
 
 /// The people of a client.
 pub trait UserContract: Send + Sync {
@@ -252,6 +256,10 @@ pub trait UserContract: Send + Sync {
         approval.cast(caller.actor(), is_voter, may_vote, ballot, policy, tx.now())
     }
 
+    /// Whoever knows what tiers mean says when a change of one loosens a control. Without a judge each does. Doubles need
+    /// not know.
+    fn judge_tiers(&self, _judge: TierJudge) {}
+
     /// The hash of the password; `None` when none was ever set.
     fn password_hash(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<String>>;
 
@@ -267,7 +275,7 @@ object! {
     #[derive(Debug)]
     pub struct UserOut: "user" of (
         id: UserId, user: &User, role_names: Vec<String>, history: Option<Vec<ChangeOut>>,
-        access_proposal: Option<AccessProposalId>,
+        access_proposal: Option<AccessProposalId>, proposed: Option<ProposedTierOut>,
     ) {
         status: UserStatus = user.status,
         email: String = user.email.clone(),
@@ -281,6 +289,9 @@ object! {
         access_proposal_id: Option<AccessProposalId> = access_proposal,
         /// What fees and limits it has.
         tier: String = user.tier.clone(),
+        /// A tier with more, or for less, that waits until somebody else agrees. Shown to staff and keys.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        proposed_tier: Option<ProposedTierOut> = proposed,
         /// What others give when they register.
         referral_code: String = user.referral_code.clone(),
         referred_by: Option<UserId> = user.referred_by,
@@ -288,6 +299,16 @@ object! {
         #[serde(skip_serializing_if = "Option::is_none")]
         status_history: Option<Vec<ChangeOut>> = history,
     }
+}
+
+/// A tier that waits until somebody else agrees.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct ProposedTierOut {
+    pub tier: String,
+    pub proposed_by: Actor,
+    pub proposed_at: Time,
+    /// What a decision names: every proposal has another.
+    pub revision: u32,
 }
 
 refusals! {

@@ -5,7 +5,7 @@ use crate::{
     kernel::{
         api::{
             object::{Stamp, by_external_id, stamped},
-            principal::{ClientId, UserId},
+            principal::{Actor, ClientId, UserId},
         },
         clock::Time,
         error::{Result, fault},
@@ -38,8 +38,21 @@ pub const USERS: Table<(ClientId, UserId), UserRow> = Table::new("user.users").w
 /// (client, user) → the hash of its password. Apart, so that reading a user never reads it.
 pub const CREDENTIALS: Table<(ClientId, UserId), Credentials> = Table::new("user.credentials");
 
+/// (client, user) → a tier that waits until somebody else agrees
+pub const TIER_PROPOSALS: Table<(ClientId, UserId), TierProposal> = Table::new("user.tier_proposals");
+
 /// client → how many users it has. Kept by [`put`] alone.
 pub const COUNTS: Table<ClientId, Counts> = Table::new("user.counts");
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct TierProposal {
+    pub tier: String,
+    pub by: Actor,
+    pub at: Time,
+    /// The version of the user it was proposed with: every proposal has another.
+    pub revision: u32,
+}
+row!(TierProposal);
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct UserRow {
@@ -303,6 +316,8 @@ mod tests {
         let standard = UserRow { tier: "standard".into(), ..ann(at) };
         assert_eq!(UserRow::decode_row(&first).unwrap(), standard, "what the first release stored");
         golden("user.credentials", &Credentials { password_hash: "$argon2id$".into(), changed_at: at });
+        let proposal = TierProposal { tier: "gold".into(), by: Actor::System, at, revision: 2 };
+        golden("user.tier_proposals", &proposal);
         golden("user.counts", &Counts { active: 3, frozen: 2, disabled: 1, active_admins: 1 });
     }
 }

@@ -1,16 +1,19 @@
 //! The use cases of users.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{
     access::{Asked, waiting_of},
-    contract::{NewUser, STANDARD_TIER, User, UserContract, UserOut, UserRefusal, UserStatus},
+    contract::{
+        NewUser, ProposedTierOut, STANDARD_TIER, TierJudge, User, UserContract, UserOut, UserRefusal,
+        UserStatus,
+    },
     events::{UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen},
     fields::{Phone, normalise_email},
     model::{USER, UserEvent, read_referral_code, referral_code},
     repository::{
-        BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, BY_ROLE, CREDENTIALS, Credentials, USERS, UserRow,
-        counts, put,
+        BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, BY_ROLE, CREDENTIALS, Credentials, TIER_PROPOSALS,
+        TierProposal, USERS, UserRow, counts, put,
     },
     routes::{NewUserIn, UpdateUserIn, UserRolesIn, UserStatisticsOut},
 };
@@ -28,16 +31,17 @@ use crate::{
         store::{ReadTx, Scan, WriteTx},
     },
     modules::{
-        client::contract::ClientContract,
+        client::contract::{ClientContract, ClientRefusal, ProposalDecisionIn, check_revision, revision_of},
         currency::contract::CurrencyContract,
         role::contract::{ADMIN, RoleContract, RoleId, USER as USER_ROLE},
     },
 };
 
 pub struct Users {
-    pub roles: Arc<dyn RoleContract>,
     pub clients: Arc<dyn ClientContract>,
+    pub roles: Arc<dyn RoleContract>,
     pub currencies: Arc<dyn CurrencyContract>,
+    pub tiers: OnceLock<TierJudge>,
 }
 
 impl Users {
@@ -68,7 +72,8 @@ impl Users {
         self.out(tx, client, user.id, row, Reach::Any)
     }
 
-    /// What somebody may change: of oneself the name and the telephone number, of others the rest too.
+    /// What somebody may change: of oneself the name and the telephone number, of others the rest too. A tier with more,
+    /// or for less, waits until somebody else agrees.
     pub fn update(&self, tx: &mut WriteTx, call: &Call<UserId, UpdateUserIn>) -> Result<UserOut> {
         let (caller, input, id) = (&call.caller, &call.input, call.path);
         let client = caller.client()?;
@@ -85,8 +90,12 @@ impl Users {
         if let Some(phone) = &input.phone {
             after.phone = phone.to_option();
         }
-        if let Some(tier) = &input.tier {
-            after.tier = tier.as_str().to_owned();
+        let mut proposed = None;
+        if let Some(tier) = input.tier.as_ref().map(|it| it.as_str().to_owned()) {
+            match self.is_better_tier(tx, client, &before.tier, &tier)? {
+                true => proposed = Some(tier),
+                false => after.tier = tier,
+            }
         }
         after.stamp.metadata.merge(input.metadata.clone());
         if caller.reach == Reach::Own(id) {
@@ -103,8 +112,70 @@ impl Users {
             after.email = email.as_str().to_owned();
         }
 
-        self.change(tx, client, id, &before, &mut after)?;
+        if input.tier.is_some() {
+            // Whatever waited is not what is wanted now.
+            let forgotten = tx.delete(&TIER_PROPOSALS, &(client, id))?;
+            if forgotten || proposed.is_some() {
+                self.keep(tx, client, id, &before, &mut after)?;
+            } else {
+                self.change(tx, client, id, &before, &mut after)?;
+            }
+        } else {
+            self.change(tx, client, id, &before, &mut after)?;
+        }
+        if let Some(tier) = proposed {
+            let revision = revision_of(after.stamp.version);
+            let proposal = TierProposal { tier, by: caller.actor(), at: tx.now(), revision };
+            tx.put(&TIER_PROPOSALS, &(client, id), &proposal)?;
+        }
         self.out(tx, client, id, after, caller.reach)
+    }
+
+    /// Agrees to a tier that somebody else proposed. Refuses `nothing_proposed`, `self_approval` (whoever proposed it, and
+    /// whose it is), `revision_stale`.
+    pub fn approve_tier(&self, tx: &mut WriteTx, call: &Call<UserId, ProposalDecisionIn>) -> Result<UserOut> {
+        let (client, before, proposal) = self.proposed_tier(tx, call)?;
+        for concerned in [proposal.by, Actor::User(call.path)] {
+            self.clients.check_other(tx, client, &call.caller, concerned)?;
+        }
+        check_revision(proposal.revision, call.input.revision)?;
+
+        tx.delete(&TIER_PROPOSALS, &(client, call.path))?;
+        let mut after = UserRow { tier: proposal.tier, ..before.clone() };
+        self.keep(tx, client, call.path, &before, &mut after)?;
+        self.out(tx, client, call.path, after, Reach::Any)
+    }
+
+    /// Drops a tier that was proposed: anybody may who could have agreed, and whoever proposed it. Refuses
+    /// `nothing_proposed`, `revision_stale`.
+    pub fn reject_tier(&self, tx: &mut WriteTx, call: &Call<UserId, ProposalDecisionIn>) -> Result<UserOut> {
+        let (client, before, proposal) = self.proposed_tier(tx, call)?;
+        check_revision(proposal.revision, call.input.revision)?;
+
+        tx.delete(&TIER_PROPOSALS, &(client, call.path))?;
+        let mut after = before.clone();
+        self.keep(tx, client, call.path, &before, &mut after)?;
+        self.out(tx, client, call.path, after, Reach::Any)
+    }
+
+    /// Refuses `not_found`, `nothing_proposed`.
+    fn proposed_tier<I>(
+        &self,
+        tx: &ReadTx,
+        call: &Call<UserId, I>,
+    ) -> Result<(ClientId, UserRow, TierProposal)> {
+        let client = call.caller.client()?;
+        let row = self.row(tx, client, call.path)?;
+        let proposal = tx.get(&TIER_PROPOSALS, &(client, call.path))?;
+        Ok((client, row, proposal.ok_or(ClientRefusal::NothingProposed)?))
+    }
+
+    /// Whether a user is let do more with the second tier than with the first, or for less.
+    fn is_better_tier(&self, tx: &ReadTx, client: ClientId, before: &str, after: &str) -> Result<bool> {
+        if before == after {
+            return Ok(false);
+        }
+        self.tiers.get().map_or(Ok(true), |judge| judge(tx, client, before, after))
     }
 
     /// Freezes, unfreezes, disables or enables.
@@ -226,7 +297,16 @@ impl Users {
         let history = is_staff.then(|| row.history.out());
         let waiting = if is_staff { waiting_of(tx, client, id.to_string())? } else { None };
         let role_names = self.roles.names(tx, client, &row.roles)?;
-        Ok(UserOut::of(id, &row.into_user(id), role_names, history, waiting.map(|it| it.0)))
+        let proposal = match reach {
+            Reach::Any => tx.get(&TIER_PROPOSALS, &(client, id))?,
+            Reach::Own(_) => None,
+        };
+        let proposed = proposal.map(|it| {
+            let TierProposal { tier, by, at, revision } = it;
+            ProposedTierOut { tier, proposed_by: by, proposed_at: at, revision }
+        });
+        let waiting = waiting.map(|it| it.0);
+        Ok(UserOut::of(id, &row.into_user(id), role_names, history, waiting, proposed))
     }
 
     pub fn admin(&self, tx: &ReadTx, client: ClientId) -> Result<RoleId> {
@@ -306,6 +386,18 @@ impl Users {
         if (before.status(), &before.roles) != (after.status(), &after.roles) {
             self.has_had_pair(tx, client)?; // Noted while both are there.
         }
+        self.keep(tx, client, user, before, after)
+    }
+
+    /// Stores it as a new version.
+    fn keep(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        user: UserId,
+        before: &UserRow,
+        after: &mut UserRow,
+    ) -> Result<()> {
         after.touch(tx.now());
         let admin = self.admin(tx, client)?;
         put(tx, (client, user), admin, Some(before), after)
@@ -444,6 +536,10 @@ impl UserContract for Users {
         }
     }
 
+    fn judge_tiers(&self, judge: TierJudge) {
+        let _ = self.tiers.set(judge); // Once, at boot.
+    }
+
     fn password_hash(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<String>> {
         Ok(tx.get(&CREDENTIALS, &(client, user))?.map(|it| it.password_hash))
     }
@@ -461,7 +557,7 @@ impl UserContract for Users {
 
     fn show(&self, tx: &ReadTx, client: ClientId, user: User) -> Result<UserOut> {
         let role_names = self.roles.names(tx, client, &user.roles)?;
-        Ok(UserOut::of(user.id, &user, role_names, None, None))
+        Ok(UserOut::of(user.id, &user, role_names, None, None, None))
     }
 }
 

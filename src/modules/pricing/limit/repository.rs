@@ -60,6 +60,23 @@ pub fn rule(
     }
 }
 
+/// Whether a tier lets anything through that another stops.
+pub fn is_looser_tier(tx: &ReadTx, client: ClientId, before: &str, after: &str) -> Result<bool> {
+    for row in tx.scan(&LIMITS, Scan::prefix(&client)) {
+        let (_, operation, currency, _) = row?.0;
+        let Ok(operation) = operation.parse() else { continue };
+        let stops = rule(tx, client, operation, currency, before)?;
+        let is_looser = match rule(tx, client, operation, currency, after)? {
+            Some(limit) => limit.is_looser_than(stops.as_ref()),
+            None => stops.is_some(),
+        };
+        if is_looser {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn whose(client: ClientId, operation: LimitOperation, user: UserId, currency: Currency) -> Whose {
     (client, operation.name().to_owned(), user, currency.code)
 }

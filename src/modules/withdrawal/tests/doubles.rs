@@ -308,6 +308,10 @@ impl UserContract for World {
     fn get(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
         found(UserContract::find(self, tx, client, user)?)
     }
+    fn freeze(&self, _: &mut WriteTx, _: &Caller, _: ClientId, _: UserId, _: &str) -> Result<bool> {
+        self.state().status = UserStatus::Frozen;
+        Ok(true)
+    }
     fn with_role(
         &self,
         _: &ReadTx,
@@ -448,6 +452,10 @@ impl LimitContract for World {
     }
 
     fn give_back(&self, _: &mut WriteTx, _: ClientId, _: LimitUse, _: Time) -> Result<()> {
+        Ok(())
+    }
+
+    fn count_again(&self, _: &mut WriteTx, _: ClientId, _: LimitUse, _: Time) -> Result<()> {
         Ok(())
     }
 }

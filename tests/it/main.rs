@@ -3,7 +3,6 @@
 //! An `Instance` checks every invariant of its books when it is dropped.
 
 mod access;
-mod alone {
 mod approval;
 mod auth;
 mod balance;
@@ -66,3 +65,23 @@ mod votes;
 mod webhook;
 mod wire;
 mod withdrawal;
+
+/// The same tests with Notification in a file of its own.
+#[allow(clippy::duplicate_mod, reason = "on purpose: another configuration, everything else the same")]
+#[path = "."]
+mod alone {
+    #[path = "channels.rs"]
+    mod channels;
+    #[path = "notification.rs"]
+    mod notification;
+}
+
+fn is_alone(module: &str) -> bool {
+    module.contains("::alone::")
+}
+
+/// How the tests of a module start an instance.
+fn builder(module: &str) -> coffer::testing::Builder {
+    let builder = coffer::testing::Instance::builder();
+    if is_alone(module) { builder.in_own_file("notification") } else { builder }
+}

@@ -13,7 +13,7 @@ use crate::{
     kernel::{
         annex::Annex,
         api::{
-            endpoint::{Endpoint, Shape},
+            endpoint::{Described, Endpoint},
             limits::Limits,
             pieces::AtWork,
             principal::Authenticator,
@@ -88,7 +88,7 @@ pub struct Kernel {
     /// Every permission there is.
     pub permissions: Arc<BTreeSet<String>>,
     /// The JSON forms of their payloads.
-    pub event_shapes: BTreeMap<&'static str, Shape>,
+    pub event_shapes: BTreeMap<&'static str, Described>,
     pub bus: Arc<Bus>,
     pub worker: Arc<Worker>,
     pub limits: Limits,

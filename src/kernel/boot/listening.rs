@@ -26,7 +26,7 @@ impl Boot {
             return;
         }
         self.events.insert(EventInfo { name: E::NAME, version: E::VERSION, module: self.module });
-        self.event_shapes.insert(E::NAME, Shape::of::<E>());
+        self.event_shapes.insert(E::NAME, Shape::of::<E>);
     }
 
     /// Runs `handle` for every event `E`. `name` is stored with deliveries: never renamed.

@@ -22,7 +22,7 @@ pub use kernel::{AliasInfo, Catalogue, Invariant, Kernel, ModuleInfo, ServiceInf
 use super::{
     annex::Annex,
     api::{
-        endpoint::{Endpoint, Shape},
+        endpoint::{Described, Endpoint},
         principal::Authenticator,
     },
     error::{Error, RefusalInfo, Result},
@@ -124,7 +124,7 @@ pub struct Boot {
     tables: Vec<TableInfo>,
     checks: Vec<Invariant>,
     authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
-    event_shapes: BTreeMap<&'static str, Shape>,
+    event_shapes: BTreeMap<&'static str, Described>,
     bus: LateBus,
     listeners: Vec<Listener>,
     overhearing: Vec<Arc<Overhear>>,

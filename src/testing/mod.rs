@@ -21,6 +21,7 @@
 //! | receive webhooks | `webhooks()`, a server on loopback: `url`, `reply`, `received`, `wait_for` |
 //! | look at every request made to endpoints | `sent_webhooks()`; over HTTP `GET /testing/webhooks` |
 //! | give names addresses | `names()`: no test asks a real resolver |
+//! | have several people who decide | make them, then `agree_to_access()` |
 //! | let a step fail | `fail_next(Failpoint::AfterSendBeforeAck, 1)`; over HTTP `POST /testing/faults` |
 //! | configure | `Instance::builder().configure(\|config\| …)`, `clock_at`, `seed` |
 //!
@@ -205,6 +206,19 @@ impl Instance {
     /// Whoever holds `token`.
     pub fn with(&self, token: &str) -> Http {
         self.nobody().header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Agrees, as the machine's own administrator, to everybody who is to decide over requests and waits for a second
+    /// person: a test that needs several such people makes them, and says this.
+    pub async fn agree_to_access(&self) {
+        let (local, client) = (Local::new(self.app.kernel()), Some(self.credentials.client_id.as_str()));
+        let waiting = local.send("GET", "/api/v1/access-proposals?status=waiting", client, Value::Null).await;
+        let waiting = waiting.expect("what waits is listed");
+        for proposal in waiting["data"].as_array().into_iter().flatten() {
+            let path = format!("/api/v1/access-proposals/{}/approve", text(proposal, "id"));
+            let vote = json!({ "revision": proposal["approval"]["revision"] });
+            local.send("POST", &path, client, vote).await.expect("somebody else agrees");
+        }
     }
 
     /// Does what is due, moves the clock, and waits until everything that came due has run.

@@ -38,7 +38,7 @@ async fn one_person_tightens_and_two_loosen_by_whatever_route() {
     let key = coffer.key();
     let all = key.get("/approval-policies").await.expect(200);
     let shown: Vec<_> = all.body["data"].as_array().unwrap().iter().map(|it| &it["automatic"]).collect();
-    assert_eq!(shown, ["up_to", "always", "always", "never", "never", "never"]);
+    assert_eq!(shown, ["up_to", "always", "always", "never", "never", "never", "never"]);
 
     // Tighter: at once, and the settings say so too.
     let tight = json!({ "automatic": "up_to", "automatic_up_to": "50.00" });

@@ -320,6 +320,7 @@ async fn a_default_takes_two_people_neither_of_them_the_owner() {
     let version = owner.body["version"].as_u64().unwrap();
     let inside = bench.coffer.operator().inside(&bench.coffer.credentials().client_id);
     inside.put(&format!("/users/{}/roles", bench.user), version, roles).await.expect(200);
+    bench.coffer.agree_to_access().await;
     bench.verb(&bench.ann().await, &id, approve, vote.clone()).await.refused(403, "self_approval");
 
     let done = bench.verb(&tom, &id, approve, vote.clone()).await.expect(200).body;

@@ -2,6 +2,7 @@
 //!
 //! An `Instance` checks every invariant of its books when it is dropped.
 
+mod access;
 mod approval;
 mod auth;
 mod balance;

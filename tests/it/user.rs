@@ -17,6 +17,7 @@ fn inside(coffer: &Instance) -> Http {
 /// A user with these roles, and its session.
 async fn user(coffer: &Instance, email: &str, roles: &[&str]) -> (String, Http) {
     let made = inside(coffer).post("/users", person(email, roles)).await.expect(201);
+    coffer.agree_to_access().await;
     let body = json!({ "email": email, "password": PASSWORD });
     let tokens = coffer.publishable().post("/auth/login", body).await.expect(200);
     (made.id().to_owned(), coffer.with(tokens.body["access_token"].as_str().unwrap()))

@@ -22,6 +22,7 @@ pub async fn person(coffer: &Instance, name: &str, roles: &[&str]) -> (String, H
     });
     let inside = coffer.operator().inside(&coffer.credentials().client_id);
     let made = inside.post("/users", body).await.expect(201);
+    coffer.agree_to_access().await;
     let sign_in = json!({ "email": format!("{name}@example.com"), "password": PASSWORD });
     let tokens = coffer.publishable().post("/auth/login", sign_in).await.expect(200);
     (made.id().to_owned(), coffer.with(tokens.body["access_token"].as_str().unwrap()))

@@ -121,8 +121,23 @@ enum Level {
 }
 
 /// The verbs that decide over somebody else's request: they need `resource:approve`.
-const APPROVING: &[&str] =
-    &["approve", "reject", "mark_paid", "mark_failed", "complete", "fail", "reconcile", "return", "resolve"];
+const APPROVING: &[&str] = &[
+    "approve",
+    "approve_default",
+    "reject",
+    "mark_paid",
+    "mark_failed",
+    "complete",
+    "fail",
+    "reconcile",
+    "return",
+    "resolve",
+];
+
+/// Whether whoever holds `permission` decides over what others asked for: a vote, a mark, the second person's half.
+pub fn is_approving(permission: &str) -> bool {
+    permission.split_once('.').is_some_and(|(_, verb)| Scope::level_of(verb) == Level::Approve)
+}
 
 impl Scope {
     fn covers(&self, permission: &str) -> bool {

@@ -101,6 +101,7 @@ impl SignIn {
             last_name: input.last_name.as_str().to_owned(),
             phone: input.phone.as_ref().and_then(Phone::to_option),
             roles: vec![],
+            roles_by: None,
             password_hash: Some(hash),
             referral_code: input.referral_code.clone().filter(|it| !it.trim().is_empty()),
             external_id: None,

@@ -27,6 +27,23 @@ text_enum! {
         InvestmentDefault = "investment_default",
         /// Whose money in suspense is.
         Suspense = "suspense",
+        /// That somebody may decide over such things from now on.
+        Access = "access",
+    }
+}
+
+impl ApprovalOperation {
+    /// What a voter has to be allowed.
+    pub fn permission(self) -> &'static str {
+        match self {
+            ApprovalOperation::Withdrawal => "withdrawals.approve",
+            ApprovalOperation::Payment => "payments.approve",
+            ApprovalOperation::Refund => "refunds.approve",
+            ApprovalOperation::Adjustment => "adjustments.approve",
+            ApprovalOperation::InvestmentDefault => "investments.approve_default",
+            ApprovalOperation::Suspense => "suspense.approve",
+            ApprovalOperation::Access => "access-proposals.approve",
+        }
     }
 }
 
@@ -94,7 +111,8 @@ impl ApprovalPolicy {
             }
             ApprovalOperation::Adjustment
             | ApprovalOperation::InvestmentDefault
-            | ApprovalOperation::Suspense => (Automatic::Never, 1),
+            | ApprovalOperation::Suspense
+            | ApprovalOperation::Access => (Automatic::Never, 1),
         };
         ApprovalPolicy { automatic, one_person_up_to: None, approvals, committee: None, revision: 0 }
     }
@@ -114,7 +132,8 @@ impl ApprovalPolicy {
             ApprovalOperation::Refund => settings.payment.refund_second_person_above = limit,
             ApprovalOperation::Adjustment
             | ApprovalOperation::InvestmentDefault
-            | ApprovalOperation::Suspense => {}
+            | ApprovalOperation::Suspense
+            | ApprovalOperation::Access => {}
         }
     }
 

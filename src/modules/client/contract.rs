@@ -16,7 +16,7 @@ use crate::kernel::{
         call::Caller,
         input::text_enum,
         object::Times,
-        principal::{Actor, ClientId},
+        principal::{Actor, ClientId, Grants, KeyId},
     },
     clock::Time,
     error::{Result, refusals},
@@ -26,6 +26,7 @@ use crate::kernel::{
         codec::{Decode, Encode},
     },
 };
+use crate::modules::role::contract::RoleId;
 
 text_enum! {
     /// Whether a client's money is real. Nothing else differs but a few defaults and which gateways may be active.
@@ -186,6 +187,17 @@ pub trait ClientContract: Send + Sync {
             true => Err(ClientRefusal::SelfApproval.into()),
             false => Ok(()),
         }
+    }
+
+    /// What a key may do now; `None` when it opens no more. Doubles need not know.
+    fn key_grants(&self, _tx: &ReadTx, _client: ClientId, _key: KeyId) -> Result<Option<Grants>> {
+        Ok(None)
+    }
+
+    /// Whether a role stands on the committee of some operation, or of rules that are proposed: whoever has it decides.
+    /// Doubles need not know.
+    fn is_on_committee(&self, _tx: &ReadTx, _client: ClientId, _role: RoleId) -> Result<bool> {
+        Ok(false)
     }
 
     /// Every client, for jobs that go over all of them.

@@ -169,11 +169,12 @@ impl Approval {
         seen.check_revision(ballot.revision)?;
         may_vote(voter, &seen.policy)?;
         let mut votes = 1;
-        for vote in seen.counted() {
+        // A vote of who may not vote any more neither counts nor stands in the way: of a revoked key, to its holder.
+        for vote in seen.counted().filter(|it| may_vote(it.actor, &seen.policy).is_ok()) {
             if is_voter(vote.actor)? {
                 return Err(ClientRefusal::AlreadyVoted.into());
             }
-            votes += u32::from(may_vote(vote.actor, &seen.policy).is_ok());
+            votes += 1;
         }
 
         seen.votes.push(Vote { actor: voter, at: now, note: ballot.note, revision });
@@ -225,7 +226,8 @@ pub struct VoteOut {
     at: Time,
     note: Option<String>,
     revision: u32,
-    /// Whether it was cast under the rules in force, for what is to be done now.
+    /// Whether it was cast under the rules in force, for what is to be done now. Whether whoever cast it may still vote is
+    /// asked with the last one.
     counts: bool,
 }
 

@@ -95,6 +95,8 @@ text_enum! {
         AdjustmentApprovals = "adjustment_approvals",
         /// Payments that somebody says have come: somebody else has to agree.
         PaymentApprovals = "payment_approvals",
+        /// People who are to decide over requests: a second person has to agree.
+        AccessApprovals = "access_approvals",
     }
 }
 

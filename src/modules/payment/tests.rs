@@ -129,6 +129,7 @@ impl Desk {
             last_name: "T".into(),
             phone: None,
             roles: vec![],
+            roles_by: None,
             password_hash: None,
             referral_code: None,
             external_id: None,

@@ -33,6 +33,13 @@ pub trait RoleContract: Send + Sync {
     fn check_grantable(&self, tx: &ReadTx, caller: &Caller, client: ClientId, roles: &[RoleId])
     -> Result<()>;
 
+    /// The roles that let whoever has them decide over what others asked for.
+    fn approving(&self, tx: &ReadTx, client: ClientId) -> Result<Vec<RoleId>>;
+
+    /// Lets those who have a role do these things too. Permissions that exist no more are left out; refuses
+    /// `not_found`, `role_fixed`.
+    fn widen(&self, tx: &mut WriteTx, client: ClientId, role: RoleId, permissions: &[String]) -> Result<()>;
+
     /// Marks a role as given to somebody, or named by rules for approving, so that it cannot be deleted unnoticed.
     fn use_role(&self, tx: &mut WriteTx, client: ClientId, role: RoleId) -> Result<()>;
 }

@@ -80,7 +80,7 @@ pub fn endpoints(service: &Arc<RoleService>) -> Vec<Endpoint> {
             .example(json!({ "name": "auditor", "permissions": ["audit.view_any", "roles.view_any"] }))
             .writes_with(service, RoleService::add),
         patch("/roles/{id}")
-            .about("Change a role; whoever has it may do from now on what it then allows")
+            .about("Change a role; whoever has it may do from now on what it then allows, and decide over others' requests once a second person agrees")
             .needs("roles.update_any")
             .versioned()
             .refuses(&["role_fixed", "permission_unknown", "permission_escalation", "role_taken"])

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     contract::{RoleContract, RoleId, RoleRefusal},
+    events::RolePermissionsChanged,
     model::{BuiltIn, Role, check_name, tidy},
     repository::{BY_EXTERNAL_ID, ROLES, by_name},
     routes::{RoleDeletedOut, RoleIn, RoleOut, RolePatchIn},
@@ -16,11 +17,11 @@ use crate::kernel::{
         call::{Call, Caller, found},
         input::{Named as _, check_length},
         object::{Stamp, check_external_id, save},
-        principal::ClientId,
+        principal::{ClientId, is_approving},
     },
     boot::Catalogue,
     error::{Result, fault},
-    store::{ReadTx, WriteTx},
+    store::{ReadTx, Scan, WriteTx},
 };
 
 pub struct RoleService {
@@ -61,8 +62,9 @@ impl RoleService {
         Ok(self.out(&row))
     }
 
-    /// Refuses `role_fixed`, `permission_unknown`, `permission_escalation` (for what is added or taken away),
-    /// `role_taken`.
+    /// What lets people who have the role decide over what others asked for is not added, but announced: it waits for
+    /// a second person (module User). Refuses `role_fixed`, `permission_unknown`, `permission_escalation` (for what is
+    /// added or taken away), `role_taken`.
     pub fn change(&self, tx: &mut WriteTx, call: &Call<RoleId, RolePatchIn>) -> Result<RoleOut> {
         let (client, input) = (call.caller.client()?, &call.input);
         let mut row = own(tx, client, call.path)?;
@@ -80,9 +82,18 @@ impl RoleService {
 
         row.name = input.name.clone().unwrap_or(row.name);
         row.description = input.description.clone().unwrap_or(row.description);
-        row.permissions = input.permissions.clone().map_or(row.permissions, tidy);
+        let mut waiting = vec![];
+        if let Some(permissions) = input.permissions.clone() {
+            let waits = |it: &String| row.is_in_use && is_approving(it) && !row.permissions.contains(it);
+            let (wait, now) = tidy(permissions).into_iter().partition(waits);
+            (waiting, row.permissions) = (wait, now);
+        }
         row.stamp.metadata.merge(input.metadata.clone());
         save(tx, &ROLES, &(client, row.id), &mut row)?;
+        if row.is_in_use && input.permissions.is_some() {
+            tx.publish(&call.caller, &RolePermissionsChanged { role_id: row.id, waiting })?;
+            row = own(tx, client, row.id)?; // What waits for nobody is in it by now.
+        }
         Ok(self.out(&row))
     }
 
@@ -189,6 +200,25 @@ impl RoleContract for RoleService {
             }
         }
         Ok(())
+    }
+
+    fn approving(&self, tx: &ReadTx, client: ClientId) -> Result<Vec<RoleId>> {
+        let mut approving = vec![];
+        for row in tx.scan(&ROLES, Scan::prefix(&client)) {
+            let ((_, id), row) = row?;
+            if self.permissions_of(&row).iter().any(|it| is_approving(it)) {
+                approving.push(id);
+            }
+        }
+        Ok(approving)
+    }
+
+    fn widen(&self, tx: &mut WriteTx, client: ClientId, role: RoleId, permissions: &[String]) -> Result<()> {
+        let mut row = own(tx, client, role)?;
+        let catalogue = self.catalogue.get();
+        row.permissions.extend(permissions.iter().filter(|it| catalogue.contains(*it)).cloned());
+        row.permissions = tidy(row.permissions);
+        save(tx, &ROLES, &(client, role), &mut row)
     }
 
     fn use_role(&self, tx: &mut WriteTx, client: ClientId, role: RoleId) -> Result<()> {

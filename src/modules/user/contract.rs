@@ -1,6 +1,7 @@
 //! What other modules may ask of users.
 
 pub use super::{
+    access::AccessProposalId,
     fields::{Email, PersonName, Phone, Tier},
     passwords::{PasswordFor, check_password},
 };
@@ -10,7 +11,7 @@ use crate::{
             call::Caller,
             input::{Metadata, text_enum},
             object::{ExternalId, Stamp, object, stamped},
-            principal::{Actor, ClientId, UserId},
+            principal::{Actor, ClientId, Grants, UserId},
         },
         clock::Time,
         error::{Result, fault, refusals},
@@ -84,8 +85,10 @@ pub struct NewUser {
     pub first_name: String,
     pub last_name: String,
     pub phone: Option<String>,
-    /// Empty: the built-in role `user`.
+    /// Empty: the built-in role `user`. Of those that let it decide over requests, a second person is asked.
     pub roles: Vec<RoleId>,
+    /// Who gives the roles, when it is not the caller.
+    pub roles_by: Option<Actor>,
     /// As made by `kernel::password`; without one the user cannot sign in.
     pub password_hash: Option<String>,
     pub referral_code: Option<String>,
@@ -149,6 +152,18 @@ pub trait UserContract: Send + Sync {
         _reason: &str,
     ) -> Result<bool> {
         Err(fault!("{user} cannot be frozen here"))
+    }
+
+    /// What somebody may do now; `None` when it is out of office: a user that is not active, a key that opens no more.
+    /// Operators, and the machine itself, may do anything. Doubles know of no roles, and no keys.
+    fn grants_of(&self, tx: &ReadTx, client: ClientId, actor: Actor) -> Result<Option<Grants>> {
+        match actor {
+            Actor::User(user) => {
+                let user = self.find(tx, client, user)?.filter(|it| it.status == UserStatus::Active);
+                Ok(user.map(|_| Grants::All))
+            }
+            Actor::Key(_) | Actor::Operator(_) | Actor::System => Ok(Some(Grants::All)),
+        }
     }
 
     /// Refuses `not_on_committee` to whoever has no vote on this much under the policy.
@@ -224,7 +239,8 @@ pub trait UserContract: Send + Sync {
         let policy = clients.approval_policy(tx, client, motion.operation)?;
         let is_voter = |it| clients.same_person(tx, client, caller.actor(), it);
         let amount = approval.amount;
-        // Asked of earlier voters too: who is out of office meanwhile, or holds a key with somebody concerned, has none.
+        // Asked of earlier voters too: who is out of office meanwhile, or may do less, or holds a key with somebody
+        // concerned, has none.
         let may_vote = |it, policy: &_| {
             self.check_voter(tx, client, it, (policy, amount))?;
             for other in motion.concerned {
@@ -232,14 +248,9 @@ pub trait UserContract: Send + Sync {
                     return Err(ClientRefusal::SelfApproval.into());
                 }
             }
-            match it {
-                Actor::User(user) => match self.find(tx, client, user)? {
-                    Some(voter) if voter.status != UserStatus::Active => {
-                        Err(ClientRefusal::NotOnCommittee.into())
-                    }
-                    _ => Ok(()),
-                },
-                Actor::Key(_) | Actor::Operator(_) | Actor::System => Ok(()),
+            match self.grants_of(tx, client, it)? {
+                Some(grants) if grants.has(motion.operation.permission()) => Ok(()),
+                _ => Err(ClientRefusal::NotOnCommittee.into()),
             }
         };
         approval.cast(caller.actor(), is_voter, may_vote, ballot, policy, tx.now())
@@ -264,7 +275,7 @@ object! {
     #[derive(Debug)]
     pub struct UserOut: "user" of (
         id: UserId, user: &User, role_names: Vec<String>, history: Option<Vec<ChangeOut>>,
-        proposed: Option<ProposedTierOut>
+        access_proposal: Option<AccessProposalId>, proposed: Option<ProposedTierOut>,
     ) {
         status: UserStatus = user.status,
         email: String = user.email.clone(),
@@ -273,6 +284,9 @@ object! {
         phone: Option<String> = user.phone.clone(),
         /// The names of its roles.
         roles: Vec<String> = role_names,
+        /// What of its roles waits for a second person. Shown to staff and keys.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        access_proposal_id: Option<AccessProposalId> = access_proposal,
         /// What fees and limits it has.
         tier: String = user.tier.clone(),
         /// A tier with more, or for less, that waits until somebody else agrees. Shown to staff and keys.
@@ -308,6 +322,8 @@ refusals! {
         ReferralUnknown: Unprocessable "referral_unknown" => "nobody has this referral code",
         /// The code is that of somebody with the same mailbox or telephone number: nobody brings themselves.
         SelfReferral: Unprocessable "self_referral" => "this referral code is your own",
+        /// Whoever proposed this was disabled, or is a key that was revoked, or may do less by now. Propose it anew.
+        ProposerGone: Conflict "proposer_gone" => "whoever proposed this may not give it any more",
         /// A client always keeps one active admin.
         LastAdmin: Conflict "last_admin" => "this is the last active admin",
     }

@@ -1,6 +1,10 @@
 //! What User announces.
 
-use crate::kernel::{api::principal::UserId, events::event::events};
+use super::access::AccessProposalId;
+use crate::{
+    kernel::{api::principal::UserId, events::event::events},
+    modules::role::contract::RoleId,
+};
 
 events! {
     user_id of { user_id: UserId, referred_by: Option<UserId> }
@@ -19,4 +23,24 @@ events! {
     user_id of { user_id: UserId, given: Vec<String>, taken: Vec<String> }
     /// The names of the roles given and taken.
     UserRolesChanged = "user.roles_changed";
+
+    access_proposal_id of {
+        access_proposal_id: AccessProposalId,
+        /// `roles` or `role_permissions`.
+        kind: String,
+        user_id: Option<UserId>,
+        role_id: Option<RoleId>,
+    }
+    /// Somebody was to be allowed to decide over what others ask for: a second person has to agree.
+    AccessProposed = "access.proposed";
+
+    access_proposal_id of { access_proposal_id: AccessProposalId }
+    /// Enough people agreed: it is in force.
+    AccessApproved = "access.approved",
+    /// Something else was said of the same user or role.
+    AccessWithdrawn = "access.withdrawn";
+
+    access_proposal_id of { access_proposal_id: AccessProposalId, reason: String }
+    /// Somebody dropped it.
+    AccessRejected = "access.rejected";
 }

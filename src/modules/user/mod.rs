@@ -1,10 +1,12 @@
 //! Users: the customers and the staff of a client.
 //!
-//! Owns the people (`user.users`), the hashes of their passwords (`user.credentials`) and their number by status
-//! (`user.counts`). What tiers mean is Pricing's to know, which judges them (`judge_tiers`). Asks Client who is who, and
-//! Role what a role is called and whether it may be given. Announces `user.registered`,
-//! `user.frozen`, `user.unfrozen`, `user.disabled`, `user.enabled` and `user.roles_changed`; hears nothing. Signing
-//! in is Auth's business: this module only keeps what it needs for it.
+//! Owns the people (`user.users`), the hashes of their passwords (`user.credentials`), their number by status
+//! (`user.counts`) and, in `access/`, what waits for a second person before somebody may decide over requests
+//! (`user.access_proposals`, `user.first_pairs`). What tiers mean is Pricing's to know, which judges them (`judge_tiers`).
+//! Asks Role what a role is called and whether it may be given, and Client who is who, and who sits on which committee. Announces `user.registered`, `user.frozen`, `user.unfrozen`, `user.disabled`,
+//! `user.enabled`, `user.roles_changed`, `access.proposed`, `access.approved`, `access.rejected` and
+//! `access.withdrawn`; hears `role.permissions_changed`, in the same transaction. Signing in is Auth's business: this
+//! module only keeps what it needs for it.
 //!
 //! ```text
 //! active ⇄ frozen        frozen: signs in and looks, pays nothing out
@@ -16,8 +18,10 @@
 //! - An e-mail address, a referral code and an external id name at most one user of a client.
 //! - A client that has had an active admin has one.
 //! - A tier with more, or for less, is given by two people, neither of them its user.
+//! - Once a client has had two people who decide over requests, nobody alone makes a third one.
 //! - The counters are what counting would give.
 
+mod access;
 pub mod contract;
 pub mod events;
 mod fields;
@@ -43,7 +47,12 @@ pub const MODULE: Module = Module {
 };
 
 fn register(boot: &mut Boot) -> Result<(), BootError> {
-    let users = Arc::new(Users { clients: boot.require()?, roles: boot.require()?, tiers: OnceLock::new() });
+    let users = Arc::new(Users {
+        roles: boot.require()?,
+        clients: boot.require()?,
+        currencies: boot.require()?,
+        tiers: OnceLock::new(),
+    });
     boot.tables(vec![
         repository::USERS.info(),
         repository::CREDENTIALS.info(),
@@ -55,6 +64,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.machine(model::USER.table());
     events::announced(boot);
     boot.endpoints(routes::endpoints(&users));
+    access::register(boot, &users)?;
     let checked = users.clone();
     boot.check("user.counts", move |tx| repository::check(tx, |tx, client| checked.admin(tx, client)));
     boot.service::<dyn UserContract>("user", users.clone());

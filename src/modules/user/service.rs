@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
+    access::{Asked, waiting_of},
     contract::{
         NewUser, ProposedTierOut, STANDARD_TIER, TierJudge, User, UserContract, UserOut, UserRefusal,
         UserStatus,
@@ -31,6 +32,7 @@ use crate::{
     },
     modules::{
         client::contract::{ClientContract, ClientRefusal, ProposalDecisionIn, check_revision, revision_of},
+        currency::contract::CurrencyContract,
         role::contract::{ADMIN, RoleContract, RoleId, USER as USER_ROLE},
     },
 };
@@ -38,6 +40,7 @@ use crate::{
 pub struct Users {
     pub clients: Arc<dyn ClientContract>,
     pub roles: Arc<dyn RoleContract>,
+    pub currencies: Arc<dyn CurrencyContract>,
     pub tiers: OnceLock<TierJudge>,
 }
 
@@ -58,6 +61,7 @@ impl Users {
             last_name: input.last_name.as_str().to_owned(),
             phone: input.phone.as_ref().and_then(Phone::to_option),
             roles,
+            roles_by: None,
             password_hash,
             referral_code: input.referral_code.clone(),
             external_id: input.external_id.clone(),
@@ -204,7 +208,7 @@ impl Users {
         self.out(tx, client, user_id, after, Reach::Any)
     }
 
-    /// Replaces the roles of a user.
+    /// Replaces the roles of a user. Those that let it decide over requests wait until a second person agrees.
     pub fn set_roles(&self, tx: &mut WriteTx, call: &Call<UserId, UserRolesIn>) -> Result<UserOut> {
         let (client, user_id) = (call.caller.client()?, call.path);
         let before = self.row(tx, client, user_id)?;
@@ -213,12 +217,35 @@ impl Users {
         if roles.is_empty() {
             return Err(Flaw::new("roles", "required", "must name at least one role").into());
         }
-        let only_in = |these: &[RoleId], others: &[RoleId]| -> Vec<RoleId> {
-            these.iter().filter(|it| !others.contains(it)).copied().collect()
-        };
         let (given, taken) = (only_in(&roles, &before.roles), only_in(&before.roles, &roles));
         self.check_grantable(tx, &call.caller, client, &given)?;
         self.check_grantable(tx, &call.caller, client, &taken)?;
+        let withheld = self.withheld(tx, client, &before.roles, &roles)?;
+        let mut at_once = only_in(&roles, &withheld);
+        if at_once.is_empty() {
+            at_once.push(self.everybodys(tx, client)?);
+        }
+
+        let row = self.put_roles(tx, &call.caller, client, user_id, at_once)?;
+        let asked = Asked::Roles { user: user_id, roles };
+        match withheld.is_empty() {
+            true => self.withdraw_access(tx, &call.caller, client, &asked)?,
+            false => self.propose_access(tx, &call.caller, client, asked)?,
+        }
+        self.out(tx, client, user_id, row, Reach::Any)
+    }
+
+    /// Gives a user these roles and no others. Refuses `last_admin`.
+    pub fn put_roles(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        user_id: UserId,
+        roles: Vec<RoleId>,
+    ) -> Result<UserRow> {
+        let before = self.row(tx, client, user_id)?;
+        let (given, taken) = (only_in(&roles, &before.roles), only_in(&before.roles, &roles));
         let mut after = UserRow { roles, ..before.clone() };
         self.check_admin_left(tx, client, &before, &after)?;
 
@@ -229,9 +256,9 @@ impl Users {
         if !given.is_empty() || !taken.is_empty() {
             let given = self.roles.names(tx, client, &given)?;
             let taken = self.roles.names(tx, client, &taken)?;
-            tx.publish(&call.caller, &UserRolesChanged { user_id, given, taken })?;
+            tx.publish(caller, &UserRolesChanged { user_id, given, taken })?;
         }
-        self.out(tx, client, user_id, after, Reach::Any)
+        Ok(after)
     }
 
     /// Of the caller itself, or of anybody.
@@ -266,7 +293,9 @@ impl Users {
         row: UserRow,
         reach: Reach,
     ) -> Result<UserOut> {
-        let history = (reach == Reach::Any).then(|| row.history.out());
+        let is_staff = reach == Reach::Any;
+        let history = is_staff.then(|| row.history.out());
+        let waiting = if is_staff { waiting_of(tx, client, id.to_string())? } else { None };
         let role_names = self.roles.names(tx, client, &row.roles)?;
         let proposal = match reach {
             Reach::Any => tx.get(&TIER_PROPOSALS, &(client, id))?,
@@ -276,11 +305,16 @@ impl Users {
             let TierProposal { tier, by, at, revision } = it;
             ProposedTierOut { tier, proposed_by: by, proposed_at: at, revision }
         });
-        Ok(UserOut::of(id, &row.into_user(id), role_names, history, proposed))
+        Ok(UserOut::of(id, &row.into_user(id), role_names, history, waiting.map(|it| it.0), proposed))
     }
 
     pub fn admin(&self, tx: &ReadTx, client: ClientId) -> Result<RoleId> {
         self.roles.by_name(tx, client, ADMIN)
+    }
+
+    /// The role of whoever registers.
+    pub fn everybodys(&self, tx: &ReadTx, client: ClientId) -> Result<RoleId> {
+        self.roles.by_name(tx, client, USER_ROLE)
     }
 
     fn check_own_change(&self, input: &UpdateUserIn) -> Result<()> {
@@ -304,7 +338,7 @@ impl Users {
         client: ClientId,
         roles: &[RoleId],
     ) -> Result<()> {
-        let everybodys = self.roles.by_name(tx, client, USER_ROLE)?;
+        let everybodys = self.everybodys(tx, client)?;
         let others: Vec<RoleId> = roles.iter().filter(|it| **it != everybodys).copied().collect();
         self.roles.check_grantable(tx, caller, client, &others)
     }
@@ -347,6 +381,9 @@ impl Users {
     ) -> Result<()> {
         if before == after {
             return Ok(());
+        }
+        if (before.status(), &before.roles) != (after.status(), &after.roles) {
+            self.has_had_pair(tx, client)?; // Noted while both are there.
         }
         self.keep(tx, client, user, before, after)
     }
@@ -427,10 +464,11 @@ impl UserContract for Users {
         }
         check_external_id(tx, &USERS, BY_EXTERNAL_ID, client, new.external_id.as_ref())?;
         let admin = self.admin(tx, client)?;
-        let roles = match new.roles {
-            none if none.is_empty() => vec![self.roles.by_name(tx, client, USER_ROLE)?],
-            roles => roles,
-        };
+        let withheld = self.withheld(tx, client, &[], &new.roles)?;
+        let mut roles = only_in(&new.roles, &withheld);
+        if roles.is_empty() {
+            roles.push(self.everybodys(tx, client)?);
+        }
 
         let user_id: UserId = tx.new_id();
         for role in &roles {
@@ -453,6 +491,11 @@ impl UserContract for Users {
             self.set_password_hash(tx, client, user_id, hash)?;
         }
         tx.publish(caller, &UserRegistered { user_id, referred_by })?;
+        if !withheld.is_empty() {
+            let mut giver = caller.clone();
+            giver.principal.actor = new.roles_by.unwrap_or(caller.actor());
+            self.propose_access(tx, &giver, client, Asked::Roles { user: user_id, roles: new.roles })?;
+        }
         Ok(row.into_user(user_id))
     }
 
@@ -480,6 +523,18 @@ impl UserContract for Users {
         Ok(true)
     }
 
+    fn grants_of(&self, tx: &ReadTx, client: ClientId, actor: Actor) -> Result<Option<Grants>> {
+        match actor {
+            Actor::User(user) => {
+                let row = tx.get(&USERS, &(client, user))?.filter(|it| it.status() == UserStatus::Active);
+                let Some(row) = row else { return Ok(None) };
+                Ok(Some(Grants::Permissions(self.roles.permissions(tx, client, &row.roles)?)))
+            }
+            Actor::Key(key) => self.clients.key_grants(tx, client, key),
+            Actor::Operator(_) | Actor::System => Ok(Some(Grants::All)),
+        }
+    }
+
     fn judge_tiers(&self, judge: TierJudge) {
         let _ = self.tiers.set(judge); // Once, at boot.
     }
@@ -501,6 +556,11 @@ impl UserContract for Users {
 
     fn show(&self, tx: &ReadTx, client: ClientId, user: User) -> Result<UserOut> {
         let role_names = self.roles.names(tx, client, &user.roles)?;
-        Ok(UserOut::of(user.id, &user, role_names, None, None))
+        Ok(UserOut::of(user.id, &user, role_names, None, None, None))
     }
+}
+
+/// Those of `these` that are not among `others`.
+fn only_in(these: &[RoleId], others: &[RoleId]) -> Vec<RoleId> {
+    these.iter().filter(|it| !others.contains(it)).copied().collect()
 }

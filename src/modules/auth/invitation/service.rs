@@ -133,6 +133,7 @@ impl Invitations {
             last_name: input.last_name.as_ref().map_or(&*row.last_name, |it| it.as_str()).to_owned(),
             phone: input.phone.as_ref().and_then(Phone::to_option),
             roles: row.roles.clone(),
+            roles_by: Some(row.invited_by),
             password_hash: Some(hash),
             referral_code: None,
             external_id: None,

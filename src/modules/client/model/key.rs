@@ -11,7 +11,7 @@ use crate::{
         api::{
             input::{Field, Flaws, Metadata, parse_text, text_enum},
             object::{Times, timed},
-            principal::{Actor, KeyId, Scope},
+            principal::{Actor, Grants, KeyId, Scope},
         },
         clock::Time,
         store::codec::{Decode, Encode, row},
@@ -96,6 +96,14 @@ impl ApiKey {
             (Some(_), _) => KeyStatus::Revoked,
             (None, Some(at)) if now >= at => KeyStatus::Expired,
             _ => KeyStatus::Active,
+        }
+    }
+
+    /// What whoever holds it may do.
+    pub fn grants(self) -> Grants {
+        match self.kind {
+            KeyKind::Secret => Grants::Scopes(self.scopes.into()),
+            KeyKind::Publishable => Grants::Public,
         }
     }
 

@@ -21,6 +21,7 @@ use crate::{
         repository::{CLIENTS, POLICIES, policy_key},
         routes::approvals::{ApprovalPolicyIn, ApprovalPolicyOut, AutomaticKind, CommitteeIn, CommitteeOut},
     },
+    modules::role::contract::RoleId,
 };
 
 /// How many people may be asked for.
@@ -110,6 +111,18 @@ impl ClientService {
         }
         check_revision(row.proposal_revision(), call.input.revision)?;
         self.propose(tx, client, call.path, None)
+    }
+
+    /// Whether those who have this role decide over some operation by it: now, or once what is proposed is agreed to.
+    pub fn has_votes(&self, tx: &ReadTx, client: ClientId, role: RoleId) -> Result<bool> {
+        for operation in ApprovalOperation::ALL {
+            let Some(row) = tx.get(&POLICIES, &policy_key(client, *operation))? else { continue };
+            let proposed = row.proposed.and_then(|it| it.policy.committee);
+            if row.committee.iter().chain(&proposed).any(|it| it.role == Some(role)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What a change of settings does to the rules. Refuses `needs_second_person` where they would be looser.
@@ -286,10 +299,14 @@ fn read(
         ApprovalOperation::Payment | ApprovalOperation::Refund => automatic != Automatic::Never,
         ApprovalOperation::Adjustment
         | ApprovalOperation::InvestmentDefault
-        | ApprovalOperation::Suspense => automatic == Automatic::Never,
+        | ApprovalOperation::Suspense
+        | ApprovalOperation::Access => automatic == Automatic::Never,
     };
     if !fits {
         flaws.push(Flaw::new("automatic", "not_allowed", format!("not for a {operation}")));
+    }
+    if operation == ApprovalOperation::Access && one_person_up_to.is_some() {
+        flaws.push(Flaw::new("one_person_up_to", "not_allowed", "access is no amount"));
     }
     if !(1..=MOST_PEOPLE).contains(&approvals) {
         let message = format!("must be from 1 to {MOST_PEOPLE}");

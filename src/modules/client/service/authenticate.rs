@@ -6,17 +6,14 @@ use super::ClientService;
 use crate::{
     kernel::{
         api::{
-            principal::{Actor, Authenticator, ClientId, Grants, Principal},
+            principal::{Actor, Authenticator, ClientId, Principal},
             problem::ApiRefusal,
         },
         error::Result,
         secret::is_token,
         store::ReadTx,
     },
-    modules::client::{
-        model::key::KeyKind,
-        repository::{self, CLIENTS, key_by_hash},
-    },
+    modules::client::repository::{self, CLIENTS, key_by_hash},
 };
 
 /// What the text of a key begins with.
@@ -33,11 +30,8 @@ impl Authenticator for ClientService {
             return Err(ApiRefusal::ClientInactive.into());
         }
         self.last_used.note((client, key.id), tx.now());
-        let grants = match key.kind {
-            KeyKind::Secret => Grants::Scopes(key.scopes.into()),
-            KeyKind::Publishable => Grants::Public,
-        };
-        Ok(Principal { actor: Actor::Key(key.id), client: Some(client), session: None, grants })
+        let actor = Actor::Key(key.id);
+        Ok(Principal { actor, client: Some(client), session: None, grants: key.grants() })
     }
 
     fn check_client(&self, tx: &ReadTx, client: ClientId) -> Result<()> {

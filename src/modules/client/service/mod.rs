@@ -15,13 +15,14 @@ use zeroize::Zeroizing;
 pub use self::authenticate::KEY_PREFIXES;
 use super::{
     contract::{ApprovalOperation, ApprovalPolicy, Client, ClientContract},
-    repository::{self, SECRETS, all},
+    model::key::{ApiKey, KeyStatus},
+    repository::{self, KEYS, SECRETS, all},
 };
 use crate::{
     kernel::{
         api::{
             call::Caller,
-            principal::{Actor, ClientId, KeyId, Principal},
+            principal::{Actor, ClientId, Grants, KeyId, Principal},
         },
         boot::Catalogue,
         error::Result,
@@ -30,7 +31,10 @@ use crate::{
         secret::Secrets,
         store::ReadTx,
     },
-    modules::{currency::contract::CurrencyContract, role::contract::RoleContract},
+    modules::{
+        currency::contract::CurrencyContract,
+        role::contract::{RoleContract, RoleId},
+    },
 };
 
 pub struct ClientService {
@@ -99,6 +103,15 @@ impl ClientContract for ClientService {
         let these = keys::held_by(tx, client, a)?;
         let others = keys::held_by(tx, client, b)?;
         Ok(these.iter().any(|it| others.contains(it)))
+    }
+
+    fn key_grants(&self, tx: &ReadTx, client: ClientId, key: KeyId) -> Result<Option<Grants>> {
+        let key = tx.get(&KEYS, &(client, key))?.filter(|it| it.status(tx.now()) == KeyStatus::Active);
+        Ok(key.map(ApiKey::grants))
+    }
+
+    fn is_on_committee(&self, tx: &ReadTx, client: ClientId, role: RoleId) -> Result<bool> {
+        self.has_votes(tx, client, role)
     }
 
     fn all(&self, tx: &ReadTx) -> Result<Vec<ClientId>> {

@@ -13,7 +13,7 @@ use crate::kernel::{
     api::{
         call::{Caller, found},
         object::{Stamp, Times},
-        principal::{Actor, ClientId, UserId},
+        principal::{Actor, ClientId, Grants, UserId},
     },
     clock::Time,
     error::{Result, fault},
@@ -300,6 +300,9 @@ impl UserContract for World {
             stamp: Stamp::at(Time::ZERO),
         };
         Ok(Some(known).filter(|it| it.id == user))
+    }
+    fn grants_of(&self, _: &ReadTx, _: ClientId, _: Actor) -> Result<Option<Grants>> {
+        Ok(Some(Grants::All))
     }
     fn get(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
         found(UserContract::find(self, tx, client, user)?)

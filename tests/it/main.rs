@@ -20,6 +20,8 @@ mod crash;
 mod currency;
 mod dashboard;
 mod dispute;
+mod dispute_unbooked;
+mod email;
 mod events;
 mod foureyes;
 mod funding;

@@ -162,6 +162,9 @@ async fn a_link_is_good_for_the_address_it_was_sent_to_and_for_one_client() {
 
     let path = format!("/users/{}", ann.body["user"]["id"].as_str().unwrap());
     coffer.key().patch(&path, 1, json!({ "email": "ann2@example.com" })).await.expect(200);
+    let asked = mails(&coffer, &mut seen).await;
+    let asked = asked.iter().find(|it| it.to == "ann2@example.com").unwrap();
+    verify(&coffer, &token(asked, "vfy_")).await.expect(200);
     reset(&coffer, &code, NEW).await.refused(410, "mail_token_gone");
     login(&coffer, PASSWORD).await.refused(401, "bad_credentials");
 }

@@ -18,8 +18,13 @@ pub async fn revision(viewer: &Http, path: &str) -> Value {
             listed.as_array().into_iter().flatten().find(|it| it["id"] == id).cloned().unwrap_or_default()
         }
     };
-    let places =
-        ["/proposed/revision", "/approval/revision", "/default_request/approval/revision", "/revision"];
+    let places = [
+        "/conflict/revision",
+        "/proposed/revision",
+        "/approval/revision",
+        "/default_request/approval/revision",
+        "/revision",
+    ];
     places.iter().find_map(|it| shown.pointer(it)).cloned().unwrap_or(json!(1))
 }
 

@@ -9,8 +9,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Deref,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
@@ -63,11 +64,36 @@ pub struct Live {
     is_active: bool,
     stale_after: Option<Duration>,
     pub pull: Option<Arc<Pull>>,
-    tick: ArcSwapOption<Latest>,
+    tick: ArcSwapOption<Tick>,
     /// When its providers are asked next, in µs. Forgotten by a restart: then at once.
     next_pull: AtomicI64,
     /// The last time too few of them answered.
     pub is_failing: AtomicBool,
+}
+
+/// The last price of a market.
+pub struct Tick {
+    latest: Latest,
+    /// What subscribers are sent, once the first of them wants it: many hear the same.
+    frame: OnceLock<String>,
+}
+
+impl Tick {
+    fn of(latest: Latest) -> Arc<Tick> {
+        Arc::new(Tick { latest, frame: OnceLock::new() })
+    }
+
+    /// What `make` makes of it the first time.
+    pub fn frame(&self, make: impl FnOnce(&Latest) -> String) -> &str {
+        self.frame.get_or_init(|| make(&self.latest))
+    }
+}
+
+impl Deref for Tick {
+    type Target = Latest;
+    fn deref(&self) -> &Latest {
+        &self.latest
+    }
 }
 
 impl Board {
@@ -82,7 +108,7 @@ impl Board {
         let mut clients: HashMap<ClientId, Markets> = HashMap::new();
         for row in tx.scan(&MARKETS, Scan::all()) {
             let ((client, id), market) = row?;
-            let live = Live::new(id, &market, tx.get(&LATEST, &(client, id))?.map(Arc::new));
+            let live = Live::new(id, &market, tx.get(&LATEST, &(client, id))?.map(Tick::of));
             clients.entry(client).or_default().put(Arc::new(live));
         }
         board
@@ -111,7 +137,7 @@ impl Board {
         let Some(markets) = clients.get(&client) else { return };
         for (id, latest) in ticks {
             if let Some(live) = markets.by_id.get(&id) {
-                live.tick.store(Some(Arc::new(latest)));
+                live.tick.store(Some(Tick::of(latest)));
             }
         }
         self.changes.send_modify(|it| *it += 1);
@@ -215,7 +241,7 @@ fn beyond(from: CurrencyCode, to: CurrencyCode) -> MarketRefusal {
 }
 
 impl Live {
-    fn new(id: MarketId, market: &Market, tick: Option<Arc<Latest>>) -> Live {
+    fn new(id: MarketId, market: &Market, tick: Option<Arc<Tick>>) -> Live {
         let pull = match &market.feed {
             Feed::Http(pull) => Some(Arc::new(pull.clone())),
             Feed::Push | Feed::Fixed { .. } => None,
@@ -237,12 +263,12 @@ impl Live {
         self.is_active && self.pull.is_some()
     }
 
-    pub fn latest(&self) -> Option<Arc<Latest>> {
+    pub fn latest(&self) -> Option<Arc<Tick>> {
         self.tick.load_full()
     }
 
     /// Refuses `rate_unavailable` when there is none, or it is too old.
-    fn price(&self, now: Time) -> Result<Arc<Latest>, MarketRefusal> {
+    fn price(&self, now: Time) -> Result<Arc<Tick>, MarketRefusal> {
         let unavailable = |reason: String, age_s: Option<u64>| {
             let pair = format!("{}/{}", self.base, self.quote);
             MarketRefusal::RateUnavailable { pair, reason, age_s }

@@ -46,8 +46,9 @@ input! {
 }
 
 input! {
-    /// What is left out stays. Users change their own names and telephone number, staff the rest too.
+    /// What is left out stays. Users change their own names, telephone number and address, staff the rest too.
     pub struct UpdateUserIn {
+        /// Holds once it is confirmed with what is mailed there; the one it has ends what was asked for.
         email: Option<Email>,
         first_name: Option<PersonName>,
         last_name: Option<PersonName>,
@@ -116,7 +117,7 @@ pub fn endpoints(users: &Arc<Users>) -> Vec<Endpoint> {
             .about("Change a user's particulars; a tier with more, or for less, waits until somebody else agrees")
             .own("users.update")
             .versioned()
-            .refuses(&["email_taken", "permission_escalation"])
+            .refuses(&["email_taken", "mail_not_configured", "permission_escalation"])
             .example(json!({ "first_name": "Anna", "phone": "+43 660 7654321" }))
             .writes_with(users, Users::update),
         post("/users/{id}/tier/approve")

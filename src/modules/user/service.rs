@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    access::{Asked, waiting_of},
+    access::{Asked, Subject, waiting_of},
     contract::{
         NewUser, ProposedTierOut, STANDARD_TIER, TierJudge, User, UserContract, UserOut, UserRefusal,
         UserStatus,
@@ -27,6 +27,7 @@ use crate::{
             text::ReasonIn,
         },
         error::{Result, fault},
+        events::event::EventId,
         machine::{History, Step},
         store::{ReadTx, Scan, WriteTx},
     },
@@ -72,8 +73,9 @@ impl Users {
         self.out(tx, client, user.id, row, Reach::Any)
     }
 
-    /// What somebody may change: of oneself the name and the telephone number, of others the rest too. A tier with more,
-    /// or for less, waits until somebody else agrees.
+    /// What somebody may change: of oneself the name, the telephone number and the address, of others the rest too. A new
+    /// address holds once it is confirmed: see `email.rs`. A tier with more, or for less, waits until somebody else
+    /// agrees.
     pub fn update(&self, tx: &mut WriteTx, call: &Call<UserId, UpdateUserIn>) -> Result<UserOut> {
         let (caller, input, id) = (&call.caller, &call.input, call.path);
         let client = caller.client()?;
@@ -101,16 +103,6 @@ impl Users {
         if caller.reach == Reach::Own(id) {
             self.check_own_change(input)?;
         }
-        if let Some(email) = &input.email
-            && email.as_str() != before.email
-        {
-            // Whoever decides the address can one day sign in as its owner.
-            self.check_grantable(tx, caller, client, &before.roles)?;
-            if tx.find(&USERS, BY_EMAIL, &(client, email.as_str().to_owned()))?.is_some() {
-                return Err(UserRefusal::EmailTaken.into());
-            }
-            after.email = email.as_str().to_owned();
-        }
 
         if input.tier.is_some() {
             // Whatever waited is not what is wanted now.
@@ -127,6 +119,10 @@ impl Users {
             let revision = revision_of(after.stamp.version);
             let proposal = TierProposal { tier, by: caller.actor(), at: tx.now(), revision };
             tx.put(&TIER_PROPOSALS, &(client, id), &proposal)?;
+        }
+        if let Some(email) = &input.email {
+            self.change_email(tx, caller, client, id, email.as_str())?;
+            after = self.row(tx, client, id)?;
         }
         self.out(tx, client, id, after, caller.reach)
     }
@@ -280,7 +276,7 @@ impl Users {
         })
     }
 
-    fn row(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<UserRow> {
+    pub fn row(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<UserRow> {
         found(tx.get(&USERS, &(client, user))?)
     }
 
@@ -295,7 +291,13 @@ impl Users {
     ) -> Result<UserOut> {
         let is_staff = reach == Reach::Any;
         let history = is_staff.then(|| row.history.out());
-        let waiting = if is_staff { waiting_of(tx, client, id.to_string())? } else { None };
+        let mut waiting = vec![];
+        if is_staff {
+            for subject in [Subject::roles_of(id), Subject::email_of(id)] {
+                waiting.extend(waiting_of(tx, client, subject)?.map(|it| it.0));
+            }
+        }
+        let waiting = is_staff.then_some(waiting);
         let role_names = self.roles.names(tx, client, &row.roles)?;
         let proposal = match reach {
             Reach::Any => tx.get(&TIER_PROPOSALS, &(client, id))?,
@@ -305,7 +307,7 @@ impl Users {
             let TierProposal { tier, by, at, revision } = it;
             ProposedTierOut { tier, proposed_by: by, proposed_at: at, revision }
         });
-        Ok(UserOut::of(id, &row.into_user(id), role_names, history, waiting.map(|it| it.0), proposed))
+        Ok(UserOut::of(id, &row.into_user(id), role_names, history, waiting, proposed))
     }
 
     pub fn admin(&self, tx: &ReadTx, client: ClientId) -> Result<RoleId> {
@@ -318,9 +320,6 @@ impl Users {
     }
 
     fn check_own_change(&self, input: &UpdateUserIn) -> Result<()> {
-        if input.email.is_some() {
-            return Err(Flaw::new("email", "not_allowed", "is changed by staff").into());
-        }
         if input.tier.is_some() {
             return Err(Flaw::new("tier", "not_allowed", "is changed by staff").into());
         }
@@ -331,7 +330,7 @@ impl Users {
     }
 
     /// Refuses `permission_escalation`. The role that anybody gets by registering may be given by anybody.
-    fn check_grantable(
+    pub fn check_grantable(
         &self,
         tx: &ReadTx,
         caller: &Caller,
@@ -371,7 +370,7 @@ impl Users {
     }
 
     /// Stores what has changed, as a new version; nothing when nothing has.
-    fn change(
+    pub fn change(
         &self,
         tx: &mut WriteTx,
         client: ClientId,
@@ -476,6 +475,8 @@ impl UserContract for Users {
         }
         let row = UserRow {
             email,
+            pending_email: None,
+            email_changed_at: None,
             first_name: new.first_name,
             last_name: new.last_name,
             phone: new.phone,
@@ -537,6 +538,20 @@ impl UserContract for Users {
 
     fn judge_tiers(&self, judge: TierJudge) {
         let _ = self.tiers.set(judge); // Once, at boot.
+    }
+
+    fn confirm_email(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        user: UserId,
+    ) -> Result<(User, EventId)> {
+        self.move_to_pending_email(tx, caller, client, user)
+    }
+
+    fn check_email_settled(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<()> {
+        self.check_settled(tx, client, user)
     }
 
     fn password_hash(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<String>> {

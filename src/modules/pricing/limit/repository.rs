@@ -129,8 +129,18 @@ pub fn count(tx: &mut WriteTx, client: ClientId, used: LimitUse) -> Result<()> {
         }
     }
 
-    tx.put(&USES, &(whose.clone(), now, used.cause), &Used { amount: used.amount })?;
-    let key = (whose, day_of(now));
+    count_at(tx, client, used, now)
+}
+
+/// Counts it as of this instant: once.
+pub fn count_at(tx: &mut WriteTx, client: ClientId, used: LimitUse, at: Time) -> Result<()> {
+    let whose = whose(client, used.operation, used.user, used.amount.currency());
+    let key = (whose.clone(), at, used.cause);
+    if tx.exists(&USES, &key)? {
+        return Ok(());
+    }
+    tx.put(&USES, &key, &Used { amount: used.amount })?;
+    let key = (whose, day_of(at));
     let before = tx.get(&DAYS, &key)?.map_or(Amount::zero(used.amount.currency()), |it| it.amount);
     tx.put(&DAYS, &key, &Used { amount: before.plus(used.amount)? })
 }

@@ -1,7 +1,8 @@
 //! What a transfer costs: the whole command (key, JSON, idempotency, ledger, records, events, audit) through the router,
 //! without a socket. Rows and bytes are those handed to the engine, so they do not depend on the machine.
 //!
-//! `cargo bench --bench ledger [seconds per line]`. Files are made in the directory for temporary files.
+//! `cargo bench --bench ledger [seconds per line] [word ...]`: only lines that have all the words, such as `memory` or
+//! `1000`. Files are made in the directory for temporary files.
 
 use std::{
     sync::{
@@ -23,13 +24,16 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 fn main() {
-    let seconds = std::env::args().skip(1).find_map(|it| it.parse().ok()).unwrap_or(3);
+    let mut words: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    // A batch has a hundred or a thousand: no line takes that long.
+    let seconds = words.iter().position(|it| it.parse().is_ok_and(|it: u64| (2..100).contains(&it)));
+    let seconds = seconds.and_then(|place| words.remove(place).parse().ok()).unwrap_or(3);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let head =
         ["store", "accounts", "batch", "callers", "transfers/s", "CPU us", "per commit", "rows", "bytes"];
     println!("{}", head.map(|column| format!("{column:>12}")).join(""));
     for store in ["memory", "file, fast", "file, safe"] {
-        runtime.block_on(measure(store, Duration::from_secs(seconds)));
+        runtime.block_on(measure(store, Duration::from_secs(seconds), &words));
     }
 }
 
@@ -42,13 +46,23 @@ struct Bench {
     number: AtomicU64,
 }
 
-async fn measure(kind: &str, time: Duration) {
+async fn measure(kind: &str, time: Duration, words: &[String]) {
+    let mut lines = vec![];
+    for accounts in ["uniform", "one hot"] {
+        for (batch, callers) in [(1, 1), (1, 64), (100, 16), (1000, 2)] {
+            let columns = [kind.to_owned(), accounts.to_owned(), batch.to_string(), callers.to_string()];
+            if words.iter().all(|word| columns.contains(word)) {
+                lines.push((columns, batch, callers));
+            }
+        }
+    }
+    if lines.is_empty() {
+        return;
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let bench = Arc::new(Bench::open(kind, folder.path()).await);
-    for is_hot in [false, true] {
-        for (batch, callers) in [(1, 1), (1, 64), (100, 16), (1000, 2)] {
-            bench.line(kind, is_hot, batch, callers, time).await;
-        }
+    for (columns, batch, callers) in lines {
+        bench.line(columns, batch, callers, time).await;
     }
 }
 
@@ -112,7 +126,8 @@ impl Bench {
         }
     }
 
-    async fn line(self: &Arc<Self>, kind: &str, is_hot: bool, batch: usize, callers: usize, time: Duration) {
+    async fn line(self: &Arc<Self>, columns: [String; 4], batch: usize, callers: usize, time: Duration) {
+        let is_hot = columns[1] == "one hot";
         let store: &Store = &self.app.kernel().store;
         let counted =
             || [&store.metrics().rows, &store.metrics().bytes, &store.metrics().commits].map(|it| it.get());
@@ -137,18 +152,15 @@ impl Bench {
         let each = |total: f64| total / done as f64;
         let after = counted();
         let [rows, bytes, commits] = [0, 1, 2].map(|place| (after[place] - before[place]) as f64);
-        let columns = [
-            kind.to_owned(),
-            if is_hot { "one hot" } else { "uniform" }.to_owned(),
-            batch.to_string(),
-            callers.to_string(),
+        let measured = [
             format!("{:.0}", done as f64 / start.elapsed().as_secs_f64()),
             format!("{:.1}", each((cpu_seconds() - cpu) * 1e6)),
             format!("{:.1}", done as f64 / commits.max(1.0)),
             format!("{:.1}", each(rows)),
             format!("{:.0}", each(bytes)),
         ];
-        println!("{}", columns.map(|column| format!("{column:>12}")).join(""));
+        let columns = columns.iter().chain(&measured).map(|column| format!("{column:>12}"));
+        println!("{}", columns.collect::<String>());
     }
 }
 

@@ -124,7 +124,7 @@ pub fn relay(annex: &Annex, store: &Store) -> Result<bool> {
                 // A new id: whoever reads the feed by its last id must not miss it.
                 Relayed::Event(mut envelope) => {
                     envelope.id = tx.new_id();
-                    announce(tx, envelope)?;
+                    announce(tx, envelope, None)?;
                 }
                 Relayed::Audit { client, row } => {
                     let id: AuditId = tx.new_id();

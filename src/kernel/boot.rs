@@ -26,7 +26,7 @@ use super::{
     clock::Time,
     error::{Error, RefusalInfo, Result},
     events::{
-        bus::{Bell, Bus, Overhear},
+        bus::{Bell, Bus, Overhear, Overheard},
         courier::{AnyCourier, Courier, Plainly, Report, Sending, Target, TargetPlan},
         event::{Envelope, Event, EventInfo, Listener, Mode, Run},
         frequency::{self, Frequency},
@@ -498,7 +498,7 @@ impl Boot {
     /// endpoint or channel. It publishes nothing, and fails only when the store does, since that refuses the command.
     pub fn overhear(
         &mut self,
-        handle: impl Fn(&mut WriteTx, &Envelope) -> Result<()> + Send + Sync + 'static,
+        handle: impl Fn(&mut WriteTx, &Overheard) -> Result<()> + Send + Sync + 'static,
     ) {
         if self.is_muted {
             return;

@@ -166,6 +166,56 @@ async fn an_empty_committee_stays_blocked() {
     assert_eq!(vote(&third, asked.id(), revision).await.expect(200).body["status"], "approved");
 }
 
+/// A role that was the committee could be deleted; from then on the rules could not even be looked at.
+#[tokio::test]
+async fn a_role_that_decides_is_not_deleted_and_one_nobody_active_has_blocks() {
+    let coffer = Instance::start().await;
+    let (ann, _) = person(&coffer, "ann", &[]).await;
+    let key = coffer.key();
+    let board = json!({ "name": "board", "permissions": ["adjustments.approve", "adjustments.view_any"] });
+    let board = key.post("/roles", board).await.expect(201);
+    let path = format!("/roles/{}", board.id());
+    let rules = json!({ "automatic": "never", "committee": { "role": "board" } });
+    put(&key, "/approval-policies/adjustment", rules).await.expect(200);
+    let version = key.get(&path).await.expect(200).body["version"].as_u64().unwrap();
+    key.delete(&path, version).await.refused(409, "role_in_use");
+    let all = key.get("/approval-policies").await.expect(200);
+    assert_eq!(all.body["data"][3]["committee"]["role"], "board");
+
+    // Nobody has it; then somebody; then nobody who is in office.
+    let body = json!({
+        "user_id": ann, "currency": "USD", "amount": "5.00", "direction": "credit", "reason": "goodwill",
+    });
+    let asked = key.post("/adjustments", body).await.expect(201);
+    let adjustment = format!("/adjustments/{}", asked.id());
+    let withdrawal = json!({ "automatic": "never", "committee": { "role": "board" } });
+    put(&key, WITHDRAWAL, withdrawal).await.expect(200);
+    credit(&coffer, &ann, "50.00").await;
+    let asked = key.post("/withdrawals", cash_out(&ann, "20.00")).await.expect(201);
+    assert_eq!(asked.body["blocked"], true);
+    let withdrawal = format!("/withdrawals/{}", asked.id());
+    let blocked = async || {
+        let one = key.get(&adjustment).await.expect(200).body["approval"]["blocked"].clone();
+        let other = key.get(&withdrawal).await.expect(200).body["blocked"].clone();
+        let listed = key.get("/withdrawals").await.expect(200).body["data"][0]["blocked"].clone();
+        assert_eq!((&one, &one), (&other, &listed));
+        one == json!(true)
+    };
+    assert!(blocked().await);
+    let (member, _) = person(&coffer, "member", &["board"]).await;
+    assert!(!blocked().await);
+    key.post(&format!("/users/{member}/disable"), json!({ "reason": "left" })).await.expect(200);
+    assert!(blocked().await);
+    key.post(&format!("/users/{member}/enable"), json!({ "reason": "back" })).await.expect(200);
+    assert!(!blocked().await);
+    let rules = json!({ "automatic": "never", "committee": { "members": [member] } });
+    put(&key, "/approval-policies/adjustment", rules).await.expect(200);
+    let (_, boss) = person(&coffer, "boss", &["admin"]).await;
+    agree(&boss, "/approval-policies/adjustment/approve").await.expect(200);
+    key.post(&format!("/users/{member}/disable"), json!({ "reason": "left" })).await.expect(200);
+    assert_eq!(key.get(&adjustment).await.expect(200).body["approval"]["blocked"], true);
+}
+
 #[tokio::test]
 async fn the_committee_decides_over_adjustments_too() {
     let coffer = Instance::start().await;

@@ -1,14 +1,12 @@
 //! Currencies: the installation's catalogue, and what a client uses of it.
 
-use coffer::testing::{Http, Instance};
+use coffer::testing::Instance;
 use serde_json::{Value, json};
+
+use crate::withdrawal::person;
 
 fn codes(list: &Value) -> Vec<&str> {
     list["data"].as_array().unwrap().iter().map(|it| it["code"].as_str().unwrap()).collect()
-}
-
-fn inside(coffer: &Instance) -> Http {
-    coffer.operator().inside(&coffer.credentials().client_id)
 }
 
 #[tokio::test]
@@ -107,25 +105,59 @@ async fn a_client_always_has_an_active_default() {
     assert_eq!(coffer.new_events(), Vec::<String>::new());
 }
 
+/// There and back once made "at most 500.00" the million of a new client, and 1,000.00 dollars were 1000 bitcoins on the
+/// way.
 #[tokio::test]
-async fn another_default_currency_begins_the_settings_anew() {
+async fn another_default_currency_changes_no_control_there_or_back() {
     let coffer = Instance::start().await;
     let key = coffer.key();
-    let client = key.get("/clients/current").await.expect(200);
-    let settings = json!({ "settings": { "withdrawal": { "approvals": 2 } } });
-    let version = client.body["version"].as_u64().unwrap();
-    key.patch("/clients/current", version, settings).await.expect(200);
+    let current = async || key.get("/clients/current").await.expect(200).body;
+    let set = async |settings: Value| {
+        let version = current().await["version"].as_u64().unwrap();
+        key.patch("/clients/current", version, json!({ "settings": settings })).await
+    };
+    let policies = async || {
+        let mut body = key.get("/approval-policies").await.expect(200).body;
+        body["data"].as_array_mut().unwrap().iter_mut().for_each(|it| it["currency"] = Value::Null);
+        body
+    };
+    let chosen = json!({
+        "funding": { "maximum": "500.00" }, "withdrawal": { "minimum": "20.00", "automatic_up_to": "50.00" },
+        "payment": { "second_person_above": "100.00" }, "swap": { "maximum": "70.00" },
+    });
+    set(chosen).await.expect(200);
+    let rules = json!({
+        "automatic": "up_to", "automatic_up_to": "50.00", "one_person_up_to": "900.00", "approvals": 2,
+    });
+    key.put("/approval-policies/withdrawal", 2, rules).await.expect(200);
+    let (before, rules_before) = (current().await, policies().await);
+    assert_eq!(before["currencies"]["withdrawal.automatic_up_to"], "USD");
+    coffer.new_events();
 
-    inside(&coffer).post("/currencies/JPY/activate", json!({})).await.expect(200);
-    key.post("/currencies/JPY/make-default", json!({})).await.expect(200);
-    assert_eq!(coffer.new_events(), ["approval_policy.changed", "currency.default_changed"]);
-    let client = key.get("/clients/current").await.expect(200);
-    assert_eq!(client.body["default_currency"], "JPY");
-    let settings = &client.body["settings"];
-    assert_eq!(settings["withdrawal"]["minimum"], "10");
-    assert_eq!(settings["withdrawal"]["automatic_up_to"], "1000");
-    assert_eq!(settings["withdrawal"]["approvals"], 2);
-    key.post("/currencies/JPY/make-default", json!({})).await.expect(200);
-    assert_eq!(coffer.new_events(), Vec::<String>::new(), "a repeat changes nothing");
-    key.post("/currencies/USD/deactivate", json!({})).await.expect(200);
+    for default in ["BTC", "USD", "BTC"] {
+        key.post(&format!("/currencies/{default}/make-default"), json!({})).await.expect(200);
+        let now = current().await;
+        assert_eq!(now["default_currency"], default);
+        assert_eq!((&now["settings"], &now["currencies"]), (&before["settings"], &before["currencies"]));
+        assert_eq!(policies().await, rules_before);
+        assert_eq!(coffer.new_events(), ["currency.default_changed"]);
+        key.post(&format!("/currencies/{default}/make-default"), json!({})).await.expect(200);
+        assert_eq!(coffer.new_events(), Vec::<String>::new(), "a repeat changes nothing");
+    }
+    let (ann, _) = person(&coffer, "ann", &[]).await;
+    let deposit = json!({ "amount": "500.01", "currency": "USD", "user_id": ann });
+    key.post("/fundings", deposit).await.refused(422, "above_maximum");
+
+    // What is set from now on is in the new one. It has no order with the old one: that takes two people.
+    let asked = set(json!({ "funding": { "maximum": "1000" } })).await.expect(200).body;
+    assert_eq!(
+        (&asked["settings"]["funding"]["maximum"], &asked["currencies"]["funding.maximum"]),
+        (&json!("500.00"), &json!("USD"))
+    );
+    let proposed = &asked["proposed"];
+    assert_eq!(proposed["settings"]["funding"]["maximum"], "1000.00000000");
+    assert_eq!(proposed["currencies"]["funding.maximum"], "BTC");
+    set(json!({ "withdrawal": { "automatic_up_to": "0.5" } })).await.refused(403, "needs_second_person");
+    let off = set(json!({ "withdrawal": { "automatic_up_to": null } })).await.expect(200);
+    assert_eq!(off.body["currencies"]["withdrawal.automatic_up_to"], Value::Null);
 }

@@ -194,6 +194,44 @@ async fn transfers_are_counted_for_who_gave_and_who_got() {
     assert_eq!(volume(&all, "transfers_in"), "6 141.00, 6 141.00");
 }
 
+/// Counters are written once for each command: what a refused item, a refused command or a rehearsal would have
+/// counted must be gone by then, also when all of them share one commit.
+#[tokio::test]
+async fn what_did_not_come_about_is_not_counted_with_what_did() {
+    let coffer = Instance::start().await;
+    let (ann, of_ann) = person(&coffer, "ann", &[]).await;
+    let (bob, of_bob) = person(&coffer, "bob", &[]).await;
+    credit(&coffer, &ann, "100.00").await;
+    let key = coffer.key();
+    let moves = |amount: &str| json!({ "amount": amount, "currency": "USD", "from": ann, "to": bob });
+
+    let items = [moves("10.00"), moves("500.00"), moves("20.00"), moves("0.00")];
+    let done = key.post("/transfers/bulk", json!({ "items": items })).await.expect(200);
+    assert_eq!((&done.body["succeeded"], &done.body["failed"]), (&json!(2), &json!(2)));
+    assert_eq!(volume(&statistics(&of_ann, "").await, "transfers_out"), "2 30.00, 2 30.00");
+
+    let items = json!({ "items": [moves("10.00"), moves("500.00")], "atomic": true });
+    key.post("/transfers/bulk", items).await.expect(422);
+    key.post("/transfers?dry_run=true", moves("10.00")).await.expect(200);
+    assert_eq!(volume(&statistics(&of_ann, "").await, "transfers_out"), "2 30.00, 2 30.00");
+
+    let writer = coffer.hold_writer();
+    let group = [moves("1.00"), moves("500.00"), moves("2.00"), moves("600.00"), moves("3.00")];
+    let sent = group.map(|it| {
+        let key = coffer.key();
+        tokio::spawn(async move { key.post("/transfers", it).await.status })
+    });
+    drop(writer);
+    let mut answers = vec![];
+    for answer in sent {
+        answers.push(answer.await.unwrap());
+    }
+    assert_eq!(answers, [201, 422, 201, 422, 201]);
+    assert_eq!(volume(&statistics(&of_ann, "").await, "transfers_out"), "5 36.00, 5 36.00");
+    assert_eq!(volume(&statistics(&of_bob, "").await, "transfers_in"), "5 36.00, 5 36.00");
+    assert_eq!(volume(&statistics(&key, "").await, "transfers_out"), "5 36.00, 5 36.00");
+}
+
 #[tokio::test]
 async fn a_series_has_a_point_for_every_interval_and_sums_to_its_total() {
     let coffer = Instance::start().await;

@@ -1,6 +1,7 @@
 //! What hangs on every write transaction of the store: who listens, and the bells that ring after a commit.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Condvar, Mutex, PoisonError,
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     delivery::Ended,
-    event::{Envelope, Listener},
+    event::{Envelope, Event, Listener},
     plan::Plans,
 };
 use crate::config::Config;
@@ -66,7 +67,31 @@ impl Tally {
 }
 
 /// Hears every event, whatever its name.
-pub type Overhear = dyn Fn(&mut WriteTx, &Envelope) -> Result<()> + Send + Sync;
+pub type Overhear = dyn Fn(&mut WriteTx, &Overheard) -> Result<()> + Send + Sync;
+
+/// An event as it is overheard.
+pub struct Overheard<'a> {
+    pub envelope: &'a Envelope,
+    /// What was published, which need not be read again; `None` when it was stored before.
+    pub event: Option<&'a dyn Any>,
+}
+
+impl<'a> Overheard<'a> {
+    pub fn stored(envelope: &'a Envelope) -> Overheard<'a> {
+        Overheard { envelope, event: None }
+    }
+
+    /// What `f` makes of it, when it is one of these.
+    pub fn says<E: Event, T>(&self, f: impl FnOnce(&E) -> Result<T>) -> Result<Option<T>> {
+        if self.envelope.name != E::NAME {
+            return Ok(None);
+        }
+        match self.event.and_then(<dyn Any>::downcast_ref) {
+            Some(event) => f(event).map(Some),
+            None => f(&self.envelope.read()?).map(Some),
+        }
+    }
+}
 
 impl Bus {
     /// With nothing configured: for tests of one module.

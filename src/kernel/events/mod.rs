@@ -18,7 +18,7 @@
 //! | hear, changing only our store | `boot.listen::<E>("module.name", Mode::Queue, \|tx, envelope, event\| …)` | [`event`] |
 //! | hear in the causing transaction (pinned: the books depend on it) | the same with `Mode::Sync` | |
 //! | hear, reaching out | `boot.listen_outside::<E, _, _, _>("module.name", plan, \|job: Sending\| async { Outcome::Ok })` | [`courier`] |
-//! | do something with every event, in the causing transaction | `boot.overhear(\|tx, envelope\| …)` | [`bus`] |
+//! | do something with every event, in the causing transaction | `boot.overhear(\|tx, heard\| …)` | [`bus`] |
 //! | send to endpoints or channels of one kind | `boot.target("webhook", TargetPlan { .. }, courier)`, then in any transaction `tx.enqueue(NewDelivery::to("webhook", endpoint_id).about(&envelope).extra(bytes))?` | [`courier`], [`enqueue`] |
 //! | send at most once per key | `.dedupe(namespace, key, DedupePolicy::Window(DAY))` | [`dedupe`] |
 //! | carry a secret, wiped when sent | `.secret(bytes)` instead of `.extra(bytes)` | [`enqueue`] |

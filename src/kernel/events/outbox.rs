@@ -1,6 +1,7 @@
 //! The outbox: events, stored with the change that caused them, and a delivery for each listener.
 
 use std::{
+    any::Any,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
 };
@@ -9,7 +10,7 @@ use std::{
 pub use super::bus::Bell;
 pub use super::bus::Bus;
 use super::{
-    bus::bus,
+    bus::{Overheard, bus},
     delivery::{DELIVERIES, Delivery, DeliveryId, Lane, State},
     enqueue::group_of,
     event::{Envelope, Event, EventId, Listener, MAX_DEPTH, MAX_PAYLOAD_BYTES, Run},
@@ -61,15 +62,16 @@ impl WriteTx {
         if self.extension::<Relaying>().is_some() {
             annex::keep(self, Relayed::Event(envelope))?;
         } else {
-            announce(self, envelope)?;
+            announce(self, envelope, Some(event))?;
         }
         Ok(id)
     }
 }
 
-/// Stores an event, runs its sync listeners, leaves a delivery for each other one.
-pub fn announce(tx: &mut WriteTx, envelope: Envelope) -> Result<()> {
-    tx.put(&EVENTS, &(client_key(envelope.client), envelope.id), &envelope)?;
+/// Stores an event, runs its sync listeners, leaves a delivery for each other one. `event` is what it was made of, when
+/// that is at hand.
+pub fn announce(tx: &mut WriteTx, envelope: Envelope, event: Option<&dyn Any>) -> Result<()> {
+    tx.insert(&EVENTS, &(client_key(envelope.client), envelope.id), &envelope)?;
     let bus = bus(tx)?;
     announce_after_commit(tx, &bus);
     for plan in bus.plans.of(&envelope.name) {
@@ -83,7 +85,7 @@ pub fn announce(tx: &mut WriteTx, envelope: Envelope) -> Result<()> {
         }
     }
     for overhear in &bus.overhearing {
-        overhear(tx, &envelope)?;
+        overhear(tx, &Overheard { envelope: &envelope, event })?;
     }
     Ok(())
 }

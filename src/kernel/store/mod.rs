@@ -1,11 +1,12 @@
 //! The store: typed tables over an ordered key-value engine, one writer thread, snapshots for everybody else.
 //!
 //! From the top down: [`store`] is what the rest of the crate holds; [`writer`] runs the jobs and commits them in
-//! groups; [`tx`] is what a job sees; [`table`], [`key`] and [`codec`] say what its bytes mean; [`write_set`] is what
+//! groups; [`tx`] is what a job sees; [`gather`] is what it writes once at its end; [`table`], [`key`] and [`codec`] say what its bytes mean; [`write_set`] is what
 //! it changed; [`engine`] is the seam, with redb behind it in [`redb_engine`].
 
 pub mod codec;
 pub mod engine;
+mod gather;
 pub mod key;
 mod limit;
 pub mod metrics;
@@ -26,6 +27,7 @@ mod writer;
 
 pub use codec::Row;
 pub use engine::CommitMode;
+pub use gather::Gather;
 pub use key::Key;
 pub use limit::SNAPSHOT_AGE;
 pub use metrics::StoreMetrics;

@@ -14,6 +14,7 @@ use std::{
 use super::{
     codec::{ROW_LIMIT, Row},
     engine::{Entry, Snapshot},
+    gather::{self, Gather, Gathered},
     key::Key,
     limit::ReadLimit,
     names::Beside,
@@ -185,6 +186,8 @@ pub struct WriteTx {
     random: Random,
     /// With a name, those of which one is enough.
     hooks: Vec<(Option<&'static str>, Hook)>,
+    /// What is written at the end of the job.
+    gathered: Vec<Gathered>,
     /// First the store's own, then what was hung on this transaction.
     extensions: Vec<Extension>,
     /// How many of them are the store's own.
@@ -233,8 +236,8 @@ impl WriteTx {
 
     /// A new id, greater than every one this process made before.
     pub fn new_id<I: Id>(&mut self) -> I {
-        let random = self.random.bytes();
-        let id = I::from_bytes(self.ids.next(self.now().millis(), random));
+        let millis = self.now().millis();
+        let id = I::from_bytes(self.ids.next(millis, &mut self.random));
         self.note_id(id);
         id
     }
@@ -295,6 +298,12 @@ impl WriteTx {
         if !self.hooks.iter().any(|it| it.0 == Some(name)) {
             self.hooks.push((Some(name), Box::new(f)));
         }
+    }
+
+    /// Puts something aside, to be written with the others of its kind at the end of the job. Dropped with the overlay it
+    /// was put aside on.
+    pub fn gather<T: Gather>(&mut self, thing: T) {
+        self.gathered.push(Gathered::new(thing));
     }
 
     /// The last thing of type `T` that was hung on this transaction, or on the store (see `Store::extend`).
@@ -414,8 +423,8 @@ fn encoded<K: Key, V: Row>(table: &Table<K, V>, row: &V) -> Result<Vec<u8>> {
 impl WriteTx {
     pub(super) fn new(read: ReadTx, ids: IdSource, random: Random, extensions: Vec<Extension>) -> WriteTx {
         let own_extensions = extensions.len();
-        let mut tx =
-            WriteTx { read, ids, random, hooks: Vec::new(), extensions, own_extensions, made_ids: None };
+        let (hooks, gathered, made_ids) = Default::default();
+        let mut tx = WriteTx { read, ids, random, hooks, gathered, extensions, own_extensions, made_ids };
         tx.layers.push(WriteSet::default());
         tx
     }
@@ -429,6 +438,12 @@ impl WriteTx {
         mark
     }
 
+    /// Writes what the job gathered.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        let gathered = std::mem::take(&mut self.gathered);
+        gather::write_all(self, gathered)
+    }
+
     /// Merges all overlays above the mark into the layer below.
     pub(super) fn keep(&mut self, mark: Mark) {
         while self.layers.len() > mark.layers {
@@ -437,10 +452,11 @@ impl WriteTx {
         }
     }
 
-    /// Drops all overlays above the mark, and what they wanted done after the commit.
+    /// Drops all overlays above the mark, what they gathered, and what they wanted done after the commit.
     pub(super) fn drop_to(&mut self, mark: Mark) {
         self.layers.truncate(mark.layers);
         self.hooks.truncate(mark.hooks);
+        self.gathered.truncate(mark.gathered);
     }
 
     pub(super) fn batch(&self) -> &WriteSet {
@@ -452,7 +468,7 @@ impl WriteTx {
     }
 
     fn mark(&self) -> Mark {
-        Mark { layers: self.layers.len(), hooks: self.hooks.len() }
+        Mark { layers: self.layers.len(), hooks: self.hooks.len(), gathered: self.gathered.len() }
     }
 }
 
@@ -461,6 +477,7 @@ impl WriteTx {
 pub(super) struct Mark {
     layers: usize,
     hooks: usize,
+    gathered: usize,
 }
 
 impl Deref for WriteTx {

@@ -106,7 +106,7 @@ where
 {
     fn run(&mut self, tx: &mut WriteTx) -> bool {
         if let Some(work) = self.work.take() {
-            self.outcome = work(tx);
+            self.outcome = work(tx).and_then(|outcome| tx.settle().map(|()| outcome));
         }
         self.outcome.is_ok()
     }

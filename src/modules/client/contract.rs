@@ -46,7 +46,8 @@ pub struct Client {
     pub times: Times,
 }
 
-/// What a client decides for itself. Amounts are in its default currency.
+/// What a client decides for itself. Amounts are in the default currency of when they were set; they hold for it only,
+/// whatever the default one is by now.
 #[derive(Debug, Clone, PartialEq, Encode, Decode, Serialize, utoipa::ToSchema)]
 pub struct Settings {
     pub branding: Branding,

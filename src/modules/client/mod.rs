@@ -4,10 +4,10 @@
 //! secrets they store for gateways and mail; and how votes are counted (`votes.rs`), wherever several people agree. Calls Currency and Role to set a new client up. Announces `client.created`, `client.activated`,
 //! `client.deactivated`, `api_key.created`, `api_key.rotated`, `api_key.revoked`,
 //! `approval_policy.changed` and, thirty days, seven and one before it
-//! ends, `api_key.expiring`. Hears `currency.default_changed`, in the same transaction: amounts in the settings begin
-//! anew in the new currency.
+//! ends, `api_key.expiring`.
 //!
-//! Always true: amounts in the settings are in the client's default currency. Of a key only a keyed hash is stored;
+//! Always true: an amount in the settings is in the currency it was set in, the default one of then: no control changes
+//! with the default currency. Of a key only a keyed hash is stored;
 //! its text is shown once, and the row says to whom (`holders`), so that a key is no second person for its makers. A
 //! key is never made, replaced or revoked by somebody who may do less than it. Whatever the route, rules for approving
 //! and controls in the settings (`model/loosened.rs`) are loosened by two people only. What a client stores as a
@@ -35,7 +35,7 @@ use self::{
 use crate::{
     kernel::{
         boot::{Boot, BootError, Module},
-        events::{event::Mode, worker::Job},
+        events::worker::Job,
     },
     modules::{currency::contract::CurrencyContract, role::contract::RoleContract},
 };
@@ -69,7 +69,6 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     events::announced(boot);
     boot.endpoints(routes::endpoints(&service));
 
-    boot.listen_with(&service, "client.rebase_settings", Mode::Sync, ClientService::rebase_settings);
     let (waiting, writing) = (service.clone(), service.clone());
     boot.job(Job {
         name: "client.keys_used",
@@ -78,7 +77,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     });
     boot.job(service::expiry::job());
     let checking = service.clone();
-    boot.check("amounts in settings are in the default currency", move |tx| checking.wrong_settings(tx));
+    boot.check("amounts in settings are in currencies there are", move |tx| checking.wrong_settings(tx));
     boot.authenticator(KEY_PREFIXES, service.clone());
     boot.service::<dyn ClientContract>("client", service.clone());
     boot.provide::<dyn ClientContract>(service)

@@ -8,7 +8,7 @@
 use serde::Serialize;
 
 use super::{
-    approval::{ApprovalPolicy, Automatic},
+    approval::{ApprovalPolicy, Automatic, Committee},
     contract::{ApprovalOperation, ClientRefusal},
 };
 use crate::kernel::{
@@ -141,6 +141,12 @@ impl Approval {
         check_revision(self.revision, looked_at)
     }
 
+    /// As it is to be shown, and never stored, when nobody who has a vote is in office.
+    pub fn shown_blocked(mut self) -> Approval {
+        self.policy.committee = Some(Committee { members: vec![], role: None });
+        self
+    }
+
     /// The votes that count.
     pub fn counted(&self) -> impl Iterator<Item = &Vote> {
         self.votes.iter().filter(|it| it.revision == self.revision)
@@ -196,7 +202,8 @@ pub struct ApprovalOut {
     /// What a vote names. Grows when the rules, or what is voted on, change: earlier votes are void then.
     revision: u32,
     approvals_needed: u32,
-    /// The committee that decides over this much has nobody in it: until the rules change, nobody can agree.
+    /// The committee that decides over this much has nobody in it who is active: until that, or the rules, change, nobody
+    /// can agree.
     blocked: bool,
     votes: Vec<VoteOut>,
 }
@@ -237,10 +244,7 @@ impl VoteOut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        kernel::{api::principal::UserId, id::Id as _, money::Currency},
-        modules::client::approval::Committee,
-    };
+    use crate::kernel::{api::principal::UserId, id::Id as _, money::Currency};
 
     fn usd(minor: i128) -> Amount {
         Amount::new(minor, Currency { code: "USD".parse().unwrap(), decimals: 2 }).unwrap()

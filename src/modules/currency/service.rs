@@ -86,7 +86,7 @@ impl CurrencyService {
         Ok(())
     }
 
-    /// Refuses `currency_inactive`. Whoever keeps amounts in the default currency hears of it in this transaction.
+    /// Refuses `currency_inactive`. Amounts that were set in the one before stay in that one.
     pub fn make_default(&self, tx: &mut WriteTx, caller: &Caller, code: CurrencyCode) -> Result<()> {
         let client = caller.client()?;
         let mut row = of_client(tx, client)?;

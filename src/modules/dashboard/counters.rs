@@ -1,5 +1,7 @@
 //! The tables: key → value in words, and how a fact becomes counters.
 
+use std::collections::{BTreeMap, HashMap};
+
 use super::model::{Counter, Fact, Metric, Queue, day_of, hour_of};
 use crate::kernel::{
     api::principal::{ClientId, UserId},
@@ -8,7 +10,7 @@ use crate::kernel::{
     events::{event::Envelope, outbox::client_key},
     money::CurrencyCode,
     store::{
-        Table, WriteTx,
+        Gather, Table, WriteTx,
         codec::{Decode, Encode, row},
     },
 };
@@ -63,7 +65,8 @@ pub fn scopes(client: Option<ClientId>, user: Option<UserId>) -> impl Iterator<I
     [Some(scope_of(INSTALLATION, None)), ours, own].into_iter().flatten()
 }
 
-/// Counts what an event says.
+/// Counts what an event says. The counters are written at the end of the job, each of them once: a bulk of a thousand
+/// transfers moves the same few of its client and of the installation two thousand times.
 pub fn count(tx: &mut WriteTx, envelope: &Envelope, facts: Vec<Fact>) -> Result<()> {
     let (client, at) = (envelope.client, envelope.occurred_at);
     for fact in facts {
@@ -71,23 +74,13 @@ pub fn count(tx: &mut WriteTx, envelope: &Envelope, facts: Vec<Fact>) -> Result<
             Fact::Counts { metric, user, times, money } => {
                 let minor = money.map_or(0, |it| it.minor);
                 let decimals = money.map_or(0, |it| it.currency.decimals);
-                let more = Counter { times, minor, decimals };
-                if more.is_zero() {
-                    continue;
-                }
-                let code = money.map(|it| it.currency.code);
-                for scope in scopes(client, user) {
-                    let places =
-                        [(Grain::Total, Time::ZERO), (Grain::Day, day_of(at)), (Grain::Hour, hour_of(at))];
-                    for (grain, start) in places {
-                        add(tx, (scope, grain.of(metric), code, start), more)?;
-                    }
-                }
+                let what = What::Happened(metric, money.map(|it| it.currency.code), hour_of(at));
+                gather(tx, (client, user, what), Counter { times, minor, decimals });
             }
             Fact::Waits { queue, user } => {
                 leave(tx, client, &envelope.entity)?;
                 tx.put(&WAITING, &(client_key(client), envelope.entity.clone()), &Waiting { queue, user })?;
-                shift(tx, client, user, queue, 1)?;
+                gather(tx, (client, user, What::Waits(queue)), Counter { times: 1, ..Counter::default() });
             }
             Fact::Goes => leave(tx, client, &envelope.entity)?,
         }
@@ -100,22 +93,71 @@ fn leave(tx: &mut WriteTx, client: Option<ClientId>, entity: &str) -> Result<()>
     let key = (client_key(client), entity.to_owned());
     let Some(waiting) = tx.get(&WAITING, &key)? else { return Ok(()) };
     tx.delete(&WAITING, &key)?;
-    shift(tx, client, waiting.user, waiting.queue, -1)
+    let less = Counter { times: -1, ..Counter::default() };
+    gather(tx, (client, waiting.user, What::Waits(waiting.queue)), less);
+    Ok(())
 }
 
-fn shift(
-    tx: &mut WriteTx,
-    client: Option<ClientId>,
-    user: Option<UserId>,
-    queue: Queue,
-    by: i64,
-) -> Result<()> {
-    let more = Counter { times: by, ..Counter::default() };
-    scopes(client, user)
-        .try_for_each(|scope| add(tx, (scope, (Grain::Waiting as u8, queue as u8), None, Time::ZERO), more))
+/// Of a user of a client: for everybody it belongs to.
+type Of = (Option<ClientId>, Option<UserId>, What);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum What {
+    /// In the hour that starts then.
+    Happened(Metric, Option<CurrencyCode>, Time),
+    Waits(Queue),
+}
+
+impl What {
+    /// The counters of one scope that count it: (how long, what), currency, start.
+    fn places(self) -> impl Iterator<Item = (Kind, Option<CurrencyCode>, Time)> {
+        let places = match self {
+            What::Happened(metric, code, hour) => [
+                Some((Grain::Total.of(metric), code, Time::ZERO)),
+                Some((Grain::Day.of(metric), code, day_of(hour))),
+                Some((Grain::Hour.of(metric), code, hour)),
+            ],
+            What::Waits(queue) => [Some(((Grain::Waiting as u8, queue as u8), None, Time::ZERO)), None, None],
+        };
+        places.into_iter().flatten()
+    }
+}
+
+fn gather(tx: &mut WriteTx, of: Of, more: Counter) {
+    if !more.is_zero() {
+        tx.gather(Counted { of, more });
+    }
+}
+
+/// Something that is to be counted.
+struct Counted {
+    of: Of,
+    more: Counter,
+}
+
+impl Gather for Counted {
+    fn write(tx: &mut WriteTx, all: Vec<Self>) -> Result<()> {
+        let mut sums: HashMap<Of, Counter> = HashMap::new();
+        for Counted { of, more } in all {
+            sums.entry(of).or_default().add(more);
+        }
+        // In order, so that the same seed writes the same.
+        let mut rows: BTreeMap<(Scope, Kind, Option<CurrencyCode>, Time), Counter> = BTreeMap::new();
+        for ((client, user, what), sum) in sums {
+            for scope in scopes(client, user) {
+                for (kind, code, start) in what.places() {
+                    rows.entry((scope, kind, code, start)).or_default().add(sum);
+                }
+            }
+        }
+        rows.into_iter().try_for_each(|(key, sum)| add(tx, key, sum))
+    }
 }
 
 fn add(tx: &mut WriteTx, key: (Scope, Kind, Option<CurrencyCode>, Time), more: Counter) -> Result<()> {
+    if more.is_zero() {
+        return Ok(());
+    }
     let mut counter = tx.get(&COUNTERS, &key)?.unwrap_or_default();
     counter.add(more);
     // What waits comes and goes: a row of a user for whom nothing waits any more is not kept.

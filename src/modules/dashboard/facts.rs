@@ -6,11 +6,7 @@ use super::{
 };
 use crate::{
     kernel::{
-        api::principal::UserId,
-        boot::Boot,
-        error::Result,
-        events::event::{Envelope, Event},
-        money::CurrencyCode,
+        api::principal::UserId, boot::Boot, error::Result, events::bus::Overheard, money::CurrencyCode,
     },
     modules::{
         balance::events::{AdjustmentRejected, AdjustmentRequested, BalanceAdjusted, Direction},
@@ -43,11 +39,10 @@ use crate::{
 /// `Event => |it| [what it says, …]`.
 macro_rules! facts {
     ($( $event:ty => |$it:ident| [ $($fact:expr),* $(,)? ] ),* $(,)?) => {
-        /// What a stored event says; nothing, when it is none of them.
-        pub fn of(envelope: &Envelope) -> Result<Vec<Fact>> {
-            $( if envelope.name == <$event as Event>::NAME {
-                let $it = envelope.read::<$event>()?;
-                return Ok(vec![$($fact),*]);
+        /// What an event says; nothing, when it is none of them.
+        pub fn of(heard: &Overheard) -> Result<Vec<Fact>> {
+            $( if let Some(facts) = heard.says(|$it: &$event| Ok(vec![$($fact),*]))? {
+                return Ok(facts);
             } )*
             Ok(vec![])
         }
@@ -57,10 +52,7 @@ macro_rules! facts {
 /// Hears all of them, each in its own transaction. No listener, since how the listeners of an event run is configured
 /// and counting is not.
 pub fn register(boot: &mut Boot) {
-    boot.overhear(|tx, envelope| match of(envelope)? {
-        facts if facts.is_empty() => Ok(()),
-        facts => count(tx, envelope, facts),
-    });
+    boot.overhear(|tx, heard| count(tx, heard.envelope, of(heard)?));
 }
 
 facts! {
@@ -78,14 +70,14 @@ facts! {
         back(Metric::Fees, it.user_id, &it.fee, it.currency)?,
     ],
 
-    WithdrawalRequested => |it| [asked(&it)],
+    WithdrawalRequested => |it| [asked(it)],
     WithdrawalConfirmed => |it| [waits(Queue::WithdrawalApprovals, it.user_id)],
     WithdrawalApproved => |_it| [Fact::Goes],
     WithdrawalNeedsReconciliation => |it| [waits(Queue::WithdrawalsToReconcile, it.user_id)],
     WithdrawalSent => |_it| [Fact::Goes],
     WithdrawalCompleted => |it| [
         Fact::Goes,
-        paid_out(&it)?,
+        paid_out(it)?,
         money(Metric::Fees, it.user_id, &it.fee, it.currency)?,
     ],
     WithdrawalRejected => |it| [
@@ -104,7 +96,7 @@ facts! {
         Fact::Goes,
         money(Metric::WithdrawalsFailed, it.user_id, &it.payout, it.currency)?,
     ],
-    WithdrawalReturned => |it| [returned(&it)?],
+    WithdrawalReturned => |it| [returned(it)?],
 
     PaymentMarked => |it| [waits(Queue::PaymentApprovals, it.user_id)],
     PaymentMarkApproved => |_it| [Fact::Goes],
@@ -147,15 +139,15 @@ facts! {
     ],
     AdjustmentRequested => |it| [waits(Queue::AdjustmentApprovals, it.user_id)],
     AdjustmentRejected => |_it| [Fact::Goes],
-    BalanceAdjusted => |it| [Fact::Goes, adjustment(&it)?],
+    BalanceAdjusted => |it| [Fact::Goes, adjustment(it)?],
 
     AccessProposed => |_it| [waits(Queue::AccessApprovals, None)],
     AccessApproved => |_it| [Fact::Goes],
     AccessRejected => |_it| [Fact::Goes],
     AccessWithdrawn => |_it| [Fact::Goes],
 
-    TransactionCreated => |it| [transferred(&it)?],
-    TransferCaptured => |it| [captured(&it)?],
+    TransactionCreated => |it| [transferred(it)?],
+    TransferCaptured => |it| [captured(it)?],
 }
 
 fn once(metric: Metric) -> Fact {

@@ -11,7 +11,10 @@ use crate::kernel::{
     api::principal::ClientId,
     clock::Time,
     error::Result,
-    events::outbox::{EVENTS, client_key},
+    events::{
+        bus::Overheard,
+        outbox::{EVENTS, client_key},
+    },
     money::CurrencyCode,
     store::{ReadTx, Scan},
 };
@@ -73,7 +76,7 @@ fn counted_again(tx: &ReadTx, since: i64) -> Result<Hours> {
         if envelope.occurred_at.micros() < since {
             continue;
         }
-        for fact in facts::of(&envelope)? {
+        for fact in facts::of(&Overheard::stored(&envelope))? {
             let Fact::Counts { metric, user, times, money } = fact else { continue };
             let (minor, decimals) = money.map_or((0, 0), |it| (it.minor, it.currency.decimals));
             let code = money.map(|it| it.currency.code);

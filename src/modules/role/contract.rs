@@ -40,7 +40,7 @@ pub trait RoleContract: Send + Sync {
     /// `not_found`, `role_fixed`.
     fn widen(&self, tx: &mut WriteTx, client: ClientId, role: RoleId, permissions: &[String]) -> Result<()>;
 
-    /// Marks a role as given to somebody, so that it cannot be deleted unnoticed.
+    /// Marks a role as given to somebody, or named by rules for approving, so that it cannot be deleted unnoticed.
     fn use_role(&self, tx: &mut WriteTx, client: ClientId, role: RoleId) -> Result<()>;
 }
 
@@ -53,8 +53,10 @@ refusals! {
         RoleTaken { role: String }: Conflict "role_taken" => "role {role} exists already",
         /// Built-in roles cannot be changed or deleted.
         RoleFixed { role: String }: Conflict "role_fixed" => "{role} is built in",
-        /// Somebody has this role, or had it. Take its permissions away instead of deleting it.
-        RoleInUse { role: String }: Conflict "role_in_use" => "{role} was given to somebody",
+        /// Somebody has this role, or had it, or an approval policy names it as its committee, or did. Take its
+        /// permissions away instead of deleting it.
+        RoleInUse { role: String }: Conflict "role_in_use"
+            => "{role} was given to somebody, or is the committee of an approval policy",
         /// There is no such permission; `GET permissions` lists all.
         PermissionUnknown { permission: String }: Unprocessable "permission_unknown" => "there is no permission {permission}",
         /// Nobody can pass on, or make a key with, more than they have.

@@ -28,7 +28,7 @@ pub struct Role {
     pub built_in: Option<BuiltIn>,
     /// Sorted, none twice. Empty for a built-in role: its permissions follow the catalogue.
     pub permissions: Vec<String>,
-    /// It was given to somebody. Never taken back.
+    /// It was given to somebody, or named by rules for approving. Never taken back.
     pub is_in_use: bool,
     pub stamp: Stamp,
 }

@@ -87,7 +87,7 @@ pub fn endpoints(service: &Arc<RoleService>) -> Vec<Endpoint> {
             .example(json!({ "permissions": ["audit.view_any"] }))
             .writes_with(service, RoleService::change),
         delete("/roles/{id}")
-            .about("Delete a role that nobody was ever given")
+            .about("Delete a role that nobody was ever given, and no approval policy ever named")
             .needs("roles.delete_any")
             .versioned()
             .refuses(&["role_fixed", "role_in_use"])

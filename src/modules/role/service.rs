@@ -240,7 +240,7 @@ fn own(tx: &ReadTx, client: ClientId, role: RoleId) -> Result<Role> {
     Ok(row)
 }
 
-/// A role somebody has: such a role is never deleted.
+/// A role in use: such a role is never deleted.
 fn given(tx: &ReadTx, client: ClientId, role: RoleId) -> Result<Role> {
     tx.get(&ROLES, &(client, role))?.ok_or_else(|| fault!("{client} has no role {role}, which somebody has"))
 }

@@ -21,7 +21,9 @@ use crate::{
         store::{ReadTx, WriteTx},
     },
     modules::{
-        client::contract::{Approval, ApprovalPolicy, Ballot, ClientContract, ClientRefusal, Motion},
+        client::contract::{
+            Approval, ApprovalOperation, ApprovalPolicy, Ballot, ClientContract, ClientRefusal, Motion,
+        },
         role::contract::RoleId,
     },
 };
@@ -110,6 +112,12 @@ pub trait UserContract: Send + Sync {
     /// Those who have a role, oldest first, at most `limit`; active or not.
     fn with_role(&self, tx: &ReadTx, client: ClientId, role: RoleId, limit: usize) -> Result<Vec<User>>;
 
+    /// Whether anybody who has a role is active.
+    fn has_active(&self, tx: &ReadTx, client: ClientId, role: RoleId) -> Result<bool> {
+        let all = self.with_role(tx, client, role, usize::MAX)?;
+        Ok(all.iter().any(|it| it.status == UserStatus::Active))
+    }
+
     /// Makes a user and announces `user.registered`. Refuses `referral_unknown`, `self_referral`,
     /// `email_taken`, `external_id_taken`.
     fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User>;
@@ -173,6 +181,43 @@ pub trait UserContract: Send + Sync {
             _ => vec![],
         };
         policy.check_voter(amount, voter, &roles)
+    }
+
+    /// Whether a committee decides over this much that nobody is in, or nobody in office.
+    fn is_blocked(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        (policy, amount): (&ApprovalPolicy, Amount),
+    ) -> Result<bool> {
+        let Some(committee) = policy.committee_for(amount) else { return Ok(false) };
+        for member in &committee.members {
+            let is_in_office = match member {
+                Actor::User(user) => {
+                    self.find(tx, client, *user)?.is_some_and(|it| it.status == UserStatus::Active)
+                }
+                Actor::Key(_) | Actor::Operator(_) | Actor::System => true,
+            };
+            if is_in_office {
+                return Ok(false);
+            }
+        }
+        committee.role.map_or(Ok(true), |role| Ok(!self.has_active(tx, client, role)?))
+    }
+
+    /// What people think of something, as it is to be shown: under the rules of now.
+    fn seen(
+        &self,
+        tx: &ReadTx,
+        clients: &dyn ClientContract,
+        client: ClientId,
+        operation: ApprovalOperation,
+        approval: &Approval,
+    ) -> Result<Approval> {
+        let policy = clients.approval_policy(tx, client, operation)?;
+        let is_blocked = self.is_blocked(tx, client, (&policy, approval.amount))?;
+        let seen = approval.clone().seen_under(policy);
+        Ok(if is_blocked { seen.shown_blocked() } else { seen })
     }
 
     /// Counts the caller's vote on a motion, under the rules of now. Refuses, in this order: `self_approval` (whoever

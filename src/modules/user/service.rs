@@ -341,6 +341,15 @@ impl UserContract for Users {
         rows.map(|it| it.map(|((_, id), row)| row.into_user(id))).collect()
     }
 
+    fn has_active(&self, tx: &ReadTx, client: ClientId, role: RoleId) -> Result<bool> {
+        for row in tx.scan_index(&USERS, BY_ROLE, Scan::prefix(&(client, role))) {
+            if row?.1.status() == UserStatus::Active {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User> {
         // Before the address: where registering does not tell that one is taken, this must not tell it either.
         let referred_by = match &new.referral_code {

@@ -91,8 +91,9 @@ impl Ledger {
     /// As it is to be shown: what people think of it under the rules of now.
     pub fn seen_adjustment(&self, tx: &ReadTx, client: ClientId, adjustment: &mut Adjustment) -> Result<()> {
         if adjustment.history.status() == AdjustmentStatus::Requested {
-            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Adjustment)?;
-            adjustment.approval = adjustment.approval.clone().seen_under(policy);
+            let operation = ApprovalOperation::Adjustment;
+            adjustment.approval =
+                self.users.seen(tx, &*self.clients, client, operation, &adjustment.approval)?;
         }
         Ok(())
     }
@@ -143,11 +144,11 @@ impl Ledger {
         call: &Call<AdjustmentId, RejectIn>,
     ) -> Result<AdjustmentOut> {
         let (client, id, mut adjustment) = self.decidable(tx, call)?;
+        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Adjustment)?;
         if adjustment.history.status() == AdjustmentStatus::Requested {
-            self.seen_adjustment(tx, client, &mut adjustment)?;
+            adjustment.approval = adjustment.approval.seen_under(policy.clone());
             adjustment.approval.check_revision(call.input.revision)?;
         }
-        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Adjustment)?;
         self.users.check_voter(tx, client, call.caller.actor(), (&policy, adjustment.amount))?;
         let (event, reason) = (AdjustmentEvent::Reject, Some(&*call.input.reason));
         if adjustment.history.step(&ADJUSTMENT, event, &call.caller, reason, tx.now())? == Step::Moved {

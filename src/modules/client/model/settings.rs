@@ -1,12 +1,14 @@
 //! Changing settings: what a client may decide, and within which bounds.
 
+use std::collections::BTreeMap;
+
 use crate::{
     kernel::{
         api::input::{Change, Flaw, Flawed, Flaws, check_length, input},
         error::Result,
         money::{Amount, AmountText, Currency, CurrencyCode, Percent},
     },
-    modules::client::contract::{Branding, ClientMode, Settings, Tolerance},
+    modules::client::contract::{Branding, Settings, Tolerance},
 };
 
 input! {
@@ -179,48 +181,23 @@ impl Settings {
         if reading.flaws.is_empty() { Ok(self) } else { Err(Flawed(reading.flaws).into()) }
     }
 
-    /// These settings after the default currency went from `old` to `new`. An amount of the old one means nothing in
-    /// the new one, and must not loosen a control either:
-    ///
-    /// | amount | becomes |
-    /// |---|---|
-    /// | off | off |
-    /// | `funding.maximum`, `withdrawal.minimum` | that of a new client |
-    /// | `withdrawal.automatic_up_to`, as a new client has it | that of a new client |
-    /// | … anything else | zero: every withdrawal waits for a person |
-    /// | `payment.second_person_above` | zero: every manual payment takes two |
-    /// | `swap.maximum` | zero: nothing is swapped until it is set again |
-    /// | `referral.maximum` | zero: bringing somebody earns nothing until it is set again |
-    /// | `payment.refund_second_person_above` | zero: every refund takes two |
-    pub fn rebased(self, mode: ClientMode, old: Currency, new: Currency) -> Result<Settings> {
-        let (before, after) = (Settings::for_new_client(mode, old)?, Settings::for_new_client(mode, new)?);
-        let mut settings = self;
-        settings.funding.maximum = settings.funding.maximum.and(after.funding.maximum);
-        let withdrawal = &mut settings.withdrawal;
-        withdrawal.minimum = withdrawal.minimum.and(after.withdrawal.minimum);
-        let is_chosen = withdrawal.automatic_up_to != before.withdrawal.automatic_up_to;
-        let automatic = if is_chosen { Some(Amount::zero(new)) } else { after.withdrawal.automatic_up_to };
-        withdrawal.automatic_up_to = withdrawal.automatic_up_to.and(automatic);
-        let payment = &mut settings.payment;
-        payment.second_person_above = payment.second_person_above.map(|_| Amount::zero(new));
-        settings.swap.maximum = settings.swap.maximum.map(|_| Amount::zero(new));
-        settings.referral.maximum = settings.referral.maximum.map(|_| Amount::zero(new));
-        payment.refund_second_person_above = payment.refund_second_person_above.map(|_| Amount::zero(new));
-        Ok(settings)
+    /// Every amount in them, by the name of its setting.
+    pub fn amounts(&self) -> impl Iterator<Item = (&'static str, Amount)> {
+        let limits = [
+            ("funding.maximum", self.funding.maximum),
+            ("withdrawal.minimum", self.withdrawal.minimum),
+            ("withdrawal.automatic_up_to", self.withdrawal.automatic_up_to),
+            ("payment.second_person_above", self.payment.second_person_above),
+            ("payment.refund_second_person_above", self.payment.refund_second_person_above),
+            ("swap.maximum", self.swap.maximum),
+            ("referral.maximum", self.referral.maximum),
+        ];
+        limits.into_iter().filter_map(|(name, amount)| Some((name, amount?)))
     }
 
-    /// Every amount in them.
-    pub fn amounts(&self) -> impl Iterator<Item = Amount> {
-        let limits = [
-            self.funding.maximum,
-            self.withdrawal.minimum,
-            self.withdrawal.automatic_up_to,
-            self.payment.second_person_above,
-            self.swap.maximum,
-            self.referral.maximum,
-            self.payment.refund_second_person_above,
-        ];
-        limits.into_iter().flatten()
+    /// In what currency each amount is: what was set before the client had another default one keeps its own.
+    pub fn currencies(&self) -> BTreeMap<String, CurrencyCode> {
+        self.amounts().map(|(name, amount)| (name.to_owned(), amount.currency().code)).collect()
     }
 }
 
@@ -330,9 +307,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::kernel::{
-        api::input::parse_object,
-        error::{Error, Refusal as _},
+    use crate::{
+        kernel::{
+            api::input::parse_object,
+            error::{Error, Refusal as _},
+        },
+        modules::client::contract::ClientMode,
     };
 
     fn currency(code: &str) -> Currency {
@@ -464,37 +444,5 @@ mod tests {
             let wanted = wanted.into_iter().map(|(param, code)| (param.to_owned(), code)).collect();
             assert_eq!(change(fresh(), body.clone()), Err(wanted), "{body}");
         }
-    }
-
-    #[test]
-    fn another_default_currency_never_loosens_a_control() {
-        let (usd, jpy) = (currency("USD"), currency("JPY"));
-        let rebased = |body: Value| {
-            let change = parse_object::<SettingsIn>(body).unwrap();
-            let settings = fresh().changed(&change, usd).unwrap();
-            let rebased = settings.rebased(ClientMode::Live, usd, jpy).unwrap();
-            assert!(rebased.amounts().all(|it| it.currency() == jpy));
-            serde_json::to_value(rebased).unwrap()
-        };
-        let untouched = rebased(json!({}));
-        assert_eq!(
-            untouched,
-            serde_json::to_value(Settings::for_new_client(ClientMode::Live, jpy).unwrap()).unwrap()
-        );
-        let chosen = rebased(json!({
-            "withdrawal": { "minimum": "20", "automatic_up_to": "50", "approvals": 3 },
-            "payment": { "second_person_above": "100", "refund_second_person_above": "100" },
-        }));
-        assert_eq!(chosen["withdrawal"]["minimum"], "10");
-        assert_eq!(chosen["withdrawal"]["automatic_up_to"], "0");
-        assert_eq!(chosen["withdrawal"]["approvals"], 3);
-        assert_eq!(chosen["payment"]["second_person_above"], "0");
-        assert_eq!(chosen["payment"]["refund_second_person_above"], "0");
-        let off = rebased(json!({
-            "funding": { "maximum": null }, "withdrawal": { "minimum": null, "automatic_up_to": null },
-        }));
-        assert_eq!(off["funding"]["maximum"], Value::Null);
-        assert_eq!(off["withdrawal"]["minimum"], Value::Null);
-        assert_eq!(off["withdrawal"]["automatic_up_to"], Value::Null);
     }
 }

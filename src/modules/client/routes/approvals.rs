@@ -72,7 +72,9 @@ pub struct CommitteeOut {
 pub struct ApprovalRulesOut {
     automatic: AutomaticKind,
     automatic_up_to: Option<Amount>,
+    automatic_up_to_currency: Option<CurrencyCode>,
     one_person_up_to: Option<Amount>,
+    one_person_up_to_currency: Option<CurrencyCode>,
     approvals: u32,
     committee: Option<CommitteeOut>,
 }
@@ -85,7 +87,16 @@ impl ApprovalRulesOut {
             Automatic::Always => (AutomaticKind::Always, None),
         };
         let ApprovalPolicy { one_person_up_to, approvals, .. } = *policy;
-        ApprovalRulesOut { automatic, automatic_up_to, one_person_up_to, approvals, committee }
+        let currency = |it: Option<Amount>| it.map(|it| it.currency().code);
+        ApprovalRulesOut {
+            automatic,
+            automatic_up_to,
+            automatic_up_to_currency: currency(automatic_up_to),
+            one_person_up_to,
+            one_person_up_to_currency: currency(one_person_up_to),
+            approvals,
+            committee,
+        }
     }
 }
 
@@ -106,7 +117,7 @@ pub struct ApprovalPolicyOut {
     #[schema(value_type = String)]
     object: &'static str,
     operation: ApprovalOperation,
-    /// The client's default one: of every amount here.
+    /// The client's default one, which amounts are set in. What was set before it was the default one keeps its own.
     currency: CurrencyCode,
     #[serde(flatten)]
     rules: ApprovalRulesOut,

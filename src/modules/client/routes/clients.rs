@@ -1,6 +1,6 @@
 //! Clients over HTTP: one's own, and all of them for the operator.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 use serde_json::json;
@@ -70,9 +70,12 @@ object! {
         slug: String = row.client.slug.clone(),
         mode: ClientMode = row.client.mode,
         is_active: bool = row.client.is_active,
-        /// The currency of every amount in the settings.
+        /// The currency that amounts in the settings are set in.
         default_currency: CurrencyCode = default,
         settings: Settings = row.client.settings.clone(),
+        /// In what currency each amount in the settings is, by name: `withdrawal.minimum`. What was set before there was
+        /// another default currency keeps its own.
+        currencies: BTreeMap<String, CurrencyCode> = row.client.settings.currencies(),
         /// Looser settings that wait for somebody else to agree.
         proposed: Option<SettingsProposalOut> = waiting,
         external_id: Option<String> = row.external_id.clone(),
@@ -88,6 +91,7 @@ object! {
 pub struct SettingsProposalOut {
     /// As they would be.
     pub settings: Settings,
+    pub currencies: BTreeMap<String, CurrencyCode>,
     pub proposed_by: Actor,
     pub proposed_at: Time,
     /// What a decision names: every proposal has another.

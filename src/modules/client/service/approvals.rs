@@ -67,7 +67,8 @@ impl ClientService {
         let old = self.policy(tx, client, &self.get(tx, client)?.settings, operation)?;
         let currency = self.currencies.default_of(tx, client)?;
         let mut new = read(&call.input, operation, currency)?;
-        new.committee = call.input.committee.as_ref().map(|it| self.committee(tx, client, it)).transpose()?;
+        let committee = call.input.committee.as_ref().map(|it| self.committee(tx, client, it));
+        new.committee = committee.transpose()?;
         new.revision = old.revision;
 
         if new == old {
@@ -152,19 +153,6 @@ impl ClientService {
         Ok(())
     }
 
-    /// Amounts of the old default currency mean nothing in the new one: one person is enough for none, and nothing
-    /// stays proposed.
-    pub fn rebase_policies(&self, tx: &mut WriteTx, client: ClientId) -> Result<()> {
-        for operation in ApprovalOperation::ALL {
-            if let Some(mut row) = tx.get(&POLICIES, &policy_key(client, *operation))? {
-                (row.one_person_up_to, row.proposed) = (None, None);
-                row.revision += 1;
-                self.keep(tx, client, *operation, row)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Puts rules in force: into the settings and beside them. Votes cast before are void.
     fn adopt(
         &self,
@@ -230,7 +218,8 @@ impl ClientService {
         })
     }
 
-    fn committee(&self, tx: &ReadTx, client: ClientId, input: &CommitteeIn) -> Result<Committee> {
+    /// Whom it names. Its role is in use from now on: nobody deletes it. Refuses `role_unknown`.
+    fn committee(&self, tx: &mut WriteTx, client: ClientId, input: &CommitteeIn) -> Result<Committee> {
         let (mut members, mut flaws) = (vec![], vec![]);
         for (place, text) in input.members.iter().flatten().enumerate() {
             let user = text.parse().map(Actor::User);
@@ -247,6 +236,7 @@ impl ClientService {
             return Err(Flawed(flaws).into());
         }
         let role = input.role.as_deref().map(|it| self.roles.by_name(tx, client, it)).transpose()?;
+        role.map_or(Ok(()), |it| self.roles.use_role(tx, client, it))?;
         Ok(Committee { members, role })
     }
 

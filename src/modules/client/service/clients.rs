@@ -171,11 +171,15 @@ impl ClientService {
 
     pub fn out(&self, tx: &ReadTx, row: &ClientRow) -> Result<ClientOut> {
         let client = &row.client;
-        let proposed = tx.get(&SETTINGS_PROPOSALS, &client.id)?.map(|it| SettingsProposalOut {
-            settings: it.loosened.applied_to(client.settings.clone()),
-            proposed_by: it.by,
-            proposed_at: it.at,
-            revision: it.revision,
+        let proposed = tx.get(&SETTINGS_PROPOSALS, &client.id)?.map(|it| {
+            let settings = it.loosened.applied_to(client.settings.clone());
+            SettingsProposalOut {
+                currencies: settings.currencies(),
+                settings,
+                proposed_by: it.by,
+                proposed_at: it.at,
+                revision: it.revision,
+            }
         });
         Ok(ClientOut::of(client.id, row, self.default_currency(tx, client.id)?.code, proposed))
     }

@@ -16,25 +16,23 @@ pub use self::authenticate::KEY_PREFIXES;
 use super::{
     contract::{ApprovalOperation, ApprovalPolicy, Client, ClientContract},
     model::key::{ApiKey, KeyStatus},
-    repository::{self, CLIENTS, KEYS, SECRETS, SETTINGS_PROPOSALS, all},
+    repository::{self, KEYS, SECRETS, all},
 };
 use crate::{
     kernel::{
         api::{
             call::Caller,
-            object::save,
             principal::{Actor, ClientId, Grants, KeyId, Principal},
         },
         boot::Catalogue,
         error::Result,
-        events::event::Envelope,
         last_used::LastUsed,
         money::Currency,
         secret::Secrets,
-        store::{ReadTx, WriteTx},
+        store::ReadTx,
     },
     modules::{
-        currency::{contract::CurrencyContract, events::CurrencyDefaultChanged},
+        currency::contract::CurrencyContract,
         role::contract::{RoleContract, RoleId},
     },
 };
@@ -61,30 +59,14 @@ impl ClientService {
         self.currencies.default_of(tx, client)
     }
 
-    /// The client's default currency changed: see `Settings::rebased`.
-    pub fn rebase_settings(
-        &self,
-        tx: &mut WriteTx,
-        _: &Envelope,
-        event: CurrencyDefaultChanged,
-    ) -> Result<()> {
-        let mut row = repository::get(tx, event.client_id)?;
-        let client = &mut row.client;
-        let new = self.currencies.default_of(tx, client.id)?;
-        let old = self.currencies.known(tx, event.previous)?.unwrap_or(new);
-        client.settings = client.settings.clone().rebased(client.mode, old, new)?;
-        save(tx, &CLIENTS, &event.client_id, &mut row)?;
-        tx.delete(&SETTINGS_PROPOSALS, &event.client_id)?;
-        self.rebase_policies(tx, event.client_id)
-    }
-
-    /// Clients with an amount in their settings that is not in their default currency.
+    /// Clients with an amount in their settings in a currency that is none, or has other decimals.
     pub fn wrong_settings(&self, tx: &ReadTx) -> Result<Vec<String>> {
         let mut wrong = vec![];
         for client in all(tx)? {
-            let default = self.currencies.default_of(tx, client.id)?;
-            if let Some(amount) = client.settings.amounts().find(|it| it.currency() != default) {
-                wrong.push(format!("{}: {amount}", client.id));
+            for (name, amount) in client.settings.amounts() {
+                if self.currencies.known(tx, amount.currency().code)? != Some(amount.currency()) {
+                    wrong.push(format!("{}: {name} is {amount} {}", client.id, amount.currency().code));
+                }
             }
         }
         Ok(wrong)
@@ -148,7 +130,7 @@ mod tests {
             boot::Boot,
             clock::Time,
             id::Id as _,
-            store::{Store, StoreOptions},
+            store::{Store, StoreOptions, WriteTx},
         },
         modules::{client::model::SecretRow, currency, role},
     };

@@ -127,7 +127,7 @@ impl Fundings {
         tier: &str,
     ) -> Result<Terms> {
         let (client, gateway) = (call.caller.client()?, call.input.gateway_id);
-        // The limit is in the default currency and holds for it only: other currencies do not compare.
+        // The limit holds for the currency it was set in: others do not compare.
         if let Some(maximum) = self.clients.get(tx, client)?.settings.funding.maximum
             && amount > maximum
         {

@@ -68,8 +68,8 @@ impl Investments {
     pub fn seen(&self, tx: &ReadTx, client: ClientId, row: &mut Investment) -> Result<()> {
         let is_asked = INVESTMENT.next(row.status(), InvestmentEvent::Default).is_ok();
         if let Some(request) = row.default_request.as_mut().filter(|_| is_asked) {
-            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::InvestmentDefault)?;
-            request.approval = request.approval.clone().seen_under(policy);
+            let operation = ApprovalOperation::InvestmentDefault;
+            request.approval = self.users.seen(tx, &*self.clients, client, operation, &request.approval)?;
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ pub(super) fn register(boot: &mut Boot) -> Result<(), BootError> {
         boot.service("webhooks", captured.clone());
     }
     boot.target(KIND, plan, courier::Webhooks::new(boot.net(), boot.secrets(), timeout, captured));
-    boot.overhear(fan_out::fan_out);
+    boot.overhear(|tx, heard| fan_out::fan_out(tx, heard.envelope));
     boot.job(timer::job());
     boot.tables(vec![repository::ENDPOINTS.info(), repository::ORDER.info()]);
     boot.alias("whk", "webhook endpoint");

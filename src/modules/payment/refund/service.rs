@@ -201,7 +201,10 @@ impl Payments {
     pub fn reject_refund(&self, tx: &mut WriteTx, call: &Call<RefundId, RejectIn>) -> Result<RefundOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let mut refund = load(tx, client, call.path)?;
-        self.seen_refund(tx, client, &mut refund)?;
+        let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
+        if refund.status() == RefundStatus::RequiresApproval {
+            refund.approval = refund.approval.map(|it| it.seen_under(policy));
+        }
         self.check_second_person(tx, caller, client, &refund, call.input.revision)?;
         self.give_up(tx, caller, client, call.path, refund, RefundEvent::Reject, Some(&call.input.reason))
     }
@@ -253,8 +256,7 @@ impl Payments {
     pub fn seen_refund(&self, tx: &ReadTx, client: ClientId, refund: &mut Refund) -> Result<()> {
         let is_asked = refund.status() == RefundStatus::RequiresApproval;
         if let Some(approval) = refund.approval.as_mut().filter(|_| is_asked) {
-            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Refund)?;
-            *approval = approval.clone().seen_under(policy);
+            *approval = self.users.seen(tx, &*self.clients, client, ApprovalOperation::Refund, approval)?;
         }
         Ok(())
     }

@@ -137,8 +137,7 @@ impl Payments {
             return Ok(case.out(caller));
         }
         let mut attempt = self.marked_attempt(tx, caller, &case, "reject")?;
-        self.seen(tx, case.client, &mut case.payment)?;
-        check_revision(case.payment.revision(), call.input.revision)?;
+        self.check_revision(tx, &case, call.input.revision)?;
         if let Some(said) = &case.payment.said {
             let policy = self.clients.approval_policy(tx, case.client, ApprovalOperation::Payment)?;
             self.users.check_voter(tx, case.client, caller.actor(), (&policy, said.amount))?;
@@ -229,10 +228,17 @@ impl Payments {
     pub fn seen(&self, tx: &ReadTx, client: ClientId, payment: &mut Payment) -> Result<()> {
         let approval = payment.said.as_mut().and_then(|it| it.approval.as_mut());
         if let Some(approval) = approval {
-            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Payment)?;
-            *approval = approval.clone().seen_under(policy);
+            *approval = self.users.seen(tx, &*self.clients, client, ApprovalOperation::Payment, approval)?;
         }
         Ok(())
+    }
+
+    /// Refuses `revision_stale` to whoever looked at another one than it is under the rules of now.
+    pub(super) fn check_revision(&self, tx: &ReadTx, case: &Case, looked_at: u32) -> Result<()> {
+        let approval = case.payment.said.as_ref().and_then(|it| it.approval.clone());
+        let Some(approval) = approval else { return check_revision(case.payment.revision(), looked_at) };
+        let policy = self.clients.approval_policy(tx, case.client, ApprovalOperation::Payment)?;
+        approval.seen_under(policy).check_revision(looked_at)
     }
 
     pub fn show_payment(&self, tx: &ReadTx, call: &Call<PaymentId>) -> Result<PaymentOut> {

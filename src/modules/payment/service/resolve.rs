@@ -4,7 +4,7 @@ use super::{Case, News, Payments, Try, notice::Money, settlement_of};
 use crate::{
     kernel::{api::call::Call, error::Result, store::WriteTx},
     modules::{
-        client::contract::{Ballot, check_revision},
+        client::contract::Ballot,
         payment::{
             contract::{PaidState, PaymentId, PaymentRefusal, Review},
             model::{AttemptEvent, Decision, PAYMENT, PaymentEvent},
@@ -40,8 +40,7 @@ impl Payments {
             return Err(case.refused_by_review("resolve").into());
         };
         self.check_not_own(tx, caller, &case)?;
-        self.seen(tx, case.client, &mut case.payment)?;
-        check_revision(case.payment.revision(), input.revision)?;
+        self.check_revision(tx, &case, input.revision)?;
 
         match input.decision {
             Decision::Credit => self.resolve_credit(tx, call, &mut case, &mut attempt)?,

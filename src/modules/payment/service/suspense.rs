@@ -135,8 +135,8 @@ impl Payments {
     /// Money in suspense as it is to be listed: what people think of it under the rules of now.
     pub fn seen_settlement(&self, tx: &ReadTx, client: ClientId, item: &mut Settlement) -> Result<()> {
         if let Some(claimant) = &mut item.claimant {
-            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Suspense)?;
-            claimant.approval = claimant.approval.clone().seen_under(policy);
+            let operation = ApprovalOperation::Suspense;
+            claimant.approval = self.users.seen(tx, &*self.clients, client, operation, &claimant.approval)?;
         }
         Ok(())
     }

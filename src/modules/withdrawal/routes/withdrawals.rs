@@ -74,7 +74,9 @@ filters! {
 object! {
     /// A withdrawal. `policy` is the client's present one.
     #[derive(Debug)]
-    pub struct WithdrawalOut: "withdrawal" of (id: WithdrawalId, row: &Withdrawal, policy: &ApprovalPolicy) {
+    pub struct WithdrawalOut: "withdrawal" of (
+        id: WithdrawalId, row: &Withdrawal, policy: &ApprovalPolicy, blocked: bool
+    ) {
         r#type: WithdrawalType = row.kind(),
         status: WithdrawalStatus = row.status(),
         user_id: UserId = row.user,
@@ -97,8 +99,9 @@ object! {
         /// What a vote names. Grows when the client's rules for approving change: earlier votes are void then.
         revision: u32 = row.approval_under(policy).revision,
         approvals_needed: u32 = row.approval_under(policy).policy.needed(row.amount),
-        /// The committee that decides over this much has nobody in it: until the rules change, nobody can approve.
-        blocked: bool = row.approval_under(policy).policy.is_blocked(row.amount),
+        /// The committee that decides over this much has nobody in it who is active: until that, or the rules, change,
+        /// nobody can approve.
+        blocked: bool = blocked,
         votes: Vec<VoteOut> = VoteOut::all(&row.approval_under(policy)),
         /// When what it waits for is overdue.
         due_at: Option<Time> = row.due_at,
@@ -174,5 +177,5 @@ fn listed(
         None => list(tx, call, &WITHDRAWALS, Some(BY_USER))?,
     };
     let policy = service.policy(tx, client)?;
-    Ok(page.map(|(_, it)| WithdrawalOut::of(it.id, &it, &policy)))
+    page.try_map(|(_, it)| service.out_under(tx, client, &it, &policy))
 }

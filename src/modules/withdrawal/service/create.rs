@@ -81,7 +81,7 @@ impl Withdrawals {
     fn cash_out(&self, tx: &mut WriteTx, asked: Asked<'_>) -> Result<Withdrawal> {
         let Asked { caller, client, user, amount, input, .. } = asked;
         let settings = self.clients.get(tx, client)?.settings.withdrawal;
-        // The minimum is in the default currency; amounts in others have no order with it.
+        // The minimum holds for the currency it was set in: amounts in others have no order with it.
         if let Some(minimum) = settings.minimum
             && amount < minimum
         {

@@ -74,7 +74,20 @@ impl Withdrawals {
     }
 
     fn out(&self, tx: &ReadTx, caller: &Caller, withdrawal: &Withdrawal) -> Result<WithdrawalOut> {
-        Ok(WithdrawalOut::of(withdrawal.id, withdrawal, &self.policy(tx, caller.client()?)?))
+        let client = caller.client()?;
+        self.out_under(tx, client, withdrawal, &self.policy(tx, client)?)
+    }
+
+    pub fn out_under(
+        &self,
+        tx: &ReadTx,
+        client: ClientId,
+        withdrawal: &Withdrawal,
+        policy: &ApprovalPolicy,
+    ) -> Result<WithdrawalOut> {
+        let rules = withdrawal.approval_under(policy).policy;
+        let blocked = self.users.is_blocked(tx, client, (&rules, withdrawal.amount))?;
+        Ok(WithdrawalOut::of(withdrawal.id, withdrawal, policy, blocked))
     }
 
     pub fn policy(&self, tx: &ReadTx, client: ClientId) -> Result<ApprovalPolicy> {

@@ -1,7 +1,8 @@
 //! Users: the customers and the staff of a client.
 //!
 //! Owns the people (`user.users`), the hashes of their passwords (`user.credentials`), their number by status
-//! (`user.counts`) and, in `access/`, what waits for a second person before somebody may decide over requests
+//! (`user.counts`), of what somebody has less than nothing (`user.debts`, said by Balance), who is to be frozen when it
+//! is enabled (`user.freezes_due`) and, in `access/`, what waits for a second person before somebody may decide over requests
 //! (`user.access_proposals`, `user.first_pairs`). Asks Role what a role is called and whether it may be given, and
 //! Client who sits on which committee. Announces `user.registered`, `user.frozen`, `user.unfrozen`, `user.disabled`,
 //! `user.enabled`, `user.roles_changed`, `user.email_change_requested`, `user.email_changed`, `access.proposed`, `access.approved`, `access.rejected` and
@@ -11,7 +12,7 @@
 //! ```text
 //! active ⇄ frozen        frozen: signs in and looks, pays nothing out
 //!    ⇅       ↓
-//!     disabled           does not sign in; enabling makes it active
+//!     disabled           does not sign in; enabling makes it active, unless something was to freeze it meanwhile
 //! ```
 //!
 //! Always true:
@@ -19,6 +20,7 @@
 //! - A client that has had an active admin has one.
 //! - Where mail is configured, nobody has an address but one that it has shown to read, or was made with.
 //! - Once a client has had two people who decide over requests, nobody alone makes a third one.
+//! - Whoever has less than nothing of one currency pays out none of another, whatever its state.
 //! - The counters are what counting would give.
 
 mod access;
@@ -51,7 +53,13 @@ pub const MODULE: Module = Module {
 fn register(boot: &mut Boot) -> Result<(), BootError> {
     let users =
         Arc::new(Users { roles: boot.require()?, clients: boot.require()?, currencies: boot.require()? });
-    boot.tables(vec![repository::USERS.info(), repository::CREDENTIALS.info(), repository::COUNTS.info()]);
+    boot.tables(vec![
+        repository::USERS.info(),
+        repository::CREDENTIALS.info(),
+        repository::COUNTS.info(),
+        repository::DEBTS.info(),
+        repository::FREEZES_DUE.info(),
+    ]);
     boot.refusals(UserRefusal::CATALOGUE.iter().copied());
     boot.alias("usr", "user");
     boot.machine(model::USER.table());

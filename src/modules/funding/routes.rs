@@ -175,7 +175,7 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
             .money()
             .refuses(&[
                 "currency_inactive",
-                "user_not_active",
+                "user_not_active", "user_owes",
                 "self_approval",
                 "reason_required",
                 "same_account",
@@ -200,7 +200,7 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
             .about("Take a completed funding back")
             .needs("fundings.reverse")
             .money()
-            .refuses(&["invalid_state_transition", "user_not_active", "insufficient_funds"])
+            .refuses(&["invalid_state_transition", "user_not_active", "user_owes", "insufficient_funds"])
             .example(json!({ "reason": "the bank recalled the transfer" }))
             .writes_with(service, Fundings::reverse),
     ]

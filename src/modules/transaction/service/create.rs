@@ -13,7 +13,7 @@
 //! | 7 | `same_account` | the same account by another name |
 //! | 8 | `not_allowed` | only a user's available money can be held |
 //! | 9 | `self_approval` | nobody pays themselves with the money of others or of the house, through a key neither |
-//! | 10 | `user_not_active` | the payer is neither frozen nor disabled |
+//! | 10 | `user_not_active`, `user_owes` | the payer is neither frozen nor disabled, and owes nothing |
 //! | 11 | `transfers_off` | users may transfer to each other |
 //! | 12 | `reason_required` | the house says why, and so does staff that moves money of others |
 //! | 13 | `insufficient_funds`, `amount_too_large` | the balances allow it |

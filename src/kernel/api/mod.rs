@@ -25,6 +25,7 @@ mod response;
 pub mod server;
 pub mod testing;
 pub mod text;
+mod unread;
 mod who;
 pub mod whole;
 

@@ -17,11 +17,8 @@ use serde_json::Value;
 use super::{
     annex::{self, Annex, Away, Relaying},
     api::{
-        endpoint::{Endpoint, Shape},
-        idempotency,
-        limits::Limits,
-        pieces::AtWork,
-        principal::Authenticator,
+        endpoint::Endpoint, idempotency, limits::Limits, pieces::AtWork, principal::Authenticator,
+        shape::Shape,
     },
     clock::Time,
     error::{Error, RefusalInfo, Result},
@@ -153,6 +150,8 @@ pub struct Kernel {
     pub permissions: Arc<BTreeSet<String>>,
     /// The JSON forms of their payloads.
     pub event_shapes: BTreeMap<&'static str, Shape>,
+    /// What clients are sent of an event, and the headers it comes with.
+    pub message: Option<(Shape, &'static [(&'static str, &'static str)])>,
     pub bus: Arc<Bus>,
     pub worker: Arc<Worker>,
     pub limits: Limits,
@@ -222,6 +221,7 @@ pub struct Boot {
     checks: Vec<Invariant>,
     authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     event_shapes: BTreeMap<&'static str, Shape>,
+    message: Option<(Shape, &'static [(&'static str, &'static str)])>,
     bus: LateBus,
     listeners: Vec<Listener>,
     overhearing: Vec<Arc<Overhear>>,
@@ -259,6 +259,7 @@ impl Boot {
             checks: vec![],
             authenticators: vec![],
             event_shapes: BTreeMap::new(),
+            message: None,
             bus: LateBus::default(),
             listeners: vec![],
             overhearing: vec![],
@@ -469,6 +470,13 @@ impl Boot {
         self.event_shapes.insert(E::NAME, Shape::of::<E>());
     }
 
+    /// Says what clients are sent of an event: `M` with its payload in the field `data`, and these headers.
+    pub fn sends<M: utoipa::ToSchema>(&mut self, headers: &'static [(&'static str, &'static str)]) {
+        if !self.is_muted {
+            self.message = Some((Shape::of::<M>(), headers));
+        }
+    }
+
     /// Runs `handle` for every event `E`. `name` is stored with deliveries: never renamed.
     pub fn listen<E: Event>(
         &mut self,
@@ -544,7 +552,10 @@ impl Boot {
     }
 
     /// Does `run` at each slot of a schedule, in one transaction with the note that it was done.
-    #[allow(dead_code, reason = "the first module that reaches out or runs by the clock is still to come")]
+    #[allow(
+        dead_code,
+        reason = "the first module that runs by the clock inside a transaction is still to come"
+    )]
     pub fn schedule(
         &mut self,
         schedule: Schedule,
@@ -554,13 +565,11 @@ impl Boot {
     }
 
     /// Lets `courier` do it: what reaches out. The job's target is the slot's instant.
-    #[allow(dead_code, reason = "the first module that reaches out or runs by the clock is still to come")]
     pub fn schedule_outside(&mut self, schedule: Schedule, plan: TargetPlan, courier: impl Courier) {
         self.target_at_home(schedule.name, plan, Arc::new(courier));
         self.planned(schedule, None);
     }
 
-    #[allow(dead_code, reason = "the first module that reaches out or runs by the clock is still to come")]
     fn planned(&mut self, schedule: Schedule, run: Option<Arc<Task>>) {
         if self.is_muted {
             return;
@@ -706,6 +715,7 @@ impl Boot {
             authenticators: self.authenticators,
             permissions,
             event_shapes: self.event_shapes,
+            message: self.message,
             bus,
             worker: Arc::new(worker),
             claimed: AtomicBool::new(claimed),

@@ -194,13 +194,14 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
         post("/fundings/{id}/cancel")
             .about("Withdraw a deposit, and its payment, before anything came")
             .own("fundings.cancel")
+            .rehearsed()
             .refuses(&["payment_expired", "invalid_state_transition"])
             .writes_with(service, Fundings::cancel),
         post("/fundings/{id}/reverse")
             .about("Take a completed funding back")
             .needs("fundings.reverse")
             .money()
-            .refuses(&["invalid_state_transition", "user_not_active", "insufficient_funds"])
+            .refuses(&["invalid_state_transition", "user_not_active", "insufficient_funds", "refund_too_large"])
             .example(json!({ "reason": "the bank recalled the transfer" }))
             .writes_with(service, Fundings::reverse),
     ]

@@ -25,6 +25,7 @@ mod request;
 mod response;
 pub mod server;
 pub mod shape;
+pub mod stream;
 pub mod testing;
 pub mod text;
 mod unread;

@@ -9,7 +9,7 @@
 //! `auth.password_reset_requested`, `auth.email_verification_requested`, `auth.email_verified`,
 //! `auth.registration_repeated`, `auth.totp_enabled`, `auth.totp_disabled`, `auth.recovery_codes_made`,
 //! `auth.recovery_code_used` and `invitation.created`, `accepted` and `revoked`; hears `user.disabled`, whose
-//! sessions end in the same transaction.
+//! sessions end, and `user.email_change_requested`, whose new address is asked, in the same transaction.
 //!
 //! Always true:
 //! - Of a token only the keyed hash is stored; it is shown once.
@@ -46,7 +46,10 @@ use crate::{
         error::fault,
         events::{event::Mode, worker::Job},
     },
-    modules::user::{contract::UserContract, events::UserDisabled},
+    modules::user::{
+        contract::UserContract,
+        events::{UserDisabled, UserEmailChangeRequested},
+    },
 };
 
 use authenticator::SessionAuthenticator;
@@ -124,6 +127,12 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         let client = envelope.client.ok_or_else(|| fault!("{} belongs to no client", event.user_id))?;
         repository::end_sessions(tx, client, event.user_id, None)
     });
+    let asking = recovery.clone();
+    boot.listen::<UserEmailChangeRequested>(
+        "auth.confirm_address",
+        Mode::Sync,
+        move |tx, envelope, event| asking.ask_to_change(tx, envelope, event.user_id),
+    );
     boot.authenticator(&[sessions::ACCESS], Arc::new(authenticator));
     boot.endpoints(routes::endpoints(&sign_in));
     boot.endpoints(routes::recovery::endpoints(&recovery));

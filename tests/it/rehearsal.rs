@@ -37,7 +37,7 @@ async fn a_command_that_calls_a_gateway_rehearses_its_checks_and_calls_nobody() 
     let attempts = key.get(&format!("/payments/{payment}/attempts")).await.expect(200);
     assert_eq!(
         (attempts.body["data"].clone(), status(&coffer, &format!("/payments/{payment}")).await),
-        (json!([]), "created".into())
+        (json!([]), "requires_method".into())
     );
     initiate(&coffer, &payment, &sandbox).await.expect(200);
     assert_eq!(state(&show(&coffer, &payment).await), "settled none exact 100.00");

@@ -71,10 +71,7 @@ impl App {
     }
 
     /// A server whose data lives in memory and vanishes with it. With a `seed`, ids and tokens repeat.
-    pub fn in_memory(mut config: Config, clock: Clock, seed: Option<u64>) -> Result<App, StartError> {
-        // A test harness is not an attacker: only the sign-in lock-out stays.
-        config.limits.unauthenticated_per_s = 0;
-        config.limits.sign_in_per_minute = 0;
+    pub fn in_memory(config: Config, clock: Clock, seed: Option<u64>) -> Result<App, StartError> {
         let store = Store::in_memory(StoreOptions { seed, ..options(&config, clock) });
         let key = Random::new(seed).bytes();
         App::start(store, Secrets::new(&key), config, true)

@@ -45,6 +45,11 @@ impl Dev {
         if let Some(port) = self.port {
             beneath.push(("server.listen", format!("127.0.0.1:{port}")));
         }
+        if self.ephemeral {
+            // A test harness is not an attacker: only the sign-in lock-out stays. What the command line says, counts.
+            let unlimited = ["limits.unauthenticated_per_s", "limits.sign_in_per_minute"];
+            beneath.extend(unlimited.map(|it| (it, "0".to_owned())));
+        }
         let mut config = context.load(&beneath)?.config;
         // Whoever tries webhooks out has the receiver on this machine. Nowhere else is that allowed unless asked for.
         if config.webhooks.allow_networks.is_empty() {

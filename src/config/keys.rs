@@ -11,7 +11,7 @@ use toml::Value;
 
 use super::places::{Connection, ModuleRule};
 use super::read::{delays, flag, list, number, parsed, path, socket_path, some, text};
-use super::read::{is_email, is_filter, is_http_url, is_mailbox, is_origin};
+use super::read::{is_email, is_filter, is_http_url, is_mailbox, is_origin, is_regular};
 use super::rules::EventRule;
 use super::values::{Commit, EventMode, HttpHeader, Listen, LogFormat, Network, SmtpServer};
 
@@ -142,6 +142,10 @@ sections! {
         /// Free disk space in MiB, 0 to 1048576, below which writes are answered 507 while reads go on.
         /// Stopping early keeps room to delete, compact and close. 0 never refuses.
         min_free_mb: u64 = 64, number(0..=1_048_576);
+        /// When all balances are derived again from the journal and compared: "never", or a frequency such as daily,
+        /// "every 6h" or a cron expression. At night, because it reads the whole journal; what is wrong is announced
+        /// as verify.failed, and the job is among the dead letters.
+        verify: String = "30 3 * * *".into(), text(is_regular, "\"never\", hourly, daily, weekly, \"every 6h\" or cron such as \"30 3 * * *\"");
         /// The installation's secret key: without it no API key and no stored credential works. Made at the first
         /// start with mode 0600, refused when others may read it. Keep a copy, apart from copies of the database.
         /// Unless set: storage.path with ".key" after it.

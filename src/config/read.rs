@@ -9,6 +9,7 @@ use std::str::FromStr;
 use toml::Value;
 
 use super::values::SOCKET_PATH_BYTES;
+use crate::kernel::events::frequency::Frequency;
 
 /// A whole number within the range.
 pub(super) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&Value) -> Result<T, String>
@@ -94,6 +95,11 @@ pub(super) fn is_origin(text: &str) -> bool {
         !host.is_empty() && host.bytes().all(in_name)
     };
     port.is_none_or(is_port) && (is_v6(host) || is_name(host))
+}
+
+/// Whether something may be done this regularly, or never.
+pub(super) fn is_regular(text: &str) -> bool {
+    text == "never" || text.parse::<Frequency>().is_ok_and(|it| !it.is_immediate())
 }
 
 /// Levels, alone or per module. The filter itself would take `inof` for the name of a module and log nothing.

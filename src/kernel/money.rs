@@ -383,7 +383,7 @@ impl utoipa::PartialSchema for AmountText {
         use utoipa::openapi::schema::{Object, Type};
         Object::builder()
             .schema_type(Type::String)
-            .pattern(Some(r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"))
+            .pattern(Some(r"^(0|[1-9][0-9]*)(\.[0-9]+)?$"))
             .max_length(Some(64))
             .examples(["12.34"])
             .into()

@@ -350,3 +350,25 @@ async fn a_balance_says_what_it_is_worth_and_by_which_prices() {
         coffer.key().get(&format!("/balances?user_id={ann}&as_of={}", coffer.now())).await.expect(200).body;
     assert_eq!(past["data"][0]["valuation"], Value::Null);
 }
+
+/// What is wrong is told by a test beside the job, which can write past the ledger.
+#[tokio::test]
+async fn the_books_are_looked_over_each_night_and_operators_see_that_they_were() {
+    let coffer = Instance::builder().configure(|it| it.storage.verify = "daily".into()).start().await;
+    let listed = coffer.operator().get("/schedules").await.expect(200);
+    assert!(listed.body["data"].to_string().contains("balance.verify"), "{}", listed.body);
+    coffer.settle().await;
+    for nights in 1..=2 {
+        coffer.advance(std::time::Duration::from_secs(24 * 3600)).await;
+        let jobs = coffer.operator().get("/jobs?listener=balance.verify").await.expect(200);
+        let states: Vec<&str> =
+            jobs.body["data"].as_array().unwrap().iter().map(|it| it["status"].as_str().unwrap()).collect();
+        assert_eq!(states, vec!["sent"; nights], "{}", jobs.body);
+    }
+    let failed = coffer.key().get("/events?type=verify.failed").await.expect(200);
+    assert_eq!(failed.body["data"], serde_json::json!([]));
+    assert_eq!(
+        Instance::start().await.operator().get("/schedules").await.expect(200).body["data"],
+        serde_json::json!([])
+    );
+}

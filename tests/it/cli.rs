@@ -334,6 +334,24 @@ fn a_server_in_memory_prints_one_line_and_stops_when_standard_input_closes() {
     assert!(fs::read_dir(place.0.path()).unwrap().next().is_none(), "nothing was written");
 }
 
+/// What only a harness wants was once set over what the command line said.
+#[test]
+fn what_the_command_line_says_counts_in_memory_too() {
+    let place = Place::new();
+    let start = |set: &[&str]| {
+        let arguments = [&["dev", "--ephemeral", "--port", "0", "--print-json"], set].concat();
+        let mut command = place.command(&arguments);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        Server::ready(child.unwrap())
+    };
+    let guesses =
+        |server: &Server| (0..50).map(|_| server.get("/api/v1/users", "sk_test_guess").0).collect::<Vec<_>>();
+    let free = start(&[]);
+    assert_eq!(guesses(&free), [401; 50]);
+    let limited = start(&["--set", "limits.unauthenticated_per_s=1"]);
+    assert!(guesses(&limited).contains(&429));
+}
+
 #[test]
 fn dev_in_a_file_is_sown_once_and_remembers_its_credentials() {
     let place = Place::new();

@@ -115,6 +115,8 @@ fn migrations_are_undone_and_done_again_while_no_server_runs() {
     assert_eq!(refused(&place, &["module", "rollback", "user", "--steps", "0"], 2), "usage");
     // There is an operator, in rows of Auth, which requires Client, which requires Currency.
     assert_eq!(refused(&place, &["module", "rollback", "currency"], 64), "needed");
+    // Which left the file as a crash would.
+    assert_eq!(place.json("verify")["ok"], true);
 
     let server = place.serve(&[]);
     assert_eq!(refused(&place, &["module", "rollback", "user"], 69), "server_runs");

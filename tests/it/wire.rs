@@ -77,7 +77,7 @@ async fn a_scheme_is_read_in_any_case_and_a_credential_given_twice_is_refused() 
 }
 
 #[tokio::test]
-async fn if_match_takes_the_digits_of_a_version_only() {
+async fn an_entity_tag_that_is_not_the_current_one_is_stale_whatever_it_looks_like() {
     let coffer = Instance::start().await;
     let role = json!({ "name": "clerk", "permissions": ["users.view_any"] });
     let role = coffer.key().post("/roles", role).await.expect(201);
@@ -89,10 +89,12 @@ async fn if_match_takes_the_digits_of_a_version_only() {
             http.send(hyper::Method::PATCH, &path, Some(body)).await
         }
     };
-    for wrong in ["\"v+1\"", "\"v 1\"", "\"1\"", "v1", "1", "\"v1.0\""] {
+    for wrong in ["\"v 1\"", "v1", "1", "\"v1"] {
         patch(wrong).await.refused(400, "malformed");
     }
-    patch("\"v9\"").await.refused(412, "stale_version");
+    for stale in ["\"v9\"", "\"v+1\"", "\"1\"", "\"99\"", "\"v1.0\"", "W/\"v1\"", "\"v8\", \"v9\""] {
+        patch(stale).await.refused(412, "stale_version");
+    }
     patch("\"v1\"").await.expect(200);
 }
 
@@ -142,6 +144,99 @@ async fn a_command_that_takes_too_long_has_an_unknown_outcome_and_its_key_tells_
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("outcome_unknown"), "{answer}");
+}
+
+/// Reads one answer whose length is said: its head, and nothing behind its body.
+async fn one_answer(stream: &mut TcpStream) -> String {
+    let (mut answer, mut byte) = (vec![], [0; 1]);
+    while !answer.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).await.unwrap();
+        answer.push(byte[0]);
+    }
+    let head = String::from_utf8(answer).unwrap().to_lowercase();
+    let length = head.lines().find_map(|it| it.strip_prefix("content-length: ")).unwrap();
+    let mut body = vec![0; length.trim().parse().unwrap()];
+    stream.read_exact(&mut body).await.unwrap();
+    head
+}
+
+/// What was refused by its headers once left its body on the connection: the next request came behind it, and the
+/// connection broke without a word.
+#[tokio::test]
+async fn whatever_is_refused_before_its_body_came_leaves_a_connection_that_works() {
+    let coffer = Instance::start().await;
+    let secret = coffer.credentials().secret_key.clone();
+    let only_reads = json!({ "name": "reads", "scopes": ["users:read"] });
+    let only_reads = coffer.key().post("/api-keys", only_reads).await.expect(201);
+    let only_reads = only_reads.body["secret_key"].as_str().unwrap().to_owned();
+    let body = json!({ "email": "ann@example.com", "first_name": "Ann", "last_name": "A" }).to_string();
+    for (status, line, credential) in [
+        (401, "POST /api/v1/users", "sk_test_wrong"),
+        (403, "POST /api/v1/users", &*only_reads),
+        (404, "POST /api/v1/nothing", &*secret),
+        (405, "PUT /api/v1/users", &*secret),
+        (415, "POST /api/v1/users", &*secret),
+    ] {
+        for framing in [format!("Content-Length: {}", body.len()), "Transfer-Encoding: chunked".into()] {
+            let mut stream = connect(&coffer).await;
+            let head = format!(
+                "{line} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {credential}\r\n{framing}\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            // Time for a hasty server to answer; a patient one does not mind.
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            let sent = if framing.contains("chunked") {
+                format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+            } else {
+                body.clone()
+            };
+            stream.write_all(sent.as_bytes()).await.unwrap();
+            let answer = one_answer(&mut stream).await;
+            assert!(answer.starts_with(&format!("http/1.1 {status}")), "{line} {framing}: {answer}");
+            if answer.contains("\r\nconnection: close\r\n") {
+                continue; // Said so: a client opens another.
+            }
+            stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            let next = one_answer(&mut stream).await;
+            assert!(next.starts_with("http/1.1 200"), "{line} {framing}: {next}");
+        }
+    }
+}
+
+/// Closed at once, the connection was reset under whoever was still sending, and the answer was lost.
+#[tokio::test]
+async fn a_body_too_large_to_be_read_is_sent_to_its_end_and_the_answer_says_that_the_connection_closes() {
+    let coffer = Instance::start().await;
+    let secret = coffer.credentials().secret_key.clone();
+    const BYTES: usize = 12 * 1024 * 1024;
+    for (status, credential) in [(401, "sk_test_wrong"), (413, &*secret)] {
+        let mut stream = connect(&coffer).await;
+        let head = format!(
+            "POST /api/v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {credential}\r\nContent-Type: application/json\r\nContent-Length: {BYTES}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let piece = [b' '; 64 * 1024];
+        for _ in 0..BYTES / piece.len() {
+            stream.write_all(&piece).await.unwrap();
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let answer = answer.to_lowercase();
+        assert!(answer.starts_with(&format!("http/1.1 {status}")), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+}
+
+/// Who asks before sending is answered without having to send.
+#[tokio::test]
+async fn a_client_that_waits_to_be_told_to_go_on_is_refused_at_once() {
+    let coffer = Instance::start().await;
+    let head = "POST /api/v1/users HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nAuthorization: Bearer sk_test_wrong\r\nContent-Length: 9\r\n\r\n";
+    let mut stream = connect(&coffer).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = one_answer(&mut stream).await;
+    assert!(answer.starts_with("http/1.1 401") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    drop(stream);
 }
 
 /// The columns once were those of the first row, so that a field it did not have was missing in all of them.

@@ -77,18 +77,20 @@ const COLUMNS: &[&str] = &["module", "version", "name", "applied_at"];
 
 impl Migrate {
     pub async fn run(self, context: &Context) -> Result<Answer, Failure> {
-        let kernel = open(context.config()?).await?;
-        let named = self.name.as_deref().map(|it| find(&kernel, it)).transpose()?;
-        let modules: Vec<&ModuleInfo> = match named {
-            Some(module) => vec![module],
-            None => kernel.modules.iter().filter(|it| it.is_enabled).collect(),
-        };
-        look(&kernel)?;
-        let mut applied = vec![];
-        for module in modules {
-            applied.extend(migration::migrate(kernel.store_of(module.name), module.name, module.migrations)?);
-        }
-        kernel.close()?;
+        let applied = closing(open(context.config()?).await?, |kernel| {
+            let named = self.name.as_deref().map(|it| find(kernel, it)).transpose()?;
+            let modules: Vec<&ModuleInfo> = match named {
+                Some(module) => vec![module],
+                None => kernel.modules.iter().filter(|it| it.is_enabled).collect(),
+            };
+            look(kernel)?;
+            let mut applied = vec![];
+            for module in modules {
+                let store = kernel.store_of(module.name);
+                applied.extend(migration::migrate(store, module.name, module.migrations)?);
+            }
+            Ok(applied)
+        })?;
         let done = rows(&applied);
         let text = format!("{} applied.", count(applied.len()));
         let value = json!({ "object": "list", "data": done });
@@ -99,14 +101,14 @@ impl Migrate {
 
 impl Rollback {
     pub async fn run(self, context: &Context) -> Result<Answer, Failure> {
-        let kernel = open(context.config()?).await?;
-        let module = find(&kernel, &self.name)?;
-        look(&kernel)?;
-        let undone = roll_back(&kernel, module, self.steps as usize, self.drop_rows)?;
-        kernel.close()?;
+        let (module, undone) = closing(open(context.config()?).await?, |kernel| {
+            let module = find(kernel, &self.name)?;
+            look(kernel)?;
+            Ok((module.name, roll_back(kernel, module, self.steps as usize, self.drop_rows)?))
+        })?;
         let value = json!({
             "object": "list",
-            "module": module.name,
+            "module": module,
             "data": rows(&undone.migrations),
             "rows_deleted": undone.rows_deleted,
             "tables_removed": undone.tables_removed,
@@ -116,6 +118,14 @@ impl Rollback {
         let answer = Answer::list(value, &["module", "version", "name"], "Nothing of it is applied.");
         Ok(if nothing { answer } else { answer.followed_by(text) })
     }
+}
+
+/// Does something and closes the file, also when it was refused: a file left open has to be recovered by whoever comes
+/// next.
+fn closing<T>(kernel: Kernel, act: impl FnOnce(&Kernel) -> Result<T, Failure>) -> Result<T, Failure> {
+    let done = act(&kernel);
+    kernel.close()?;
+    done
 }
 
 /// What [`roll_back`] did.

@@ -42,10 +42,12 @@ pub enum Reach {
     Own(UserId),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a caller says it has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IfMatch {
     Any,
-    Version(u64),
+    /// None of them, where no tag is one of ours: then it is stale whatever is there.
+    OneOf(Vec<u64>),
 }
 
 impl Caller {
@@ -120,11 +122,11 @@ impl Caller {
 
     /// Refuses a change of configuration that was not made from the version it would replace.
     pub fn check_version(&self, current_version: u64) -> Result<()> {
-        match self.if_match {
+        match &self.if_match {
             None => Err(ApiRefusal::IfMatchRequired.into()),
             Some(IfMatch::Any) => Ok(()),
-            Some(IfMatch::Version(version)) if version == current_version => Ok(()),
-            Some(IfMatch::Version(_)) => Err(ApiRefusal::StaleVersion { current_version }.into()),
+            Some(IfMatch::OneOf(versions)) if versions.contains(&current_version) => Ok(()),
+            Some(IfMatch::OneOf(_)) => Err(ApiRefusal::StaleVersion { current_version }.into()),
         }
     }
 }

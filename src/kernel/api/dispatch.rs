@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use super::{
     call::{Caller, Reach},
     endpoint::{Endpoint, Handler, Hearing, RawBytes, RawCall, Reading, Streaming},
-    idempotency::{self, Answer, Scoped, fingerprint, run_remote},
+    idempotency::{self, Answer, Scoped, fingerprint, rehearse_remote, run_remote},
     input::read_query,
     pieces, print,
     problem::ApiRefusal,
@@ -30,7 +30,10 @@ use super::{
         accepts, collect, going_on, idempotency_key, if_match, parse_query, path_parts, read_body,
         request_id, take_dry_run,
     },
-    response::{answer_response, csv_response, decorate, found_response, problem_response, stream_response},
+    response::{
+        answer_response, csv_response, decorate, found_response, problem_response, stream_response,
+        whole_csv_response,
+    },
     who::{Noted, Who, authenticate, client_address, nobody, user_agent},
 };
 use crate::kernel::{
@@ -288,11 +291,19 @@ async fn command(
             let cut = cut(RawCall { body, ..raw.clone() })?;
             pieces::run(kernel.clone(), endpoint.clone(), cut, raw, scoped, dry_run).await
         }
+        Handler::Remote(remote) if dry_run => {
+            let (endpoint, remote) = (endpoint.clone(), remote.clone());
+            home.write(move |tx| rehearse_remote(tx, &endpoint, &remote, raw)).await
+        }
         Handler::Remote(remote) => {
             run_remote(kernel.clone(), endpoint.clone(), remote.clone(), raw, scoped).await
         }
     };
-    outcome.map(answer_response)
+    let answer = outcome?;
+    if endpoint.csv && accepts(&parts.headers, "text/csv") {
+        return whole_csv_response(endpoint, &answer);
+    }
+    Ok(answer_response(answer))
 }
 
 fn body_limit(kernel: &Kernel, endpoint: &Endpoint) -> usize {

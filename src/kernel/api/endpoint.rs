@@ -20,10 +20,7 @@ use hyper::{HeaderMap, Method};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{RefOr, schema::Schema},
-};
+use utoipa::ToSchema;
 
 use super::{
     body::Body,
@@ -34,6 +31,7 @@ use super::{
     principal::{OPERATOR, PUBLIC},
     print::Printed,
     problem::ApiRefusal,
+    shape::{Described, Shape},
 };
 use crate::kernel::{
     boot::Kernel,
@@ -58,6 +56,10 @@ pub struct Endpoint {
     pub status: u16,
     /// Creates or moves money: `Idempotency-Key` required, `dry_run` allowed.
     pub money: bool,
+    /// Decides about money without moving any: `dry_run` allowed, a key not required.
+    pub rehearsed: bool,
+    /// Fields of the answer that only the command itself gives away: a rehearsal shows none of them.
+    pub hands_out: &'static [&'static str],
     /// Configuration: needs `If-Match`.
     pub versioned: bool,
     /// Reads no `Idempotency-Key`, and answers the same to everyone in the same time.
@@ -89,6 +91,18 @@ impl Endpoint {
     /// Whether an `Idempotency-Key` is read: what runs in no transaction of its own has nowhere to keep the answer.
     pub fn reads_key(&self) -> bool {
         self.method == Method::POST && !self.plain && !matches!(self.handler, Handler::Async(_))
+    }
+
+    /// Whether `dry_run` is read. Of a command that calls out, its checks and its claim are rehearsed; nobody is called.
+    pub fn rehearses(&self) -> bool {
+        let can = matches!(self.handler, Handler::Write(_) | Handler::Pieces(_) | Handler::Remote(_));
+        can && (self.money || self.rehearsed)
+    }
+
+    /// The columns of the list as CSV, as documented: the fields of what stands in it.
+    pub fn columns(&self) -> Option<Vec<String>> {
+        let output = (self.output)();
+        if self.list { output.fields() } else { output.fields_of_items("data") }
     }
 }
 
@@ -127,52 +141,6 @@ impl Access {
             Access::Needs(permission) => vec![(*permission).to_owned()],
             Access::Own(permission) => vec![(*permission).to_owned(), format!("{permission}_any")],
         }
-    }
-}
-
-/// The JSON form of an input or an output, for the OpenAPI document.
-#[derive(Clone, Default)]
-pub struct Shape {
-    /// Name and schema; `None` when there is nothing, or anything.
-    pub schema: Option<(String, RefOr<Schema>)>,
-    /// The schemas it refers to.
-    pub referred: Vec<(String, RefOr<Schema>)>,
-}
-
-/// Makes a shape when somebody asks. Those of all endpoints, kept, were most of what an idle server had in memory and
-/// of the time it took to start.
-pub type Described = fn() -> Shape;
-
-impl Shape {
-    /// The names of an object's fields, as documented.
-    pub fn fields(&self) -> Option<Vec<String>> {
-        match &self.schema {
-            Some((_, RefOr::T(Schema::Object(object)))) => Some(object.properties.keys().cloned().collect()),
-            _ => None,
-        }
-    }
-
-    pub fn of<T: ToSchema>() -> Shape {
-        let mut referred = vec![];
-        T::schemas(&mut referred);
-        Shape { schema: Some((T::name().into_owned(), <T as PartialSchema>::schema())), referred }
-    }
-
-    /// Of what clients send. The derived schema takes every field for required that is no `Option`; the reader, which
-    /// decides, also does without metadata and the like.
-    fn of_input<I: Input + ToSchema>() -> Shape {
-        let mut shape = Shape::of::<I>();
-        if let Some((_, RefOr::T(Schema::Object(object)))) = &mut shape.schema {
-            object.required = I::required();
-        }
-        let metadata = |it: Option<&RefOr<Schema>>| matches!(it, Some(RefOr::Ref(it)) if it.ref_location.ends_with("/Metadata"));
-        for (_, schema) in &mut shape.referred {
-            if let RefOr::T(Schema::Object(object)) = schema {
-                let properties = &object.properties;
-                object.required.retain(|it| !metadata(properties.get(it)));
-            }
-        }
-        shape
     }
 }
 
@@ -311,6 +279,8 @@ impl Builder {
             further: &[],
             status: if creates { 201 } else { 200 },
             money: false,
+            rehearsed: false,
+            hands_out: &[],
             versioned: false,
             plain: false,
             repeat: None,
@@ -384,6 +354,18 @@ impl Builder {
         self
     }
 
+    /// Decides what becomes of money, and moves none: takes `dry_run` as what moves it does.
+    pub fn rehearsed(mut self) -> Builder {
+        self.0.rehearsed = true;
+        self
+    }
+
+    /// Fields that a rehearsal does not show: an address is promised to somebody once it is shown.
+    pub fn hands_out(mut self, fields: &'static [&'static str]) -> Builder {
+        self.0.hands_out = fields;
+        self
+    }
+
     /// Changes configuration: `If-Match` is read, and checked by `caller.check_version`.
     pub fn versioned(mut self) -> Builder {
         self.0.versioned = true;
@@ -419,7 +401,7 @@ impl Builder {
         self
     }
 
-    /// The answer of [`Builder::reads`] has `data` and `next_cursor` as a list has, and comes as CSV too.
+    /// The answer of [`Builder::reads`] or [`Builder::runs`] has `data` and `next_cursor` as a list has, and comes as CSV too.
     pub fn with_csv(mut self) -> Builder {
         self.0.csv = true;
         self

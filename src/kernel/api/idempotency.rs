@@ -117,7 +117,7 @@ pub fn run(
     handle: impl FnOnce(&mut WriteTx) -> Result<Body>,
 ) -> Result<Answer> {
     if dry_run {
-        return rehearse(tx, handle);
+        return rehearse(tx, endpoint, handle);
     }
     if let Some(scoped) = scoped
         && let Some(answer) = answered(tx, scoped, raw)?
@@ -151,7 +151,11 @@ pub fn answered(tx: &ReadTx, scoped: Scoped, raw: &RawCall) -> Result<Option<Ans
 }
 
 /// All checks, the would-be object without the ids of what was not made, and nothing written.
-fn rehearse(tx: &mut WriteTx, handle: impl FnOnce(&mut WriteTx) -> Result<Body>) -> Result<Answer> {
+fn rehearse(
+    tx: &mut WriteTx,
+    endpoint: &Endpoint,
+    handle: impl FnOnce(&mut WriteTx) -> Result<Body>,
+) -> Result<Answer> {
     let mut body = None;
     tx.note_ids(true);
     let outcome: Result<()> = tx.attempt(|tx| {
@@ -163,6 +167,9 @@ fn rehearse(tx: &mut WriteTx, handle: impl FnOnce(&mut WriteTx) -> Result<Body>)
             forget_made(tx, body);
             if let Some(object) = body.as_object_mut() {
                 object.insert("id".into(), Value::Null);
+                for field in endpoint.hands_out {
+                    object.insert((*field).to_owned(), Value::Null);
+                }
             }
         })
     });
@@ -174,9 +181,25 @@ fn rehearse(tx: &mut WriteTx, handle: impl FnOnce(&mut WriteTx) -> Result<Body>)
     }
 }
 
+/// The checks and the claim of a remote command, and the object as the call would find it. Nobody is called, and of what
+/// the other side would say nothing is known.
+pub fn rehearse_remote(
+    tx: &mut WriteTx,
+    endpoint: &Endpoint,
+    remote: &Remote,
+    raw: RawCall,
+) -> Result<Answer> {
+    rehearse(tx, endpoint, |tx| match (remote.claim)(tx, raw.clone())? {
+        Claimed::Done(body) => Ok(body),
+        Claimed::Call(_) => (remote.present)(tx, raw),
+    })
+}
+
 /// Takes the ids out that name nothing, because what they named was dropped: a payment, an entry, a record.
 fn forget_made(tx: &WriteTx, body: &mut Value) {
-    let is_made = |it: &Value| it.as_str().and_then(bytes_of).is_some_and(|bytes| tx.has_made(&bytes));
+    // A link is one to nothing when one of its parts is such an id.
+    let is_id = |it: &str| bytes_of(it).is_some_and(|bytes| tx.has_made(&bytes));
+    let is_made = |it: &Value| it.as_str().is_some_and(|it| it.split('/').any(is_id));
     match body {
         Value::Object(members) => members.values_mut().for_each(|it| forget_made(tx, it)),
         Value::Array(items) => {

@@ -29,6 +29,15 @@ use crate::kernel::{
     store::{ReadTx, Scan, migration},
 };
 
+/// What is served and is no operation of the API: it stands in the document by its path only.
+pub const OUTSIDE: &[(&str, &str)] = &[
+    ("/metrics", "OpenMetrics text for a collector on this machine, or with an operator token"),
+    ("/openapi.json", "This document"),
+    ("/docs", "Its viewer, a page for people"),
+    ("/docs/errors/{code}", "What an error code means: a page for people, JSON for programs"),
+    ("/setup", "The page behind the set-up link, for the first operator"),
+];
+
 /// The operations of the kernel itself.
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -69,25 +78,27 @@ pub fn endpoints() -> Vec<Endpoint> {
                 out.health = is_operator.then_some(healths);
                 Ok(out)
             }),
-        get("/api/gateway/modules").about("List the modules; an operator sees their health").open().runs(
-            |kernel: Arc<Kernel>, call: Call| async move {
+        get("/api/gateway/modules")
+            .about("List the modules; an operator sees their health")
+            .open()
+            .with_csv()
+            .runs(|kernel: Arc<Kernel>, call: Call| async move {
                 let is_operator = call.caller.principal.grants.has(OPERATOR);
                 let outs = kernel.modules.iter().map(|it| module_out(&kernel, it, is_operator));
                 Ok(ModulesOut { object: "list", data: outs.collect::<Result<_>>()? })
-            },
-        ),
+            }),
         get("/api/gateway/modules/{module}").about("Show a module; an operator sees its health").open().runs(
             |kernel: Arc<Kernel>, call: Call<String>| async move {
                 let module = found(kernel.modules.iter().find(|it| it.name == call.path))?;
                 module_out(&kernel, module, call.caller.principal.grants.has(OPERATOR))
             },
         ),
-        get("/meta/state-machines").about("The table of every state machine").public().runs(
+        get("/meta/state-machines").about("The table of every state machine").public().with_csv().runs(
             |kernel: Arc<Kernel>, _: Call| async move {
                 Ok(MachinesOut { object: "list", data: kernel.machines.clone() })
             },
         ),
-        get("/permissions").about("Every permission there is").needs("roles.view_any").runs(
+        get("/permissions").about("Every permission there is").needs("roles.view_any").with_csv().runs(
             |kernel: Arc<Kernel>, _: Call| async move {
                 Ok(PermissionsOut { object: "list", data: kernel.permissions.iter().cloned().collect() })
             },

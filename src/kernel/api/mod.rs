@@ -20,12 +20,15 @@ pub mod pieces;
 pub mod principal;
 pub mod print;
 pub mod problem;
+mod rehearsal;
 mod request;
 mod response;
 pub mod server;
+pub mod shape;
 pub mod stream;
 pub mod testing;
 pub mod text;
+mod unread;
 mod who;
 pub mod whole;
 

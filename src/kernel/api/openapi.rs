@@ -8,12 +8,13 @@ use utoipa::openapi::{RefOr, schema::Schema};
 
 use super::{
     dispatch::full_path,
-    endpoint::{Access, Endpoint, Handler, Shape},
+    endpoint::{Access, Endpoint, Handler},
     idempotency,
     input::FLAWS,
-    problem,
+    meta, problem, rehearsal,
+    shape::{named, plain, reference},
 };
-use crate::kernel::{boot::Kernel, error::RefusalInfo};
+use crate::kernel::{boot::Kernel, error::RefusalInfo, events::event::EventInfo};
 
 /// The document of everything this server answers.
 pub fn document(kernel: &Kernel) -> Value {
@@ -30,9 +31,13 @@ pub fn document(kernel: &Kernel) -> Value {
         for (name, _) in input.referred.iter().chain(&input.schema) {
             inputs.insert(name.clone());
         }
+        let rehearsed =
+            endpoint.rehearses().then(|| rehearsal::of(reference(&(endpoint.output)()), &mut schemas));
         let methods = paths.entry(full_path(endpoint)).or_default();
-        methods.insert(endpoint.method.as_str().to_lowercase(), operation(endpoint, &refusals));
+        let operation = operation(endpoint, rehearsed, &refusals);
+        methods.insert(endpoint.method.as_str().to_lowercase(), operation);
     }
+    let webhooks = webhooks(kernel, &mut schemas);
     for name in inputs {
         // Unknown fields are refused, so the document says so.
         if let Some(Value::Object(schema)) = schemas.get_mut(&name)
@@ -52,7 +57,9 @@ pub fn document(kernel: &Kernel) -> Value {
         },
         "servers": [{ "url": "/" }],
         "tags": kernel.modules.iter().map(|it| json!({ "name": it.name, "description": it.about })).collect::<Vec<_>>(),
+        "x-outside": meta::OUTSIDE.iter().map(|(path, about)| json!({ "path": path, "about": about })).collect::<Vec<_>>(),
         "paths": paths,
+        "webhooks": webhooks,
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -78,13 +85,50 @@ pub fn clashes(endpoints: &[Endpoint]) -> Vec<String> {
     clashes.into_iter().collect()
 }
 
+/// What clients are sent: a message for every event, in the form the module that sends them says.
+fn webhooks(kernel: &Kernel, schemas: &mut BTreeMap<String, Value>) -> Map<String, Value> {
+    let Some((message, headers)) = &kernel.message else { return Map::new() };
+    let message = &message();
+    let Some(message_ref) = reference(message) else { return Map::new() };
+    schemas.extend(named(message).map(|(name, schema)| (name.clone(), plain(schema))));
+    let header = |(name, about): &(&str, &str)| json!({ "name": name, "in": "header", "required": true, "description": about, "schema": { "type": "string" } });
+    let headers: Vec<Value> = headers.iter().map(header).collect();
+    let sent = |it: &EventInfo| {
+        let (event, payload) = (it.name, kernel.event_shapes.get(it.name).map(|shape| shape()));
+        let schemas = &mut *schemas;
+        let data = match payload {
+            None => json!({ "type": "object" }),
+            Some(payload) => {
+                schemas.extend(named(&payload).map(|(name, schema)| (name.clone(), plain(schema))));
+                reference(&payload).unwrap_or_default()
+            }
+        };
+        let own = json!({ "properties": { "type": { "const": event }, "data": data } });
+        let schema = json!({ "allOf": [message_ref, own] });
+        let operation = json!({
+            "operationId": format!("sent_{}", event.replace('.', "_")),
+            "tags": [it.module],
+            "summary": format!("Sent to endpoints that want {event}"),
+            "parameters": headers,
+            "requestBody": { "required": true, "content": { "application/json": { "schema": schema } } },
+            "responses": { "2XX": { "description": "Taken. Anything else is sent again." } },
+        });
+        (event.to_owned(), json!({ "post": operation }))
+    };
+    kernel.events.iter().map(sent).collect()
+}
+
 /// `post_withdrawals_id_approve`: stable, and unique because method and path are.
 pub fn operation_id(endpoint: &Endpoint) -> String {
     let path = endpoint.path.trim_matches('/').replace(['/', '-', '.'], "_").replace(['{', '}'], "");
     format!("{}_{}", endpoint.method.as_str().to_lowercase(), path)
 }
 
-fn operation(endpoint: &Endpoint, refusals: &BTreeMap<&str, &RefusalInfo>) -> Value {
+fn operation(
+    endpoint: &Endpoint,
+    rehearsed: Option<Value>,
+    refusals: &BTreeMap<&str, &RefusalInfo>,
+) -> Value {
     let mut operation = Map::new();
     operation.insert("operationId".into(), operation_id(endpoint).into());
     operation.insert("tags".into(), json!([endpoint.module]));
@@ -119,7 +163,7 @@ fn operation(endpoint: &Endpoint, refusals: &BTreeMap<&str, &RefusalInfo>) -> Va
     }
     let codes = error_codes(endpoint);
     operation.insert("x-error-codes".into(), json!(codes));
-    operation.insert("responses".into(), responses(endpoint, &codes, refusals));
+    operation.insert("responses".into(), responses(endpoint, rehearsed, &codes, refusals));
     operation.into()
 }
 
@@ -165,8 +209,12 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
     if endpoint.reads_key() {
         parameters.push(idempotency::documented(endpoint));
     }
-    if endpoint.money && matches!(endpoint.handler, Handler::Write(_) | Handler::Pieces(_)) {
-        let about = "All checks, the would-be object with `id: null`, and nothing written.";
+    if endpoint.rehearses() {
+        let about = if matches!(endpoint.handler, Handler::Remote(_)) {
+            "All checks of ours, the would-be object with `id: null`, and nothing written. The gateway is not asked: what it would say is not known."
+        } else {
+            "All checks, the would-be object with `id: null`, and nothing written."
+        };
         parameters.push(json!({ "name": "dry_run", "in": "query", "required": false, "description": about, "schema": { "type": "boolean" } }));
     }
     if endpoint.versioned {
@@ -218,13 +266,17 @@ pub fn error_codes(endpoint: &Endpoint) -> BTreeSet<&'static str> {
             "insufficient_storage",
             "shutting_down",
         ]);
-        codes.extend(FLAWS.iter().map(|it| it.0).filter(|it| endpoint.money || !it.starts_with("amount_")));
+        codes.extend(FLAWS.iter().map(|it| it.0).filter(|it| !it.starts_with("amount_")));
+    }
+    if (endpoint.input)().has_amount() {
+        codes.extend(FLAWS.iter().map(|it| it.0).filter(|it| it.starts_with("amount_")));
     }
     if endpoint.reads_key() {
         codes.extend(["idempotency_key_reused", "idempotency_in_progress"]);
     }
     if endpoint.money {
         codes.insert("idempotency_key_required");
+        codes.insert("amount_too_large"); // Of a balance that would hold more than the system can.
     }
     if endpoint.versioned {
         codes.extend(["if_match_required", "stale_version"]);
@@ -232,7 +284,12 @@ pub fn error_codes(endpoint: &Endpoint) -> BTreeSet<&'static str> {
     codes
 }
 
-fn responses(endpoint: &Endpoint, codes: &BTreeSet<&str>, refusals: &BTreeMap<&str, &RefusalInfo>) -> Value {
+fn responses(
+    endpoint: &Endpoint,
+    rehearsed: Option<Value>,
+    codes: &BTreeSet<&str>,
+    refusals: &BTreeMap<&str, &RefusalInfo>,
+) -> Value {
     let mut responses = Map::new();
     let mut body = reference(&(endpoint.output)()).unwrap_or_else(|| json!({}));
     if endpoint.list {
@@ -251,7 +308,7 @@ fn responses(endpoint: &Endpoint, codes: &BTreeSet<&str>, refusals: &BTreeMap<&s
     if matches!(endpoint.handler, Handler::Stream(_)) {
         content.insert(endpoint.streams_as.into(), json!({ "schema": { "type": "string" } }));
     } else {
-        content.insert("application/json".into(), json!({ "schema": body.clone() }));
+        content.insert("application/json".into(), json!({ "schema": body }));
     }
     if endpoint.printing.is_some() {
         content.insert("text/html".into(), json!({ "schema": { "type": "string" } }));
@@ -259,11 +316,17 @@ fn responses(endpoint: &Endpoint, codes: &BTreeSet<&str>, refusals: &BTreeMap<&s
     if endpoint.csv {
         content.insert("text/csv".into(), json!({ "schema": { "type": "string" } }));
     }
-    responses.insert(endpoint.status.to_string(), json!({ "description": "Done.", "content": content }));
-    if endpoint.money && endpoint.status != 200 {
-        let body = json!({ "application/json": { "schema": {} } });
-        responses.insert("200".into(), json!({ "description": "A rehearsal (`dry_run`).", "content": body }));
+    if let Some(rehearsed) = rehearsed {
+        let (about, schema) = match endpoint.status {
+            200 => ("Done, or a rehearsal (`dry_run`).", json!({ "anyOf": [body, rehearsed] })),
+            _ => ("A rehearsal (`dry_run`).", rehearsed),
+        };
+        let content = json!({ "application/json": { "schema": schema } });
+        responses.insert("200".into(), json!({ "description": about, "content": content }));
     }
+    responses
+        .entry(endpoint.status.to_string())
+        .or_insert_with(|| json!({ "description": "Done.", "content": content }));
     if matches!(endpoint.handler, Handler::Read(_)) {
         responses.insert("304".into(), json!({ "description": "Not changed since `If-None-Match`." }));
     }
@@ -279,30 +342,6 @@ fn responses(endpoint: &Endpoint, codes: &BTreeSet<&str>, refusals: &BTreeMap<&s
         responses.insert(status.to_string(), response);
     }
     responses.into()
-}
-
-/// The schemas that stand in the document under their names: what others refer to, and structures.
-fn named(shape: &Shape) -> impl Iterator<Item = &(String, RefOr<Schema>)> {
-    shape.referred.iter().chain(shape.schema.as_ref().filter(|it| is_named(&it.1)))
-}
-
-fn is_named(schema: &RefOr<Schema>) -> bool {
-    matches!(schema, RefOr::T(Schema::Object(it)) if !it.properties.is_empty())
-        || matches!(schema, RefOr::T(Schema::OneOf(_) | Schema::AllOf(_)))
-}
-
-/// A reference for structures, the schema itself for simple values.
-fn reference(shape: &Shape) -> Option<Value> {
-    let (name, schema) = shape.schema.as_ref()?;
-    Some(if is_named(schema) {
-        json!({ "$ref": format!("#/components/schemas/{name}") })
-    } else {
-        plain(schema)
-    })
-}
-
-fn plain(schema: &RefOr<Schema>) -> Value {
-    serde_json::to_value(schema).unwrap_or_default()
 }
 
 fn problem_schema() -> Value {

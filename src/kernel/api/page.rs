@@ -295,18 +295,28 @@ impl Csv {
         Csv { columns: columns.filter(|it| !it.is_empty()), is_begun: false }
     }
 
-    /// The rows of one page (with the header before the first).
+    /// The rows of one page, with the header before the first page, even an empty one.
     pub fn piece(&mut self, page: &serde_json::Value) -> Result<Vec<u8>, csv::Error> {
         let rows =
             page.get("data").and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let mut writer = csv::Writer::from_writer(vec![]);
-        for row in rows.iter().filter_map(serde_json::Value::as_object) {
-            let columns = self.columns.get_or_insert_with(|| row.keys().cloned().collect());
-            if !self.is_begun {
-                writer.write_record(&*columns)?;
-                self.is_begun = true;
+        if self.columns.is_none() {
+            let of_row = |it: &serde_json::Value| match it.as_object() {
+                Some(row) => row.keys().cloned().collect(),
+                None => vec!["value".to_owned()], // A list of words.
+            };
+            self.columns = rows.first().map(of_row);
+        }
+        let columns = self.columns.as_deref().unwrap_or_default();
+        if !self.is_begun && !columns.is_empty() {
+            writer.write_record(columns)?;
+            self.is_begun = true;
+        }
+        for row in rows {
+            match row.as_object() {
+                Some(row) => writer.write_record(columns.iter().map(|it| cell(row.get(it))))?,
+                None => writer.write_record([cell(Some(row))])?,
             }
-            writer.write_record(columns.iter().map(|it| cell(row.get(it))))?;
         }
         writer.into_inner().map_err(|error| error.into_error().into())
     }
@@ -354,6 +364,16 @@ mod tests {
             json!({ "data": [{ "a": "=1+1", "b": "-5.00", "c": null, "d": "-cmd" }, { "a": "x", "e": 1 }] });
         let text = String::from_utf8(Csv::new(None).piece(&page).unwrap()).unwrap();
         assert_eq!(text, "a,b,c,d\n'=1+1,-5.00,,'-cmd\nx,,,\n");
+    }
+
+    #[test]
+    fn an_empty_list_has_its_header_and_a_list_of_words_one_column() {
+        let text = |csv: &mut Csv, page| String::from_utf8(csv.piece(&page).unwrap()).unwrap();
+        let mut csv = Csv::new(Some(vec!["a".into(), "b".into()]));
+        assert_eq!(text(&mut csv, json!({ "data": [] })), "a,b\n");
+        assert_eq!(text(&mut csv, json!({ "data": [{ "b": 1 }] })), ",1\n");
+        assert_eq!(text(&mut Csv::new(None), json!({ "data": ["x", "=y"] })), "value\nx\n'=y\n");
+        assert_eq!(text(&mut Csv::new(None), json!({ "data": [] })), "");
     }
 
     #[test]

@@ -8,14 +8,7 @@ use hyper::{
 };
 use serde_json::Value;
 
-use super::{
-    call::IfMatch,
-    dispatch::full_path,
-    endpoint::{Endpoint, Handler},
-    input::Flaw,
-    json,
-    problem::ApiRefusal,
-};
+use super::{call::IfMatch, dispatch::full_path, endpoint::Endpoint, input::Flaw, json, problem::ApiRefusal};
 use crate::kernel::error::{Error, Result};
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,18 +28,51 @@ pub fn make_request_id() -> String {
 }
 
 pub fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>> {
-    let malformed = || ApiRefusal::Malformed { reason: "If-Match is not an ETag of this API".into() };
-    let Some(header) = headers.get(header::IF_MATCH) else {
+    let malformed =
+        || ApiRefusal::Malformed { reason: "If-Match is neither * nor a list of entity tags".into() };
+    let mut headers = headers.get_all(header::IF_MATCH).iter().peekable();
+    if headers.peek().is_none() {
         return Ok(None);
-    };
-    let text = header.to_str().map_err(|_| malformed())?.trim();
-    if text == "*" {
-        return Ok(Some(IfMatch::Any));
     }
-    let digits = text.strip_prefix("\"v").and_then(|it| it.strip_suffix('"'));
-    let digits = digits.filter(|it| it.bytes().all(|it| it.is_ascii_digit()));
-    let version = digits.and_then(|it| it.parse().ok());
-    Ok(Some(IfMatch::Version(version.ok_or_else(malformed)?)))
+    let mut versions = vec![];
+    for header in headers {
+        let text = header.to_str().map_err(|_| malformed())?.trim_matches([' ', '\t']);
+        if text == "*" {
+            return Ok(Some(IfMatch::Any));
+        }
+        for tag in entity_tags(text).ok_or_else(malformed)? {
+            versions.extend(version_of(tag));
+        }
+    }
+    Ok(Some(IfMatch::OneOf(versions)))
+}
+
+/// `"v1", W/"x"` → each of them (RFC 9110 §8.8.3); `None` when it is no such list.
+fn entity_tags(list: &str) -> Option<Vec<&str>> {
+    let mut tags = vec![];
+    let mut rest = list;
+    loop {
+        let opaque = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"')?;
+        let length = opaque.find('"')?;
+        let in_tag = |it: char| it != ' ' && !it.is_control();
+        if !opaque[..length].chars().all(in_tag) {
+            return None;
+        }
+        let (tag, behind) = rest.split_at(rest.len() - opaque.len() + length + 1);
+        tags.push(tag);
+        let behind = behind.trim_start_matches([' ', '\t']);
+        if behind.is_empty() {
+            return Some(tags);
+        }
+        rest = behind.strip_prefix(',')?.trim_start_matches([' ', '\t']);
+    }
+}
+
+/// The version a tag of ours names. Any other tag is of something this never was: it matches nothing.
+fn version_of(tag: &str) -> Option<u64> {
+    let digits = tag.strip_prefix("\"v")?.strip_suffix('"')?;
+    let canonical = digits == "0" || !digits.starts_with('0');
+    if canonical && digits.bytes().all(|it| it.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
 pub fn idempotency_key(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Option<String>> {
@@ -66,12 +92,12 @@ pub fn idempotency_key(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Optio
     }
 }
 
-/// `?dry_run=true` on commands that move money.
+/// `?dry_run=true` on commands about money.
 pub fn take_dry_run(
     endpoint: &Endpoint,
     query: Vec<(String, String)>,
 ) -> Result<(bool, Vec<(String, String)>)> {
-    let rehearses = endpoint.money && matches!(endpoint.handler, Handler::Write(_) | Handler::Pieces(_));
+    let rehearses = endpoint.rehearses();
     let (asked, rest): (Vec<_>, Vec<_>) = query.into_iter().partition(|it| rehearses && it.0 == "dry_run");
     match asked.first().map(|it| it.1.as_str()) {
         None | Some("false") => Ok((false, rest)),
@@ -166,28 +192,35 @@ pub fn thousandths(quality: &str) -> u32 {
 mod tests {
     use super::*;
 
-    /// `"v+7"` once counted as 7.
+    /// `"v+7"` once counted as 7, and a tag of another form was malformed instead of stale.
     #[test]
-    fn a_version_is_digits_and_nothing_else() {
+    fn a_version_is_digits_and_any_other_tag_matches_nothing() {
         let read = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::IF_MATCH, text.parse().unwrap());
             if_match(&headers)
         };
-        assert_eq!(read("\"v7\"").unwrap(), Some(IfMatch::Version(7)));
+        let of = |versions: &[u64]| Some(IfMatch::OneOf(versions.to_vec()));
         assert_eq!(read(" * ").unwrap(), Some(IfMatch::Any));
         assert_eq!(if_match(&HeaderMap::new()).unwrap(), None);
-        for wrong in [
-            "\"v+7\"",
-            "\"v-7\"",
-            "\"v\"",
-            "\"v 7\"",
-            "v7",
-            "7",
-            "W/\"v7\"",
-            "\"v7\", \"v8\"",
-            "\"v99999999999999999999\"",
+        for (text, versions) in [
+            ("\"v7\"", &[7][..]),
+            ("\"v7\", \"v8\"", &[7, 8]),
+            ("\"v7\" ,W/\"v8\",\t\"x,y\"", &[7]),
+            ("\"v+7\"", &[]),
+            ("\"v-7\"", &[]),
+            ("\"v07\"", &[]),
+            ("\"v\"", &[]),
+            ("\"7\"", &[]),
+            ("\"\"", &[]),
+            ("W/\"v7\"", &[]),
+            ("\"v99999999999999999999\"", &[]),
         ] {
+            assert_eq!(read(text).unwrap(), of(versions), "{text}");
+        }
+        for wrong in
+            ["", "v7", "7", "\"v7", "\"v 7\"", "\"v7\" \"v8\"", "\"v7\",", "w/\"v7\"", "\"v7\"x", "*, \"v7\""]
+        {
             assert_eq!(read(wrong).unwrap_err().code(), Some("malformed"), "{wrong}");
         }
     }

@@ -85,8 +85,7 @@ pub fn csv_response(
     }
     let home = kernel.home_of(endpoint).clone();
     let first = home.read(|tx| read(tx, raw.clone()))?;
-    let columns = if endpoint.list { (endpoint.output)().fields() } else { None };
-    let table = page::Csv::new(columns);
+    let table = page::Csv::new(endpoint.columns());
     let pages =
         futures_util::stream::try_unfold((Some(first), table, raw), move |(page, mut table, mut raw)| {
             let next = page.map(|page| -> Result<_> {
@@ -103,12 +102,22 @@ pub fn csv_response(
             });
             std::future::ready(next.transpose())
         });
-    let mut response = Response::new(Body::from_stream(pages));
+    Ok(as_csv(Body::from_stream(pages)))
+}
+
+/// A list that was answered whole, as CSV.
+pub fn whole_csv_response(endpoint: &Endpoint, answer: &Answer) -> Result<Response> {
+    let piece = page::Csv::new(endpoint.columns()).piece(&answer.body.value()?);
+    Ok(as_csv(Body::from(piece.map_err(|error| fault!("a list cannot be CSV: {error}"))?)))
+}
+
+fn as_csv(body: Body) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
     let disposition = HeaderValue::from_static("attachment; filename=\"list.csv\"");
     headers.insert(header::CONTENT_DISPOSITION, disposition);
-    Ok(response)
+    response
 }
 
 pub fn add_etag(response: &mut Response, version: Option<u64>) {

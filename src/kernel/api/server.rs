@@ -2,16 +2,23 @@
 
 use std::{
     convert::Infallible,
+    future::poll_fn,
     io,
     net::{IpAddr, SocketAddr},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
 use axum::{Router, body::Body, extract::Request};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    header::{self, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
@@ -24,6 +31,7 @@ use super::{
     problem::ApiRefusal,
     request::request_id,
     response::problem_response,
+    unread::{Expecting, Left, Lingering},
 };
 use crate::{
     config::{Listen, Server},
@@ -152,41 +160,54 @@ async fn converse<I>(
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let timeout = Duration::from_secs(config.request_timeout_s);
+    let patience = Duration::from_secs(config.header_timeout_s);
+    let most_bytes = config.max_body_bytes;
     let stopping = Stopping(stop.clone());
+    let lingering = Lingering::default();
+    let ending = lingering.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let (router, stopping) = (router.clone(), stopping.clone());
-        async move {
-            let mut request: Request = request.map(Body::new);
+        let (router, stopping, lingering) = (router.clone(), stopping.clone(), lingering.clone());
+        // Pinned, because a connection that is asked for its socket back has to be movable.
+        Box::pin(async move {
+            let (left, expecting) = (Left::default(), Expecting::of(request.headers()));
+            let mut request: Request =
+                request.map(|it| if it.is_end_stream() { Body::empty() } else { Body::new(left.watch(it)) });
             request.extensions_mut().insert(peer);
             request.extensions_mut().insert(stopping);
             let (request_id, reads) = (request_id(request.headers()), request.method().is_safe());
             let answer = tokio::time::timeout(timeout, router.oneshot(request)).await;
-            let response = match answer {
-                Ok(Ok(response)) => response,
+            let (mut response, is_read) = match answer {
+                Ok(Ok(response)) => (response, left.forget(&expecting, most_bytes, patience).await),
                 Ok(Err(never)) => match never {},
-                Err(_) if reads => problem_response(&ApiRefusal::TimedOut.into(), &request_id),
+                Err(_) if reads => {
+                    (problem_response(&ApiRefusal::TimedOut.into(), &request_id), !left.is_any())
+                }
                 // A command that waits for the writer is still run.
-                Err(_) => problem_response(&StoreRefusal::OutcomeUnknown.into(), &request_id),
+                Err(_) => {
+                    (problem_response(&StoreRefusal::OutcomeUnknown.into(), &request_id), !left.is_any())
+                }
             };
+            if !is_read {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                lingering.begin();
+            }
             Ok::<_, Infallible>(response)
-        }
+        })
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(config.header_timeout_s))
+        .header_read_timeout(patience)
         .serve_connection(io, service);
-    let mut connection = std::pin::pin!(connection);
-    let stopped = async move {
-        let _ = stop.wait_for(|it| *it).await;
+    let mut ended = tokio::select! {
+        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => Some(ended),
+        _ = stop.wait_for(|it| *it) => None,
     };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error = %error, "A connection ended early: {error}");
+    if ended.is_none() {
+        Pin::new(&mut connection).graceful_shutdown();
+        ended = Some(poll_fn(|context| connection.poll_without_shutdown(context)).await);
+    }
+    match ended {
+        Some(Err(error)) => tracing::debug!(error = %error, "A connection ended early: {error}"),
+        _ => ending.end(connection.into_parts().io.into_inner(), patience).await,
     }
 }

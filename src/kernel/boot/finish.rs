@@ -87,6 +87,7 @@ impl Boot {
             authenticators: self.authenticators,
             permissions,
             event_shapes: self.event_shapes,
+            message: self.message,
             bus,
             worker: Arc::new(worker),
             claimed: AtomicBool::new(claimed),

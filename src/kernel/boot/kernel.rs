@@ -13,10 +13,7 @@ use crate::{
     kernel::{
         annex::Annex,
         api::{
-            endpoint::{Described, Endpoint},
-            limits::Limits,
-            pieces::AtWork,
-            principal::Authenticator,
+            endpoint::Endpoint, limits::Limits, pieces::AtWork, principal::Authenticator, shape::Described,
         },
         error::{RefusalInfo, Result},
         events::{bus::Bus, event::EventInfo, worker::Worker},
@@ -89,6 +86,8 @@ pub struct Kernel {
     pub permissions: Arc<BTreeSet<String>>,
     /// The JSON forms of their payloads.
     pub event_shapes: BTreeMap<&'static str, Described>,
+    /// What clients are sent of an event, and the headers it comes with.
+    pub message: Option<(Described, &'static [(&'static str, &'static str)])>,
     pub bus: Arc<Bus>,
     pub worker: Arc<Worker>,
     pub limits: Limits,

@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 use super::{Boot, BootError};
 use crate::kernel::{
     annex::Away,
-    api::endpoint::Shape,
+    api::shape::Shape,
     clock::Time,
     error::Result,
     events::{
@@ -27,6 +27,13 @@ impl Boot {
         }
         self.events.insert(EventInfo { name: E::NAME, version: E::VERSION, module: self.module });
         self.event_shapes.insert(E::NAME, Shape::of::<E>);
+    }
+
+    /// Says what clients are sent of an event: `M` with its payload in the field `data`, and these headers.
+    pub fn sends<M: utoipa::ToSchema>(&mut self, headers: &'static [(&'static str, &'static str)]) {
+        if !self.is_muted {
+            self.message = Some((Shape::of::<M>, headers));
+        }
     }
 
     /// Runs `handle` for every event `E`. `name` is stored with deliveries: never renamed.
@@ -114,13 +121,11 @@ impl Boot {
     }
 
     /// Lets `courier` do it: what reaches out. The job's target is the slot's instant.
-    #[allow(dead_code, reason = "offered to modules, and none of ours needs it yet")]
     pub fn schedule_outside(&mut self, schedule: Schedule, plan: TargetPlan, courier: impl Courier) {
         self.target_at_home(schedule.name, plan, Arc::new(courier));
         self.planned(schedule, None);
     }
 
-    #[allow(dead_code, reason = "offered to modules, and none of ours needs it yet")]
     fn planned(&mut self, schedule: Schedule, run: Option<Arc<Task>>) {
         if self.is_muted {
             return;

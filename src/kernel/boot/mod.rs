@@ -21,10 +21,7 @@ pub use kernel::{AliasInfo, Catalogue, Invariant, Kernel, ModuleInfo, ServiceInf
 
 use super::{
     annex::Annex,
-    api::{
-        endpoint::{Described, Endpoint},
-        principal::Authenticator,
-    },
+    api::{endpoint::Endpoint, principal::Authenticator, shape::Described},
     error::{Error, RefusalInfo, Result},
     events::{
         bus::Overhear,
@@ -125,6 +122,7 @@ pub struct Boot {
     checks: Vec<Invariant>,
     authenticators: Vec<(&'static [&'static str], Arc<dyn Authenticator>)>,
     event_shapes: BTreeMap<&'static str, Described>,
+    message: Option<(Described, &'static [(&'static str, &'static str)])>,
     bus: LateBus,
     listeners: Vec<Listener>,
     overhearing: Vec<Arc<Overhear>>,
@@ -162,6 +160,7 @@ impl Boot {
             checks: vec![],
             authenticators: vec![],
             event_shapes: BTreeMap::new(),
+            message: None,
             bus: LateBus::default(),
             listeners: vec![],
             overhearing: vec![],

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::contract::{AdjustmentId, EntryId};
 use crate::kernel::{
-    api::{input::text_enum, principal::UserId},
+    api::{
+        input::text_enum,
+        principal::{ClientId, UserId},
+    },
     events::event::event,
     money::CurrencyCode,
 };
@@ -20,6 +23,17 @@ impl<'de> Deserialize<'de> for Direction {
         text.parse().map_err(|()| serde::de::Error::custom("not a direction"))
     }
 }
+
+/// The books of a client are not what they should be: somebody has to look at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct VerifyFailed {
+    pub client_id: ClientId,
+    /// The first thing that is wrong.
+    pub problem: String,
+    /// How many journal entries there were.
+    pub entries: u64,
+}
+event!(VerifyFailed, "verify.failed", client_id);
 
 /// Somebody asks for a correction by hand: others have to agree.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]

@@ -5,9 +5,10 @@
 //! to post another. A positive posting raises its account.
 //!
 //! **Calls** Currency (what a client has active; marks what was used) and User (who exists).
-//! **Announces** `balance.adjusted`. **Hears** nothing.
+//! **Announces** `adjustment.requested`, `adjustment.rejected`, `balance.adjusted`, `verify.failed`. **Hears** nothing.
 //!
-//! Always true, and checked by [`service::Verify`] after every test, by `ledger/verify` and by `coffer verify`:
+//! Always true, and checked by [`service::Verify`] after every test, each night, by `ledger/verify` and by
+//! `coffer verify`:
 //! - the postings of an entry sum to zero per currency;
 //! - a stored balance is what the account's postings sum to; of a user it is never below zero, unless a chargeback took
 //!   it there (`available` only, and from there it only rises);
@@ -27,7 +28,7 @@ mod service;
 use std::sync::Arc;
 
 use contract::{BalanceContract, BalanceRefusal};
-use events::{AdjustmentRejected, AdjustmentRequested, BalanceAdjusted};
+use events::{AdjustmentRejected, AdjustmentRequested, BalanceAdjusted, VerifyFailed};
 use model::adjustment::ADJUSTMENT;
 use repository::{ACCOUNT_IDS, ADJUSTMENTS, ENTRIES, HOLDS, JOURNALS, WALLETS};
 use service::{Ledger, Verify};
@@ -63,6 +64,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.announces::<AdjustmentRequested>();
     boot.announces::<AdjustmentRejected>();
     boot.announces::<BalanceAdjusted>();
+    boot.announces::<VerifyFailed>();
     boot.machine(ADJUSTMENT.table());
     boot.endpoints(routes::endpoints(&ledger));
     boot.check("ledger", |tx| {
@@ -74,6 +76,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     });
     let users = ledger.users.clone();
     boot.check("whoever has less than nothing is noted", move |tx| service::wrong_debts(tx, &*users));
+    service::nightly::schedule(boot)?;
     let contract: Arc<dyn BalanceContract> = ledger;
     boot.service("user_balance", contract.clone());
     boot.provide(contract)

@@ -16,7 +16,7 @@ use crate::kernel::{
         call::{Call, Caller, found},
         endpoint::{Endpoint, get, patch, post},
         input::{Metadata, input},
-        object::ExternalId,
+        object::{ExternalId, MetadataFilter},
         page::{Cursor, Limit, Paging, page_of},
         text::Text,
     },
@@ -55,8 +55,9 @@ pub struct CurrencyQuery {
     cursor: Option<Cursor>,
     active: Option<bool>,
     kind: Option<CurrencyKind>,
+    metadata: MetadataFilter,
 }
-input!(CurrencyQuery { limit, cursor, active, kind });
+input!(CurrencyQuery { limit, cursor, active, kind, metadata });
 
 /// A currency.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -87,8 +88,8 @@ pub fn endpoints(service: &Arc<CurrencyService>) -> Vec<Endpoint> {
     vec![
         get("/currencies").about("List the currencies, by code").public().lists(
             |tx, call: &Call<(), CurrencyQuery>| {
-                let CurrencyQuery { limit, cursor, active, kind } = &call.input;
-                let paging = Paging::new(*limit, cursor, (active, kind));
+                let CurrencyQuery { limit, cursor, active, kind, metadata } = &call.input;
+                let paging = Paging::new(*limit, cursor, (active, kind, metadata));
                 if active.is_some() {
                     call.caller.client()?;
                 }
@@ -96,6 +97,7 @@ pub fn endpoints(service: &Arc<CurrencyService>) -> Vec<Endpoint> {
                 let mut outs =
                     rows.map(|it| out(tx, &call.caller, it)).collect::<Result<Vec<CurrencyOut>>>()?;
                 outs.retain(|it| active.is_none() || it.is_active == *active);
+                outs.retain(|it| metadata.wants(&it.metadata));
                 page_of(outs, &paging, |it| it.code.to_key())
             },
         ),

@@ -195,6 +195,7 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
         post("/fundings/{id}/cancel")
             .about("Withdraw a deposit, and its payment, before anything came")
             .own("fundings.cancel")
+            .rehearsed()
             .refuses(&["payment_expired", "invalid_state_transition"])
             .writes_with(service, Fundings::cancel),
         post("/fundings/{id}/reverse")

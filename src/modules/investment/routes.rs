@@ -293,24 +293,28 @@ pub fn endpoints(service: &Arc<Investments>) -> Vec<Endpoint> {
         post("/investments/{id}/maturity-instruction")
             .about("Say what becomes of the money at maturity")
             .own("investments.instruct")
+            .rehearsed()
             .refuses(&["invalid_state_transition", "instruction_fixed"])
             .example(json!({ "maturity_instruction": "roll_all" }))
             .writes_with(service, Investments::instruct),
         post("/investments/{id}/suspend")
             .about("Let an investment stand still: it earns nothing, and matures later")
             .needs("investments.suspend")
+            .rehearsed()
             .refuses(moves)
             .example(json!({ "reason": "the building is being inspected" }))
             .writes_with(service, Investments::suspend),
         post("/investments/{id}/resume")
             .about("Let an investment go on")
             .needs("investments.resume")
+            .rehearsed()
             .refuses(moves)
             .example(json!({ "reason": "the inspection is over" }))
             .writes_with(service, Investments::resume),
         post("/investments/{id}/default")
             .about("Ask for an investment to be declared in default")
             .needs("investments.default")
+            .rehearsed()
             .refuses(moves)
             .example(json!({ "reason": "the borrower is insolvent", "recovered_amount": "250.00" }))
             .writes_with(service, Investments::request_default),

@@ -126,8 +126,11 @@ refusals! {
         MarketPaused: Conflict "market_paused" => "the market is paused",
         /// The market's price is fixed: change the market instead.
         MarketFixed: Conflict "market_fixed" => "the price of this market is fixed",
-        /// A price is above zero, and has at most 18 significant digits.
+        /// A price is above zero.
         PriceNotPositive { price: String }: Unprocessable "price_not_positive" => "{price} is no price",
+        /// A price has at most 18 significant digits, 28 of them after the point at most. Nothing is rounded on the way in.
+        PriceTooPrecise { price: String }: Unprocessable "price_too_precise"
+            => "{price} has more than 18 significant digits, or more than 28 decimals",
         /// Nobody buys for more than somebody else sells for: bid and ask are the wrong way round.
         PriceInverted { bid: String, ask: String }: Unprocessable "price_inverted" => "bid {bid} is above ask {ask}",
         /// It was observed before the market's last price.

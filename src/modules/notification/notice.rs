@@ -9,7 +9,7 @@ use super::{
     events::SecretWords,
 };
 use crate::kernel::{
-    api::{endpoint::Shape, principal::UserId},
+    api::{principal::UserId, shape::Shape},
     events::event::Event,
 };
 

@@ -26,7 +26,7 @@ use crate::{
             NewDevice, PasswordChanged, RecoveryCodeUsed, RecoveryCodesMade, RefreshReused,
             RegistrationRepeated, TotpDisabled, TotpEnabled,
         },
-        balance::events::BalanceAdjusted,
+        balance::events::{BalanceAdjusted, VerifyFailed},
         client::events::{ApiKeyCreated, ApiKeyExpiring, ApiKeyRevoked, ApiKeyRotated},
         funding::events::{
             FundingCanceled, FundingCompleted, FundingConflicted, FundingExpired, FundingFailed,
@@ -184,6 +184,8 @@ notices! {
     SwapExecuted: Swaps, BOTH, Some(("/swaps/{entity}", "Show the swap")), |it| it.user_id;
 
     BalanceAdjusted: Balances, BOTH, Some(("/balances", "Show your balances")), |it| it.user_id;
+
+    VerifyFailed: Balances, BOTH, None, |_it| Notifiable::Admins;
 
     ProviderFailed: Markets, BOTH, Some(("/markets/{entity}", "Show the market")), |_it| Notifiable::Admins;
 

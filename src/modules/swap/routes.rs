@@ -148,6 +148,7 @@ pub fn endpoints(service: &Arc<Swaps>) -> Vec<Endpoint> {
         post("/swaps/quotes")
             .about("Ask what an exchange would give; the answer is a promise for a short time")
             .own("swaps.create")
+            .rehearsed()
             .refuses(&[
                 "currency_inactive",
                 "user_not_active",
@@ -170,6 +171,7 @@ pub fn endpoints(service: &Arc<Swaps>) -> Vec<Endpoint> {
         post("/swaps/quotes/{id}/cancel")
             .about("Take a quote back")
             .own("swaps.cancel")
+            .rehearsed()
             .refuses(&["quote_expired", "invalid_state_transition"])
             .writes_with(service, Swaps::cancel),
         post("/swaps")

@@ -9,9 +9,10 @@ use super::jobs::JobOut;
 use crate::kernel::{
     api::{
         call::{Call, found},
-        endpoint::{Endpoint, Shape, get},
+        endpoint::{Endpoint, get},
         input::input,
         page::{Limit, Page},
+        shape::Shape,
     },
     boot::Kernel,
     error::Result,
@@ -45,7 +46,7 @@ input!(StreamQuery { after, r#type, entity });
 
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
-        get("/event-types").about("Every event that exists, with the schema of its payload and who hears it").public().runs(
+        get("/event-types").about("Every event that exists, with the schema of its payload and who hears it").public().with_csv().runs(
             |kernel: Arc<Kernel>, _: Call| async move {
                 let types = kernel.events.iter().map(|it| EventTypeOut {
                     name: it.name,

@@ -98,6 +98,7 @@ pub fn endpoints(ledger: &Arc<Ledger>) -> Vec<Endpoint> {
         post("/adjustments/{id}/reject")
             .about("Turn down a correction that somebody else asked for")
             .needs("adjustments.approve")
+            .rehearsed()
             .refuses(&["self_approval", "revision_stale", "not_on_committee", "invalid_state_transition"])
             .example(json!({ "revision": 1, "reason": "the charge was right" }))
             .writes_with(ledger, Ledger::reject_adjustment),

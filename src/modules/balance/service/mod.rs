@@ -3,6 +3,7 @@
 mod adjust;
 mod history;
 mod hold;
+pub mod nightly;
 mod post;
 mod trial;
 mod verify;

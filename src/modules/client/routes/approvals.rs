@@ -170,6 +170,7 @@ pub fn endpoints(service: &Arc<ClientService>) -> Vec<Endpoint> {
         get("/approval-policies")
             .about("Show who has to approve what")
             .needs("approval-policies.view_any")
+            .with_csv()
             .reads(move |tx, call: &Call| {
                 let client = call.caller.client()?;
                 let all = ApprovalOperation::ALL.iter();

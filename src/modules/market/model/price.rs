@@ -35,11 +35,15 @@ impl Quote {
         }
     }
 
-    /// Of what was sent. Refuses `price_not_positive`, `price_inverted`.
+    /// Of what was sent. Refuses `price_not_positive`, `price_too_precise`, `price_inverted`.
     pub fn read(sent: &Sent) -> Result<Quote, MarketRefusal> {
         let value = |text: &AmountText| {
             let price = || text.as_str().to_owned();
-            RateValue::of(text).ok_or_else(|| MarketRefusal::PriceNotPositive { price: price() })
+            let is_zero = || text.as_str().bytes().all(|it| matches!(it, b'0' | b'.'));
+            RateValue::of(text).ok_or_else(|| match is_zero() {
+                true => MarketRefusal::PriceNotPositive { price: price() },
+                false => MarketRefusal::PriceTooPrecise { price: price() },
+            })
         };
         match sent {
             Sent::Price(price) => value(price).map(Quote::single),
@@ -137,7 +141,10 @@ mod tests {
         let code = |sent: Sent| Quote::read(&sent).map(|it| it.mid.to_string()).map_err(|it| it.code());
         assert_eq!(code(Sent::Price(text("0"))), Err("price_not_positive"));
         assert_eq!(code(Sent::Price(text("0.0"))), Err("price_not_positive"));
-        assert_eq!(code(Sent::Price(text("1234567890123456789"))), Err("price_not_positive"));
+        assert_eq!(code(Sent::Price(text("1234567890123456789"))), Err("price_too_precise"));
+        // Above zero, and once said not to be.
+        assert_eq!(code(Sent::Price(text("0.0610000000000000000000001"))), Err("price_too_precise"));
+        assert_eq!(code(Sent::Price(text("0.00000000000000000000000000001"))), Err("price_too_precise"));
         assert_eq!(code(Sent::BidAsk(text("2"), text("1"))), Err("price_inverted"));
         assert_eq!(code(Sent::BidAsk(text("0"), text("1"))), Err("price_not_positive"));
         assert_eq!(code(Sent::BidAsk(text("1"), text("2"))), Ok("1.5".into()));

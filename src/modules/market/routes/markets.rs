@@ -178,7 +178,14 @@ pub fn endpoints(service: &Arc<MarketService>) -> Vec<Endpoint> {
         get("/markets/convert")
             .about("Say what an amount is worth in another currency")
             .public()
-            .refuses(&["currency_inactive", "rate_unavailable"])
+            .refuses(&[
+                "amount_format",
+                "amount_too_large",
+                "amount_scale",
+                "amount_not_positive",
+                "currency_inactive",
+                "rate_unavailable",
+            ])
             .runs(move |kernel: Arc<Kernel>, call: Call<(), ConvertQuery>| {
                 let converted = convert(&converting, &kernel, &call);
                 async move { converted }

@@ -174,6 +174,7 @@ const REFUSED: &[&str] = &[
     "market_paused",
     "market_fixed",
     "price_not_positive",
+    "price_too_precise",
     "price_inverted",
     "price_in_future",
     "price_older",

@@ -12,7 +12,7 @@ use crate::{
             call::{Call, found},
             endpoint::{Endpoint, get, patch, post},
             input::{Metadata, input},
-            object::{ExternalId, object},
+            object::{ExternalId, MetadataFilter, object},
             page::{Cursor, Limit, PageQuery, Paging, page, page_of},
         },
         clock::Time,
@@ -89,8 +89,9 @@ pub struct TemplateQuery {
     cursor: Option<Cursor>,
     event_type: Option<String>,
     built_in: Option<bool>,
+    metadata: MetadataFilter,
 }
-input!(TemplateQuery { limit, cursor, event_type, built_in });
+input!(TemplateQuery { limit, cursor, event_type, built_in, metadata });
 
 /// Words for an event.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -157,9 +158,9 @@ pub fn endpoints(templates: &Arc<Templates>) -> Vec<Endpoint> {
             .lists({
                 let templates = service();
                 move |tx, call: &Call<(), TemplateQuery>| {
-                    let TemplateQuery { limit, cursor, event_type, built_in } = &call.input;
+                    let TemplateQuery { limit, cursor, event_type, built_in, metadata } = &call.input;
                     let client = call.caller.client()?;
-                    let paging = Paging::new(*limit, cursor, (event_type, built_in));
+                    let paging = Paging::new(*limit, cursor, (event_type, built_in, metadata));
                     let mut outs = vec![];
                     for kind in templates.built_in.kinds() {
                         outs.push(out_of_built_in(&templates, built_in_id(kind.event_type))?);
@@ -170,6 +171,7 @@ pub fn endpoints(templates: &Arc<Templates>) -> Vec<Endpoint> {
                     outs.retain(|it| {
                         event_type.as_ref().is_none_or(|wanted| it.event_type == *wanted)
                             && built_in.is_none_or(|wanted| it.is_built_in == wanted)
+                            && metadata.wants(&it.metadata)
                     });
                     let position = |it: &TemplateOut| {
                         let locale = it.locale.as_ref().map_or("", Locale::as_str).to_owned();

@@ -203,17 +203,29 @@ impl Courier for Webhooks {
 }
 
 /// A message: the same bytes each time it is sent.
-#[derive(Serialize)]
-struct Message<'a> {
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = WebhookMessage)]
+pub struct Message<'a> {
+    /// Of the event, the same however often it is sent.
     id: String,
     r#type: &'a str,
     version: u32,
+    /// When it happened.
     timestamp: Time,
     client_id: Option<ClientId>,
     /// The id of what it happened to.
     entity: &'a str,
+    /// The payload of the event.
+    #[schema(value_type = Object)]
     data: Value,
 }
+
+/// What a message comes with (<https://www.standardwebhooks.com>).
+pub const HEADERS: &[(&str, &str)] = &[
+    ("webhook-id", "The id of the event: what was seen is told by it."),
+    ("webhook-timestamp", "When it was sent, in seconds."),
+    ("webhook-signature", "`v1,` and a signature by each secret that is live, with spaces between them."),
+];
 
 /// What tells a receiver that it has seen a message before.
 fn webhook_id(job: &Sending) -> String {

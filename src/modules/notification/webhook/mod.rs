@@ -91,6 +91,7 @@ pub(super) fn register(boot: &mut Boot) -> Result<(), BootError> {
         boot.endpoints(vec![endpoint("/testing/webhooks", about, captured)]);
         boot.service("webhooks", captured.clone());
     }
+    boot.sends::<courier::Message<'static>>(courier::HEADERS);
     boot.target(KIND, plan, courier::Webhooks::new(boot.net(), boot.secrets(), timeout, captured));
     boot.overhear(|tx, heard| fan_out::fan_out(tx, heard.envelope));
     boot.job(timer::job());

@@ -147,12 +147,14 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
         post("/refunds/{id}/reject")
             .about("Disagree with a refund, as the second person")
             .needs("refunds.reject")
+            .rehearsed()
             .refuses(&["invalid_state_transition", "self_approval", "revision_stale", "not_on_committee"])
             .example(json!({ "revision": 1, "reason": "it was delivered" }))
             .writes_with(service, Payments::reject_refund),
         post("/refunds/{id}/cancel")
             .about("Withdraw a refund while nobody was told of it")
             .needs("refunds.cancel")
+            .rehearsed()
             .refuses(&["invalid_state_transition"])
             .writes_with(service, Payments::cancel_refund),
         post("/refunds/{id}/mark-paid")
@@ -165,6 +167,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
         post("/refunds/{id}/mark-failed")
             .about("Say that it could not be paid back, or that a lost one was found not to have gone")
             .needs("refunds.mark_failed")
+            .rehearsed()
             .refuses(&["not_manual", "self_approval", "invalid_state_transition"])
             .example(json!({ "reason": "the account is closed" }))
             .writes_with(service, Payments::mark_refund_failed),

@@ -36,6 +36,8 @@ input! {
     pub struct PaymentIn {
         amount: AmountText,
         currency: CurrencyCode,
+        /// Whose money it becomes. Somebody who is signed in may leave it out and means itself; a key has to name a user:
+        /// what comes is credited to somebody, and a key is nobody.
         user_id: Option<UserId>,
         gateway_id: Option<GatewayId>,
         /// From 60 to 7776000; the client's setting when omitted.
@@ -231,6 +233,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
         post("/payments/{id}/cancel")
             .about("Withdraw a payment before anything came")
             .own("payments.cancel")
+            .rehearsed()
             .refuses(&["payment_expired", "invalid_state_transition"])
             .writes_with(service, Payments::cancel_own),
         post("/payments/{id}/mark-paid")
@@ -267,12 +270,14 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
         post("/payments/{id}/mark-paid/reject")
             .about("Disagree, as the second person: the payment waits for its payer again")
             .needs("payments.reject")
+            .rehearsed()
             .refuses(&["self_approval", "revision_stale", "not_on_committee", "invalid_state_transition"])
             .example(json!({ "revision": 1, "reason": "not on the statement" }))
             .writes_with(service, Payments::reject_mark),
         post("/payments/{id}/mark-failed")
             .about("Say that the attempt through a manual gateway came to nothing")
             .needs("payments.mark_failed")
+            .rehearsed()
             .refuses(&["not_manual", "invalid_state_transition"])
             .example(json!({ "reason": "the bank sent it back" }))
             .writes_with(service, Payments::mark_failed),
@@ -297,7 +302,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
 /// An attempt: claim · call · settle.
 fn attempt(service: &Arc<Payments>, builder: Builder) -> Endpoint {
     let [claiming, telling, settling, presenting] = [(); 4].map(|()| service.clone());
-    let builder = builder.money().refuses(&[
+    let builder = builder.money().hands_out(&["address"]).refuses(&[
         "payment_expired",
         "attempt_open",
         "invalid_state_transition",

@@ -115,6 +115,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
         post("/suspense/{id}/reject")
             .about("Disagree whose money in suspense is: it waits again")
             .needs("suspense.reject")
+            .rehearsed()
             .refuses(&["invalid_state_transition", "revision_stale"])
             .example(json!({ "revision": 1, "reason": "it is somebody else's" }))
             .writes_with(service, Payments::reject_assignment),

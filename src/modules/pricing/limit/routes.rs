@@ -198,6 +198,7 @@ pub fn endpoints(service: &Arc<Limits>) -> Vec<Endpoint> {
         get("/limits/usage")
             .about("Show what a user has used of its limits, and what is left")
             .own("limits.view")
+            .with_csv()
             .reads_with(service, Limits::usage),
     ]
 }

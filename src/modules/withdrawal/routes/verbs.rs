@@ -103,6 +103,7 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
         post("/withdrawals/{id}/approve")
             .about("Vote for a withdrawal; the last vote needed approves it")
             .needs("withdrawals.approve")
+            .rehearsed()
             .refuses(&[
                 "self_approval",
                 "invalid_state_transition",

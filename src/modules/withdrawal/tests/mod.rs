@@ -247,7 +247,7 @@ fn a_beneficiary_is_paid_when_it_has_cooled_and_not_a_moment_before() {
     assert_eq!(add(owner(), same).unwrap_err(), "beneficiary_exists");
     let id: BeneficiaryId = beneficiary.as_str().unwrap().parse().unwrap();
     let delete = |who: Caller, version: u64| {
-        let who = Caller { if_match: Some(IfMatch::Version(version)), ..who };
+        let who = Caller { if_match: Some(IfMatch::OneOf(vec![version])), ..who };
         desk.send(who, &id.to_string(), json!({}), Withdrawals::delete_beneficiary)
     };
     let mut stranger = owner();

@@ -74,6 +74,10 @@ impl Story {
             assert_eq!((status, &answer["status"]), (201, &json!("pending")), "{answer}");
             self.model.hold(&charge.user, cents);
             charge.refund = Some((answer["id"].as_str().unwrap().to_owned(), cents));
+            if self.dice.roll(2) == 0 {
+                let all = charge.came - charge.refunded - charge.taken;
+                self.dispute(id, charge, all).await; // The bank is faster.
+            }
         }
     }
 
@@ -95,7 +99,6 @@ impl Story {
         if dispute.booked == 0 {
             self.book(charge, &mut dispute);
             self.thaw(&charge.user.clone()).await;
-            self.seen.insert("a chargeback behind a refund");
         }
         charge.dispute = Some(dispute).filter(|it| !it.is_lost);
     }
@@ -112,17 +115,18 @@ impl Story {
         let mut charge = self.model.charges.remove(&id).unwrap();
         match charge.dispute.take() {
             Some(dispute) => self.end_dispute(&mut charge, dispute).await,
-            None => self.dispute(&id, &mut charge).await,
+            None => {
+                let most = charge.came - charge.refunded - charge.taken;
+                if most > 0 {
+                    let claimed = 1 + i128::from(self.dice.roll(most as u64));
+                    self.dispute(&id, &mut charge, claimed).await;
+                }
+            }
         }
         self.model.charges.insert(id, charge);
     }
 
-    async fn dispute(&mut self, id: &str, charge: &mut Charge) {
-        let most = charge.came - charge.refunded - charge.taken;
-        if most == 0 {
-            return;
-        }
-        let claimed = 1 + i128::from(self.dice.roll(most as u64));
+    async fn dispute(&mut self, id: &str, charge: &mut Charge, claimed: i128) {
         let body = json!({ "payment_id": id, "amount": shown(claimed, 2), "reason": "recalled" });
         let (status, answer) = self.send("/disputes", body).await;
         assert_eq!(status, 201, "{answer}");
@@ -131,6 +135,8 @@ impl Story {
         if claimed <= charge.room() {
             self.book(charge, &mut dispute);
             self.seen.insert("a chargeback");
+        } else {
+            self.seen.insert("a chargeback behind a refund");
         }
         let wanted = if dispute.booked > 0 { "open" } else { "unbooked" };
         assert_eq!(

@@ -312,7 +312,7 @@ fn number(name: &str, default: u64) -> u64 {
 async fn what_was_answered_survives_every_power_cut_and_the_books_balance() {
     let only = env::var("COFFER_SIM_SEED").ok().and_then(|it| it.parse::<u64>().ok());
     let seeds = only.map_or_else(|| (1..=number("COFFER_SIM_SEEDS", 4)).collect(), |it| vec![it]);
-    let steps = number("COFFER_SIM_STEPS", 60);
+    let steps = number("COFFER_SIM_STEPS", 80);
     let (mut repeats, mut seen) = (0, BTreeSet::new());
     for seed in seeds {
         println!("COFFER_SIM_SEED={seed} cargo test --test sim"); // Shown when it fails: the line that repeats it.

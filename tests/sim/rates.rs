@@ -18,8 +18,9 @@ pub fn shown(minor: i128, decimals: u32) -> String {
     if decimals == 0 {
         return minor.to_string();
     }
-    let unit = 10i128.pow(decimals);
-    format!("{}.{:0width$}", minor / unit, minor % unit, width = decimals as usize)
+    let (unit, sign) = (10i128.pow(decimals), if minor < 0 { "-" } else { "" });
+    let (minor, width) = (minor.abs(), decimals as usize);
+    format!("{sign}{}.{:0width$}", minor / unit, minor % unit)
 }
 
 pub fn minor(text: &str, decimals: u32) -> i128 {

@@ -179,7 +179,7 @@ async fn nothing_that_was_answered_is_lost_when_the_server_is_killed() {
     let secret = installation.make_client(&server).await;
     let user = json!({ "email": "a@example.com", "first_name": "A", "last_name": "B" });
     let user = server.with_key(&secret).post("/users", user).await.expect(201).id().to_owned();
-    let transfer = json!({ "amount": "1.00", "currency": "USD", "from": "house:adjustment", "to": user, "reason": "load" });
+    let transfer = json!({ "amount": "1.00", "currency": "USD", "from": "house:fee_income", "to": user, "reason": "load" });
 
     let answered = Arc::new(AtomicU64::new(0));
     for kill in 0..kills() {

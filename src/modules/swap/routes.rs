@@ -151,6 +151,7 @@ pub fn endpoints(service: &Arc<Swaps>) -> Vec<Endpoint> {
             .refuses(&[
                 "currency_inactive",
                 "user_not_active",
+                "user_owes",
                 "external_id_taken",
                 "rate_unavailable",
                 "own_price",
@@ -179,6 +180,7 @@ pub fn endpoints(service: &Arc<Swaps>) -> Vec<Endpoint> {
                 "quote_expired",
                 "invalid_state_transition",
                 "user_not_active",
+                "user_owes",
                 "external_id_taken",
                 "insufficient_funds",
             ])

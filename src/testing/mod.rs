@@ -290,7 +290,7 @@ impl Instance {
     /// The same of the file that a module has to itself.
     pub fn hold_writer_of(&self, module: &str) -> HeldWriter {
         let annexes = &self.app.kernel().annexes;
-        let own = annexes.iter().find(|it| it.modules.iter().any(|it| *it == module));
+        let own = annexes.iter().find(|it| it.modules.contains(&module));
         hold(own.expect("the module has a file of its own").store.clone())
     }
 

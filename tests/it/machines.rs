@@ -65,6 +65,12 @@ impl Walk {
         self.count += 1;
         let (coffer, user, count) = (&self.coffer, &self.user, self.count);
         let key = coffer.key();
+        // A dispute that the books cannot follow froze whose money it is: somebody looked into it.
+        let owner = format!("/users/{user}");
+        if key.get(&owner).await.expect(200).body["status"] == "frozen" {
+            let because = json!({ "reason": "looked into" });
+            key.post(&format!("{owner}/unfreeze"), because).await.expect(200);
+        }
         let post =
             async |path: &str, body: Value| format!("{path}/{}", key.post(path, body).await.expect(201).id());
         let settled = async |amount: &str| {

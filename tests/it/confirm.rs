@@ -229,3 +229,30 @@ async fn a_beneficiary_cools_from_its_confirmation_on() {
     session.post(&format!("{path}/confirm"), json!({ "token": code })).await.refused(404, "not_found");
     session.post("/beneficiaries", other).await.expect(201);
 }
+
+/// A session that was stolen made a key, and by it paid out without the mailbox.
+#[tokio::test]
+async fn through_a_key_one_holds_nothing_is_confirmed_less() {
+    let coffer = Instance::start().await;
+    let (sue, session) = person(&coffer, "sue", &["admin"]).await;
+    credit(&coffer, &sue, "100.00").await;
+    let everything = json!({ "name": "all", "scopes": ["*:read", "*:write", "*:approve"] });
+    let key = session.post("/api-keys", everything).await.expect(201);
+    let key = coffer.with(key.body["secret_key"].as_str().unwrap());
+    let inline = cash_out(&sue, "60.00");
+    key.post("/withdrawals", inline.clone()).await.refused(422, "beneficiary_required");
+    let label = json!({ "label": "Mine", "method": bank(), "user_id": sue });
+    let beneficiary = key.post("/beneficiaries", label).await.expect(201);
+    assert_eq!(beneficiary.body["ready_at"], Value::Null, "its owner confirms it");
+    confirm(&coffer, &session, &format!("/beneficiaries/{}", beneficiary.id())).await.expect(200);
+    let ask = json!({
+        "amount": "60.00", "currency": "USD", "user_id": sue, "beneficiary_id": beneficiary.id(),
+    });
+    let asked = key.post("/withdrawals", ask).await.expect(201);
+    assert_eq!(asked.body["status"], "pending_confirmation");
+    // Of others it is the client's word, as before.
+    let (ann, _) = person(&coffer, "ann2", &[]).await;
+    credit(&coffer, &ann, "100.00").await;
+    let asked = key.post("/withdrawals", cash_out(&ann, "60.00")).await.expect(201);
+    assert_eq!(asked.body["status"], "approved");
+}

@@ -85,8 +85,8 @@ async fn what_a_bank_takes_back_is_booked_below_zero_and_freezes_its_user() {
     assert_eq!(available(&coffer, &user).await, "-5.00");
     let thaw = json!({ "reason": "the customer explained" });
     coffer.key().post(&format!("/users/{user}/unfreeze"), thaw).await.expect(200);
-    let refused = spend(&coffer, &user, "0.01").await.refused(422, "insufficient_funds");
-    assert_eq!(refused.body["available"], "-5.00");
+    let refused = spend(&coffer, &user, "0.01").await.refused(422, "user_owes");
+    assert_eq!(refused.body["currency"], "USD");
     let refused = coffer.key().post("/refunds", refund).await.refused(409, "payment_disputed");
     assert_eq!(refused.body["dispute_id"], dispute["id"]);
 
@@ -303,4 +303,70 @@ async fn the_sandbox_takes_seven_cents_back() {
     assert_eq!(show(&coffer, &payment).await["status"], "settled");
     assert_eq!(disputed(&coffer, &payment).await, "10.07");
     assert_eq!(available(&coffer, &user).await, "0.00");
+}
+
+/// Of a user who was disabled, and of the last admin, nothing was frozen: both paid out what they had of another
+/// currency.
+#[tokio::test]
+async fn who_owes_of_one_currency_pays_out_none_of_another_whatever_its_state() {
+    for is_admin in [false, true] {
+        let coffer = Instance::start().await;
+        let (user, gateway, _) = settled(&coffer).await;
+        spend(&coffer, &user, "9.00").await.expect(201);
+        let euros = json!({
+            "amount": "500.00", "currency": "EUR", "from": "house:adjustment", "to": user, "reason": "a gift",
+        });
+        let key = coffer.key();
+        key.post("/transfers", euros).await.expect(201);
+        let quote =
+            json!({ "from_currency": "EUR", "to_currency": "USD", "from_amount": "5.00", "user_id": user });
+        let early = key.post("/swaps/quotes", quote.clone()).await.expect(201);
+        let path = format!("/users/{user}");
+        if is_admin {
+            let version = status(&coffer, &user).await["version"].as_u64().unwrap();
+            key.put(&format!("{path}/roles"), version, json!({ "roles": ["admin"] })).await.expect(200);
+        } else {
+            key.post(&format!("{path}/disable"), json!({ "reason": "on leave" })).await.expect(200);
+        }
+        tell(&coffer, &gateway, &word("evt_2", "created", "needs_response", 1003)).await.expect(200);
+        assert_eq!(available(&coffer, &user).await, "-9.00");
+        if !is_admin {
+            // What would have frozen it does when it comes back.
+            assert_eq!(status(&coffer, &user).await["status"], "disabled");
+            coffer.new_events();
+            let back = key.post(&format!("{path}/enable"), json!({ "reason": "is back" })).await.expect(200);
+            assert_eq!(back.body["status"], "frozen");
+            assert_eq!(coffer.new_events(), ["user.enabled", "user.frozen"]);
+            let history = back.body["status_history"].as_array().unwrap();
+            assert!(history[3]["reason"].as_str().unwrap().starts_with("The bank took back 10.03 USD"));
+            key.post(&format!("{path}/unfreeze"), json!({ "reason": "talked to her" })).await.expect(200);
+        }
+        assert_eq!(status(&coffer, &user).await["status"], "active");
+
+        let method = crate::withdrawal::bank();
+        let payout = json!({ "amount": "20.00", "currency": "EUR", "user_id": user, "method": method });
+        let transfer = json!({
+            "amount": "1.00", "currency": "EUR", "from": user, "to": "house:fee_income", "reason": "spent",
+        });
+        let accepted = json!({ "quote_id": early.id() });
+        for (path, body) in [
+            ("/withdrawals", payout.clone()),
+            ("/transfers", transfer.clone()),
+            ("/swaps/quotes", quote),
+            ("/swaps", accepted),
+        ] {
+            let refused = key.post(path, body).await.refused(422, "user_owes");
+            assert_eq!(refused.body["currency"], "USD", "{path}");
+        }
+        let credit = |amount: &str| {
+            json!({
+                "amount": amount, "currency": "USD", "from": "house:adjustment", "to": user, "reason": "made up for",
+            })
+        };
+        key.post("/transfers", credit("8.99")).await.expect(201);
+        key.post("/withdrawals", payout.clone()).await.refused(422, "user_owes");
+        key.post("/transfers", credit("0.01")).await.expect(201);
+        key.post("/withdrawals", payout).await.expect(201);
+        key.post("/transfers", transfer).await.expect(201);
+    }
 }

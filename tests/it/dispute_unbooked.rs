@@ -213,6 +213,7 @@ async fn a_dispute_about_money_nobody_knows_yet_is_kept_and_seen() {
     let coffer = Instance::start().await;
     let (user, gateway, payment) = settled(&coffer).await;
     let mut other_name = early.clone();
+    other_name["id"] = "evt_7".into();
     other_name["data"]["object"]["payment_intent"] = "ch_of_the_same".into();
     tell(&coffer, &gateway, &other_name).await.expect(200);
     let note = |amount: &str| json!({ "payment_id": payment, "amount": amount, "reason": "it is hers", "reference": "dp_1" });

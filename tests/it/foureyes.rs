@@ -127,6 +127,20 @@ async fn staff_credits_nobody_alone_and_never_itself() {
             session.post("/transfers", body).await.refused(422, "account_reserved");
         }
     }
+    // Nor through a key of one's own, or of an operator; the installation's own may.
+    let (_, own_key) = key_of(&coffer, &session).await;
+    let (_, operators) = key_of(&coffer, &operator(&coffer)).await;
+    let paid = coffer.key().post("/transfers", moves("house:adjustment", &ann, because)).await.expect(201);
+    for held in [&own_key, &operators] {
+        for body in [moves("house:adjustment", &ann, because), moves(&ann, "house:adjustment", because)] {
+            held.post("/transfers", body.clone()).await.refused(422, "account_reserved");
+            let bulk =
+                held.post("/transfers/bulk", json!({ "items": [body], "atomic": false })).await.expect(200);
+            assert_eq!(bulk.body["items"][0]["problem"]["code"], "account_reserved");
+        }
+        let reverse = format!("/transfers/{}/reverse", paid.id());
+        held.post(&reverse, json!({ "reason": "mine" })).await.refused(422, "account_reserved");
+    }
     let body = moves("house:suspense", &ann, because);
     coffer.key().post("/transfers", body).await.refused(422, "account_reserved");
     let (bob, _) = person(&coffer, "bob", &[]).await;
@@ -134,7 +148,6 @@ async fn staff_credits_nobody_alone_and_never_itself() {
     session.post("/transfers", moves(&ann, &bob, because)).await.expect(201);
 
     // Nor by a staff credit through a key of one's own.
-    let (_, own_key) = key_of(&coffer, &session).await;
     let credit =
         json!({ "type": "profit", "amount": "5.00", "currency": "USD", "user_id": sue, "reason": "bonus" });
     own_key.post("/fundings", credit).await.refused(403, "self_approval");

@@ -278,6 +278,9 @@ impl Walk {
         object["amount"] = now["payout"].as_str().unwrap().replace('.', "").parse::<u64>().unwrap().into();
         let gateway = &self.coffer.credentials().sandbox_gateway;
         tell(&self.coffer, gateway, &event(&format!("evt_walk_{}", self.count), &object)).await.expect(200);
+        // Whose money was given back and is gone is frozen by it; the walk goes on.
+        let freed = format!("/users/{}/unfreeze", self.user);
+        self.coffer.key().post(&freed, json!({ "reason": "walk" })).await;
     }
 
     /// Tries one verb on the object; whether it was refused for the state the object is in.

@@ -52,6 +52,7 @@ mod questions;
 mod recovery;
 mod referral;
 mod refund;
+mod rehearsal;
 mod role;
 mod session;
 mod sms;

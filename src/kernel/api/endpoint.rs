@@ -31,7 +31,7 @@ use super::{
     principal::{OPERATOR, PUBLIC},
     print::Printed,
     problem::ApiRefusal,
-    shape::Shape,
+    shape::{Described, Shape},
 };
 use crate::kernel::{
     boot::Kernel,
@@ -80,10 +80,10 @@ pub struct Endpoint {
     /// For so many seconds whoever asked may go on with the answer: prices. Everything else is never kept.
     pub cached_s: Option<u32>,
     pub example: Option<Value>,
-    pub input: Shape,
+    pub input: Described,
     pub query_names: &'static [&'static str],
     pub query_shapes: Vec<NamedShape>,
-    pub output: Shape,
+    pub output: Described,
     pub handler: Handler,
 }
 
@@ -101,7 +101,8 @@ impl Endpoint {
 
     /// The columns of the list as CSV, as documented: the fields of what stands in it.
     pub fn columns(&self) -> Option<Vec<String>> {
-        if self.list { self.output.fields() } else { self.output.fields_of_items("data") }
+        let output = (self.output)();
+        if self.list { output.fields() } else { output.fields_of_items("data") }
     }
 }
 
@@ -292,10 +293,10 @@ impl Builder {
             max_body_bytes: None,
             cached_s: None,
             example: None,
-            input: Shape::default(),
+            input: Shape::default,
             query_names: &[],
             query_shapes: vec![],
-            output: Shape::default(),
+            output: Shape::default,
             handler: Handler::Read(Arc::new(|_, _| Ok(Value::Null))),
         })
     }
@@ -443,7 +444,7 @@ impl Builder {
         mut self,
         handle: impl Fn(&ReadTx, &Call<P, I>) -> Result<O> + Send + Sync + 'static,
     ) -> Endpoint {
-        self.0.output = Shape::of::<O>();
+        self.0.output = Shape::of::<O>;
         (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
         self.0.handler = Handler::Read(Arc::new(move |tx, raw| found(handle(tx, &queried(raw)?)?)));
         self.0
@@ -455,7 +456,7 @@ impl Builder {
         handle: impl Fn(&ReadTx, &Call<P, I>) -> Result<Page<O>> + Send + Sync + 'static,
     ) -> Endpoint {
         (self.0.list, self.0.csv) = (true, true);
-        self.0.output = Shape::of::<O>();
+        self.0.output = Shape::of::<O>;
         (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
         self.0.handler = Handler::Read(Arc::new(move |tx, raw| found(handle(tx, &queried(raw)?)?)));
         self.0
@@ -633,7 +634,7 @@ impl Builder {
     {
         let is_query = self.0.method == Method::GET;
         if is_query {
-            self.0.output = Shape::of::<O>();
+            self.0.output = Shape::of::<O>;
             (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
         } else {
             self.shapes::<I, O>();
@@ -720,7 +721,7 @@ impl Builder {
         R: Send + 'static,
         O: Serialize + ToSchema,
     {
-        self.0.output = Shape::of::<O>();
+        self.0.output = Shape::of::<O>;
         let write = Arc::new(write);
         self.0.handler = Handler::Hear(Arc::new(move |tx, raw| {
             let path = P::from_path(&raw.path).ok_or(ApiRefusal::NotFound)?;
@@ -733,9 +734,9 @@ impl Builder {
 
     fn shapes<I: Input + ToSchema, O: Serialize + ToSchema>(&mut self) {
         if !I::NAMES.is_empty() {
-            self.0.input = Shape::of_input::<I>();
+            self.0.input = Shape::of_input::<I>;
         }
-        self.0.output = Shape::of::<O>();
+        self.0.output = Shape::of::<O>;
     }
 }
 

@@ -24,14 +24,14 @@ pub fn document(kernel: &Kernel) -> Value {
     schemas.insert("Problem".into(), problem_schema());
     let mut inputs = BTreeSet::new();
     for endpoint in &kernel.endpoints {
-        for shape in [&endpoint.input, &endpoint.output] {
+        let (input, output) = ((endpoint.input)(), (endpoint.output)());
+        for shape in [&input, &output] {
             schemas.extend(named(shape).map(|(name, schema)| (name.clone(), plain(schema))));
         }
-        for (name, _) in endpoint.input.referred.iter().chain(&endpoint.input.schema) {
+        for (name, _) in input.referred.iter().chain(&input.schema) {
             inputs.insert(name.clone());
         }
-        let rehearsed =
-            endpoint.rehearses().then(|| rehearsal::of(reference(&endpoint.output), &mut schemas));
+        let rehearsed = endpoint.rehearses().then(|| rehearsal::of(reference(&output), &mut schemas));
         let methods = paths.entry(full_path(endpoint)).or_default();
         let operation = operation(endpoint, rehearsed, &refusals);
         methods.insert(endpoint.method.as_str().to_lowercase(), operation);
@@ -71,12 +71,12 @@ pub fn document(kernel: &Kernel) -> Value {
 
 /// The names that stand for different things in different operations: the document would show one of them for all.
 pub fn clashes(endpoints: &[Endpoint]) -> Vec<String> {
-    let mut known: BTreeMap<&str, Value> = BTreeMap::new();
+    let mut known: BTreeMap<String, Value> = BTreeMap::new();
     let mut clashes = BTreeSet::new();
-    for shape in endpoints.iter().flat_map(|it| [&it.input, &it.output]) {
-        for (name, schema) in named(shape) {
+    for shape in endpoints.iter().flat_map(|it| [it.input, it.output]) {
+        for (name, schema) in named(&shape()) {
             let schema = plain(schema);
-            if *known.entry(name).or_insert_with(|| schema.clone()) != schema {
+            if *known.entry(name.clone()).or_insert_with(|| schema.clone()) != schema {
                 clashes.insert(name.clone());
             }
         }
@@ -87,6 +87,7 @@ pub fn clashes(endpoints: &[Endpoint]) -> Vec<String> {
 /// What clients are sent: a message for every event, in the form the module that sends them says.
 fn webhooks(kernel: &Kernel, schemas: &mut BTreeMap<String, Value>) -> Map<String, Value> {
     let Some((message, headers)) = &kernel.message else { return Map::new() };
+    let message = &message();
     let Some(message_ref) = reference(message) else { return Map::new() };
     schemas.extend(named(message).map(|(name, schema)| (name.clone(), plain(schema))));
     let header = |(name, about): &(&str, &str)| json!({ "name": name, "in": "header", "required": true, "description": about, "schema": { "type": "string" } });
@@ -97,6 +98,7 @@ fn webhooks(kernel: &Kernel, schemas: &mut BTreeMap<String, Value>) -> Map<Strin
         let data = match payload {
             None => json!({ "type": "object" }),
             Some(payload) => {
+                let payload = &payload();
                 schemas.extend(named(payload).map(|(name, schema)| (name.clone(), plain(schema))));
                 reference(payload).unwrap_or_default()
             }
@@ -143,7 +145,7 @@ fn operation(
     operation
         .insert("security".into(), if open { json!([]) } else { json!([{ "key": [] }, { "bearer": [] }]) });
     operation.insert("parameters".into(), parameters(endpoint).into());
-    if let Some(schema) = reference(&endpoint.input) {
+    if let Some(schema) = reference(&(endpoint.input)()) {
         let mut media = json!({ "schema": schema });
         if let Some(example) = &endpoint.example {
             media["example"] = example.clone();
@@ -266,7 +268,7 @@ pub fn error_codes(endpoint: &Endpoint) -> BTreeSet<&'static str> {
         ]);
         codes.extend(FLAWS.iter().map(|it| it.0).filter(|it| !it.starts_with("amount_")));
     }
-    if endpoint.input.has_amount() {
+    if (endpoint.input)().has_amount() {
         codes.extend(FLAWS.iter().map(|it| it.0).filter(|it| it.starts_with("amount_")));
     }
     if endpoint.reads_key() {
@@ -289,7 +291,7 @@ fn responses(
     refusals: &BTreeMap<&str, &RefusalInfo>,
 ) -> Value {
     let mut responses = Map::new();
-    let mut body = reference(&endpoint.output).unwrap_or_else(|| json!({}));
+    let mut body = reference(&(endpoint.output)()).unwrap_or_else(|| json!({}));
     if endpoint.list {
         body = json!({
             "type": "object",
@@ -410,7 +412,7 @@ mod tests {
     fn metadata_may_be_left_out_of_what_is_sent() {
         let made = post("/things")
             .writes(|_, call: &Call<(), NewThingIn>| Ok(one::ThingOut { size: call.input.size }));
-        let Some((_, RefOr::T(Schema::Object(object)))) = made.input.schema else { panic!("an object") };
+        let Some((_, RefOr::T(Schema::Object(object)))) = (made.input)().schema else { panic!("an object") };
         assert_eq!(object.required, ["size"]);
         assert!(object.properties.contains_key("metadata"));
     }

@@ -180,6 +180,12 @@ pub trait ClientContract: Send + Sync {
     /// was shown its text. What takes two people asks this.
     fn same_person(&self, tx: &ReadTx, client: ClientId, a: Actor, b: Actor) -> Result<bool>;
 
+    /// Whether a person stands behind an actor: it is one, or it is a key whose text somebody was shown. A key that
+    /// nobody holds is the installation's. Doubles hold no keys.
+    fn is_a_person(&self, _tx: &ReadTx, _client: ClientId, actor: Actor) -> Result<bool> {
+        Ok(matches!(actor, Actor::User(_) | Actor::Operator(_)))
+    }
+
     /// Refuses `self_approval` when the caller may be the person who did the first half: who asked for it, or whose
     /// money it is.
     fn check_other(&self, tx: &ReadTx, client: ClientId, caller: &Caller, first: Actor) -> Result<()> {

@@ -175,7 +175,7 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
             .money()
             .refuses(&[
                 "currency_inactive",
-                "user_not_active",
+                "user_not_active", "user_owes",
                 "self_approval",
                 "reason_required",
                 "same_account",
@@ -205,6 +205,7 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
             .refuses(&[
                 "invalid_state_transition",
                 "user_not_active",
+                "user_owes",
                 "payment_disputed",
                 "refund_too_large",
                 "insufficient_funds",

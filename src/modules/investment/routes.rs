@@ -266,7 +266,7 @@ pub fn endpoints(service: &Arc<Investments>) -> Vec<Endpoint> {
             .own("investments.create")
             .money()
             .refuses(&[
-                "user_not_active",
+                "user_not_active", "user_owes",
                 "plan_not_published",
                 "outside_plan",
                 "external_id_taken",
@@ -282,7 +282,7 @@ pub fn endpoints(service: &Arc<Investments>) -> Vec<Endpoint> {
             .about("Close an investment: before maturity for its penalty")
             .own("investments.close")
             .money()
-            .refuses(&["invalid_state_transition", "user_not_active"])
+            .refuses(&["invalid_state_transition", "user_not_active", "user_owes"])
             .writes_with(service, Investments::close),
         post("/investments/{id}/cancel")
             .about("Take back an investment that has not begun, or cools off")

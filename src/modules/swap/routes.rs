@@ -152,6 +152,7 @@ pub fn endpoints(service: &Arc<Swaps>) -> Vec<Endpoint> {
             .refuses(&[
                 "currency_inactive",
                 "user_not_active",
+                "user_owes",
                 "external_id_taken",
                 "rate_unavailable",
                 "own_price",
@@ -181,6 +182,7 @@ pub fn endpoints(service: &Arc<Swaps>) -> Vec<Endpoint> {
                 "quote_expired",
                 "invalid_state_transition",
                 "user_not_active",
+                "user_owes",
                 "external_id_taken",
                 "insufficient_funds",
             ])

@@ -17,7 +17,7 @@ use crate::{
         error::{Result, fault, refusals},
         events::event::EventId,
         machine::ChangeOut,
-        money::Amount,
+        money::{Amount, CurrencyCode},
         store::{ReadTx, WriteTx},
     },
     modules::{
@@ -125,13 +125,35 @@ pub trait UserContract: Send + Sync {
     /// `email_taken`, `external_id_taken`.
     fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User>;
 
-    /// The user, when money may leave its accounts. Refuses `not_found`, `user_not_active`.
+    /// The user, when money may leave its accounts. Refuses `not_found`, `user_not_active`, `user_owes`.
     fn check_may_pay(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
         let user = self.get(tx, client, user)?;
         match user.status {
-            UserStatus::Active => Ok(user),
-            user_status => Err(UserRefusal::UserNotActive { user_status }.into()),
+            UserStatus::Active => {}
+            user_status => return Err(UserRefusal::UserNotActive { user_status }.into()),
         }
+        match self.owes(tx, client, user.id)?.first() {
+            Some(currency) => Err(UserRefusal::UserOwes { currency: *currency }.into()),
+            None => Ok(user),
+        }
+    }
+
+    /// The currencies of which the user has less than nothing. Doubles know of no debts.
+    fn owes(&self, _tx: &ReadTx, _client: ClientId, _user: UserId) -> Result<Vec<CurrencyCode>> {
+        Ok(vec![])
+    }
+
+    /// Said by the ledger: of this currency the user has less than nothing from now on, or no longer. Doubles need not
+    /// know.
+    fn note_debt(
+        &self,
+        _tx: &mut WriteTx,
+        _client: ClientId,
+        _user: UserId,
+        _currency: CurrencyCode,
+        _owes: bool,
+    ) -> Result<()> {
+        Ok(())
     }
 
     /// The user, when money may come to its accounts: a frozen one may receive. Refuses as above.
@@ -144,8 +166,8 @@ pub trait UserContract: Send + Sync {
     }
 
     /// Stops money from leaving the accounts of an active user, by itself, for a reason its staff can read. Staff end it.
-    /// False when nothing changed: it is frozen or disabled already, or the last active admin, who could not end it.
-    /// Doubles need not know.
+    /// False when it is not stopped now: it is frozen already; or disabled, and frozen once it is enabled; or the last
+    /// active admin, who could not end it. Doubles need not know.
     fn freeze(
         &self,
         _tx: &mut WriteTx,
@@ -346,6 +368,9 @@ refusals! {
             => "the e-mail address is new: not before {until}",
         /// A frozen or disabled user pays nothing out. Credits, voids and the expiry of holds go on.
         UserNotActive { user_status: UserStatus }: Unprocessable "user_not_active" => "the user is {user_status}",
+        /// What a payer's bank took back was spent: until deposits have made up for it, nothing is paid out, transferred,
+        /// invested or swapped, of whatever currency.
+        UserOwes { currency: CurrencyCode }: Unprocessable "user_owes" => "the user owes {currency}",
         /// Nobody of this client has this referral code.
         ReferralUnknown: Unprocessable "referral_unknown" => "nobody has this referral code",
         /// The code is that of somebody with the same mailbox or telephone number: nobody brings themselves.

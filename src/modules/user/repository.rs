@@ -13,6 +13,7 @@ use crate::{
         clock::Time,
         error::{Result, fault},
         machine::History,
+        money::CurrencyCode,
         store::{
             Index, Key, ReadTx, Scan, Table, WriteTx,
             codec::{Decode, Encode, row},
@@ -83,6 +84,24 @@ pub struct Credentials {
     pub changed_at: Time,
 }
 row!(Credentials);
+
+/// (client, user) → of which currencies it has less than nothing. Kept by the ledger; no row: of none.
+pub const DEBTS: Table<(ClientId, UserId), Debts> = Table::new("user.debts");
+
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+pub struct Debts {
+    pub currencies: Vec<CurrencyCode>,
+}
+row!(Debts);
+
+/// (client, user) → why a disabled user is to be frozen when it is enabled.
+pub const FREEZES_DUE: Table<(ClientId, UserId), FreezeDue> = Table::new("user.freezes_due");
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct FreezeDue {
+    pub reason: String,
+}
+row!(FreezeDue);
 
 /// How many users a client has, by status, and how many of the active ones are admins.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
@@ -302,6 +321,8 @@ mod tests {
         golden("user.credentials", &Credentials { password_hash: "$argon2id$".into(), changed_at: at });
         let proposal = TierProposal { tier: "gold".into(), by: Actor::System, at, revision: 2 };
         golden("user.tier_proposals", &proposal);
+        golden("user.debts", &Debts { currencies: vec!["EUR".parse().unwrap()] });
+        golden("user.freezes_due", &FreezeDue { reason: "lost a dispute".into() });
         golden("user.counts", &Counts { active: 3, frozen: 2, disabled: 1, active_admins: 1 });
     }
 }

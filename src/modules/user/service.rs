@@ -12,8 +12,8 @@ use super::{
     fields::{Phone, normalise_email},
     model::{USER, UserEvent, read_referral_code, referral_code},
     repository::{
-        BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, BY_ROLE, CREDENTIALS, Credentials, TIER_PROPOSALS,
-        TierProposal, USERS, UserRow, counts, put,
+        BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, BY_ROLE, CREDENTIALS, Credentials, DEBTS, FREEZES_DUE,
+        FreezeDue, TIER_PROPOSALS, TierProposal, USERS, UserRow, counts, put,
     },
     routes::{NewUserIn, UpdateUserIn, UserRolesIn, UserStatisticsOut},
 };
@@ -29,6 +29,7 @@ use crate::{
         error::{Result, fault},
         events::event::EventId,
         machine::{History, Step},
+        money::CurrencyCode,
         store::{ReadTx, Scan, WriteTx},
     },
     modules::{
@@ -196,12 +197,25 @@ impl Users {
         self.change(tx, client, user_id, &before, &mut after)?;
         let reason = reason.to_owned();
         match event {
-            UserEvent::Freeze => tx.publish(&call.caller, &UserFrozen { user_id, reason })?,
-            UserEvent::Unfreeze => tx.publish(&call.caller, &UserUnfrozen { user_id, reason })?,
-            UserEvent::Disable => tx.publish(&call.caller, &UserDisabled { user_id, reason })?,
-            UserEvent::Enable => tx.publish(&call.caller, &UserEnabled { user_id, reason })?,
-        };
+            UserEvent::Freeze => drop(tx.publish(&call.caller, &UserFrozen { user_id, reason })?),
+            UserEvent::Unfreeze => drop(tx.publish(&call.caller, &UserUnfrozen { user_id, reason })?),
+            UserEvent::Disable => drop(tx.publish(&call.caller, &UserDisabled { user_id, reason })?),
+            UserEvent::Enable => {
+                tx.publish(&call.caller, &UserEnabled { user_id, reason })?;
+                self.freeze_if_due(tx, &call.caller, client, user_id)?;
+                after = self.row(tx, client, user_id)?;
+            }
+        }
         self.out(tx, client, user_id, after, Reach::Any)
+    }
+
+    /// What would have frozen a user while it was disabled does now.
+    fn freeze_if_due(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, user: UserId) -> Result<()> {
+        let Some(due) = tx.get(&FREEZES_DUE, &(client, user))? else { return Ok(()) };
+        tx.delete(&FREEZES_DUE, &(client, user))?;
+        let mut system = Caller::system(Some(client));
+        system.request_id = caller.request_id.clone();
+        self.freeze(tx, &system, client, user, &due.reason).map(drop)
     }
 
     /// Replaces the roles of a user. Those that let it decide over requests wait until a second person agrees.
@@ -500,6 +514,30 @@ impl UserContract for Users {
         Ok(row.into_user(user_id))
     }
 
+    fn owes(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Vec<CurrencyCode>> {
+        Ok(tx.get(&DEBTS, &(client, user))?.unwrap_or_default().currencies)
+    }
+
+    fn note_debt(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        user: UserId,
+        currency: CurrencyCode,
+        owes: bool,
+    ) -> Result<()> {
+        let key = (client, user);
+        let mut debts = tx.get(&DEBTS, &key)?.unwrap_or_default();
+        debts.currencies.retain(|it| *it != currency);
+        if owes {
+            debts.currencies.push(currency);
+        }
+        match debts.currencies.is_empty() {
+            true => tx.delete(&DEBTS, &key).map(drop),
+            false => tx.put(&DEBTS, &key, &debts),
+        }
+    }
+
     fn freeze(
         &self,
         tx: &mut WriteTx,
@@ -510,8 +548,14 @@ impl UserContract for Users {
     ) -> Result<bool> {
         let before = self.row(tx, client, user_id)?;
         let mut after = before.clone();
-        if before.status() != UserStatus::Active {
-            return Ok(false);
+        match before.status() {
+            UserStatus::Active => {}
+            UserStatus::Frozen => return Ok(false),
+            UserStatus::Disabled => {
+                let due = FreezeDue { reason: reason.to_owned() };
+                tx.put(&FREEZES_DUE, &(client, user_id), &due)?;
+                return Ok(false);
+            }
         }
         after.history.step(&USER, UserEvent::Freeze, caller, Some(reason), tx.now())?;
         if self.check_admin_left(tx, client, &before, &after).is_err() {

@@ -38,7 +38,7 @@ use post::Floor;
 
 pub use history::{BalancesAt, Statement, StatementCursor, StatementQuery, find_entry};
 pub use trial::{Sum, Trial, kind};
-pub use verify::{Verify, clients};
+pub use verify::{Verify, clients, wrong_debts};
 
 pub struct Ledger {
     pub currencies: Arc<dyn CurrencyContract>,
@@ -49,12 +49,12 @@ pub struct Ledger {
 
 impl BalanceContract for Ledger {
     fn post(&self, tx: &mut WriteTx, client: ClientId, entry: NewEntry<'_>) -> Result<Posted> {
-        post::post(&*self.currencies, tx, client, entry, Floor::Zero)
+        post::post(&*self.currencies, &*self.users, tx, client, entry, Floor::Zero)
     }
 
     fn charge_back(&self, tx: &mut WriteTx, client: ClientId, entry: NewEntry<'_>) -> Result<Posted> {
         match Floor::of_cause(&entry.cause) {
-            Floor::None => post::post(&*self.currencies, tx, client, entry, Floor::None),
+            Floor::None => post::post(&*self.currencies, &*self.users, tx, client, entry, Floor::None),
             Floor::Zero => Err(fault!(
                 "{} is neither a dispute nor a payout that went: it takes nothing back",
                 entry.cause

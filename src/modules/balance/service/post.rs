@@ -24,6 +24,7 @@ use crate::modules::{
         repository::{ACCOUNT_IDS, ENTRIES, JOURNALS, Journal, WALLETS, wallet},
     },
     currency::contract::CurrencyContract,
+    user::contract::UserContract,
 };
 
 /// How far down an entry may take what users have.
@@ -59,8 +60,10 @@ struct Move {
     wallet: usize,
 }
 
+/// Posts an entry. Whoever of the users has less than nothing by it, or no longer, is noted as one who owes.
 pub fn post(
     currencies: &dyn CurrencyContract,
+    users: &dyn UserContract,
     tx: &mut WriteTx,
     client: ClientId,
     entry: NewEntry<'_>,
@@ -96,6 +99,10 @@ pub fn post(
         row.version += 1;
         let is_new = row.version == 1;
         let (account_id, balance_after) = (row.id, row.balance);
+        let (owed, owes) = (balance_after - it.delta < 0, balance_after < 0);
+        if let Some(user) = it.account.user_id().filter(|_| owed != owes) {
+            users.note_debt(tx, client, user, it.account.currency.code, owes)?;
+        }
         postings.push(Posting {
             account: it.account,
             delta: it.delta,

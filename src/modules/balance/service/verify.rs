@@ -31,6 +31,7 @@ use crate::modules::balance::{
         post::{Floor, may_be_below_zero},
     },
 };
+use crate::modules::user::contract::UserContract;
 
 const PAGE: usize = 2000;
 
@@ -295,6 +296,20 @@ impl Verify {
         }
         Ok(Ok(()))
     }
+}
+
+/// Users who have less than nothing of a currency and are not noted as owing it, or the other way round.
+pub fn wrong_debts(tx: &ReadTx, users: &dyn UserContract) -> Result<Vec<String>> {
+    let mut wrong = vec![];
+    for row in tx.scan(&WALLETS, Scan::all()) {
+        let ((client, key), wallet) = row?;
+        let Owner::User(user) = key.owner else { continue };
+        let (code, owes) = (key.currency.code, wallet.all(&key).any(|(_, it)| it.balance < 0));
+        if users.owes(tx, client, user)?.contains(&code) != owes {
+            wrong.push(format!("{client}: {user} owes {code}: {owes}; noted otherwise"));
+        }
+    }
+    Ok(wrong)
 }
 
 /// Every client that has books.

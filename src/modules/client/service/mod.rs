@@ -105,6 +105,11 @@ impl ClientContract for ClientService {
         Ok(these.iter().any(|it| others.contains(it)))
     }
 
+    fn is_a_person(&self, tx: &ReadTx, client: ClientId, actor: Actor) -> Result<bool> {
+        let holders = keys::held_by(tx, client, actor)?;
+        Ok(holders.iter().any(|it| matches!(it, Actor::User(_) | Actor::Operator(_))))
+    }
+
     fn key_grants(&self, tx: &ReadTx, client: ClientId, key: KeyId) -> Result<Option<Grants>> {
         let key = tx.get(&KEYS, &(client, key))?.filter(|it| it.status(tx.now()) == KeyStatus::Active);
         Ok(key.map(ApiKey::grants))

@@ -113,7 +113,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
                 .refuses(&[
                     "not_refundable",
                     "self_approval",
-                    "user_not_active",
+                    "user_not_active", "user_owes",
                     "external_id_taken",
                     "payment_disputed",
                     "refund_too_large",
@@ -138,7 +138,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
                     "revision_stale",
                     "not_on_committee",
                     "already_voted",
-                    "user_not_active",
+                    "user_not_active", "user_owes",
                 ])
                 .example(json!({ "revision": 1 })),
             move |tx, call: &Call<RefundId, ApproveIn>| approving.approve_refund(tx, call),

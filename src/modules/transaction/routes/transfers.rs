@@ -104,6 +104,7 @@ const CREATING: &[&str] = &[
     "account_reserved",
     "self_approval",
     "user_not_active",
+    "user_owes",
     "transfers_off",
     "reason_required",
     "insufficient_funds",
@@ -154,7 +155,13 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
             .about("Carry out a held transfer, or a part of it")
             .needs("transfers.capture_any")
             .money()
-            .refuses(&["invalid_state_transition", "capture_too_large", "self_approval", "user_not_active"])
+            .refuses(&[
+                "invalid_state_transition",
+                "capture_too_large",
+                "self_approval",
+                "user_not_active",
+                "user_owes",
+            ])
             .example(json!({ "amount": "10.00", "final": false }))
             .writes(move |tx, call: &Call<TransferId, TransferCaptureIn>| {
                 let captured = capture.capture(tx, &call.caller, call.path, &call.input);
@@ -179,6 +186,7 @@ pub fn endpoints(service: &Arc<Transactions>) -> Vec<Endpoint> {
                 "reverse_too_large",
                 "self_approval",
                 "user_not_active",
+                "user_owes",
                 "insufficient_funds",
             ])
             .example(json!({ "amount": "5.00", "reason": "sent twice" }))

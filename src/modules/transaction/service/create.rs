@@ -13,7 +13,7 @@
 //! | 7 | `same_account` | the same account by another name |
 //! | 8 | `not_allowed` | only a user's available money can be held |
 //! | 9 | `self_approval` | nobody pays themselves with the money of others or of the house, through a key neither |
-//! | 10 | `user_not_active` | the payer is neither frozen nor disabled |
+//! | 10 | `user_not_active`, `user_owes` | the payer is neither frozen nor disabled, and owes nothing |
 //! | 11 | `transfers_off` | users may transfer to each other |
 //! | 12 | `reason_required` | the house says why, and so does staff that moves money of others |
 //! | 13 | `insufficient_funds`, `amount_too_large` | the balances allow it |
@@ -70,6 +70,8 @@ pub struct Known {
     currencies: Vec<Currency>,
     /// May pay.
     payers: std::collections::HashSet<UserId>,
+    /// Whether the caller is a person, or a key that one holds.
+    is_a_person: Option<bool>,
     /// Are not the caller.
     payees: std::collections::HashSet<UserId>,
     accounts: std::collections::HashMap<(AccountRef, CurrencyCode), Account>,
@@ -101,12 +103,12 @@ impl Transactions {
         {
             return Err(ApiRefusal::NotFound.into());
         }
-        check_not_reserved(caller, &from)?;
+        self.check_not_reserved(tx, caller, &from, known)?;
         let to = self.account(tx, client, input.to, currency, known)?;
         if matches!(caller.reach, Reach::Own(_)) && to.user_id().is_none() {
             return Err(ApiRefusal::NotFound.into());
         }
-        check_not_reserved(caller, &to)?;
+        self.check_not_reserved(tx, caller, &to, known)?;
         if from == to {
             return Err(TransactionRefusal::SameAccount.into());
         }
@@ -237,6 +239,34 @@ impl Transactions {
         }
     }
 
+    /// Refuses `account_reserved`: what is at gateways, or nobody's yet, moves with its payment only; and people correct
+    /// the books by adjustments, which take two of them: not through a key either.
+    pub(super) fn check_not_reserved(
+        &self,
+        tx: &ReadTx,
+        caller: &Caller,
+        account: &Account,
+        known: &mut Known,
+    ) -> Result<()> {
+        use HouseAccount::{Adjustment, Clearing, PayoutClearing, Suspense};
+        let AccountOwner::House(kind) = account.owner else { return Ok(()) };
+        let is_reserved = match kind {
+            Clearing(_) | PayoutClearing(_) | Suspense => true,
+            Adjustment => match known.is_a_person {
+                Some(is_a_person) => is_a_person,
+                None => {
+                    let is_a_person = self.clients.is_a_person(tx, caller.client()?, caller.actor())?;
+                    *known.is_a_person.insert(is_a_person)
+                }
+            },
+            _ => false,
+        };
+        match is_reserved {
+            true => Err(BalanceRefusal::AccountReserved { kind: kind.to_string() }.into()),
+            false => Ok(()),
+        }
+    }
+
     /// A user pays others only when the client lets it; between its own accounts always.
     fn check_between_users(
         &self,
@@ -262,23 +292,6 @@ fn staff(caller: &Caller) -> Option<UserId> {
     match (caller.actor(), caller.reach) {
         (Actor::User(user), Reach::Any) => Some(user),
         _ => None,
-    }
-}
-
-/// Refuses `account_reserved`: what is at gateways, or nobody's yet, moves with its payment only; and people correct
-/// the books by adjustments, which take two of them.
-fn check_not_reserved(caller: &Caller, account: &Account) -> Result<()> {
-    use HouseAccount::{Adjustment, Clearing, PayoutClearing, Suspense};
-    let is_reserved = match account.owner {
-        AccountOwner::House(Clearing(_) | PayoutClearing(_) | Suspense) => true,
-        AccountOwner::House(Adjustment) => matches!(caller.actor(), Actor::User(_) | Actor::Operator(_)),
-        _ => false,
-    };
-    match account.owner {
-        AccountOwner::House(kind) if is_reserved => {
-            Err(BalanceRefusal::AccountReserved { kind: kind.to_string() }.into())
-        }
-        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Taking back a transfer, or a part of it: a new entry that names the one it reverses.
 
-use super::{Moved, Transactions, record::Side};
+use super::{Moved, Transactions, create::Known, record::Side};
 use crate::kernel::{
     api::{
         call::{Caller, found},
@@ -51,6 +51,9 @@ impl Transactions {
         };
         if amount > remaining {
             return Err(TransactionRefusal::ReverseTooLarge { remaining }.into());
+        }
+        for account in [&transfer.to, &transfer.from] {
+            self.check_not_reserved(tx, caller, account, &mut Known::default())?;
         }
         self.check_not_to_self(tx, caller, client, &transfer.to, &transfer.from)?;
         if let Some(receiver) = transfer.to.user_id() {

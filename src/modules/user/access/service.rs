@@ -196,8 +196,7 @@ impl Users {
         let (client, id) = (call.caller.client()?, call.path);
         let mut row = found(tx.get(&ACCESS_PROPOSALS, &(client, id))?)?;
         if row.status() == AccessStatus::Waiting {
-            self.seen_access(tx, client, &mut row)?;
-            row.approval.check_revision(call.input.revision)?;
+            self.seen_access(tx, client, &row)?.check_revision(call.input.revision)?;
         }
         let reason: &str = &call.input.reason;
         if row.history.step(&ACCESS, AccessEvent::Reject, &call.caller, Some(reason), tx.now())?
@@ -247,13 +246,8 @@ impl Users {
         }
     }
 
-    /// As it is to be shown: what people think of it under the rules of now.
-    fn seen_access(&self, tx: &ReadTx, client: ClientId, row: &mut AccessProposal) -> Result<()> {
-        if row.status() == AccessStatus::Waiting {
-            let policy = self.clients.approval_policy(tx, client, ApprovalOperation::Access)?;
-            row.approval = row.approval.clone().seen_under(policy);
-        }
-        Ok(())
+    fn seen_access(&self, tx: &ReadTx, client: ClientId, row: &AccessProposal) -> Result<Approval> {
+        self.seen(tx, &*self.clients, client, ApprovalOperation::Access, &row.approval)
     }
 
     fn access_out(
@@ -263,7 +257,9 @@ impl Users {
         id: AccessProposalId,
         mut row: AccessProposal,
     ) -> Result<AccessProposalOut> {
-        self.seen_access(tx, client, &mut row)?;
+        if row.status() == AccessStatus::Waiting {
+            row.approval = self.seen_access(tx, client, &row)?;
+        }
         let roles = match &row.asked {
             Asked::Roles { roles, .. } => Some(self.roles.names(tx, client, roles)?),
             _ => None,

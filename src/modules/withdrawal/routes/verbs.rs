@@ -131,7 +131,13 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
             .about("Ask a gateway to pay out an approved withdrawal: once")
             .needs("withdrawals.process")
             .money()
-            .refuses(&["self_approval", "invalid_state_transition", "user_not_active", "gateway_unavailable"])
+            .refuses(&[
+                "self_approval",
+                "invalid_state_transition",
+                "user_not_active",
+                "user_owes",
+                "gateway_unavailable",
+            ])
             .example(json!({}))
             .calls_out(
                 move |tx, call| claiming.claim(tx, call),

@@ -152,6 +152,7 @@ object! {
 const CREATING: &[&str] = &[
     "currency_inactive",
     "user_not_active",
+    "user_owes",
     "external_id_taken",
     "below_minimum",
     "beneficiary_required",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Withdrawals, confirm};
+use super::Withdrawals;
 use crate::kernel::{
     api::{
         call::Call,
@@ -41,7 +41,7 @@ impl Withdrawals {
             return Err(WithdrawalRefusal::BeneficiaryExists { existing_id }.into());
         }
 
-        let (code, standing) = match confirm::takes_confirmation(tx, caller, user)? {
+        let (code, standing) = match self.takes_confirmation(tx, caller, user)? {
             true => {
                 let (code, token) = self.mailed_token(tx);
                 (Some(code), Standing::Unconfirmed(token))

@@ -18,7 +18,7 @@ use crate::kernel::{
     error::{Error, Result},
     events::worker::Job,
     mailed::MailedToken,
-    store::{Key as _, Scan, WriteTx},
+    store::{Key as _, ReadTx, Scan, WriteTx},
 };
 use crate::modules::{
     auth::contract::AuthRefusal,
@@ -37,12 +37,6 @@ use crate::modules::{
 
 const PREFIX: &str = "cfm_";
 
-/// Whether the caller, asking this for `user`, has to confirm it: a user for itself, where mail is configured. Keys and
-/// staff answer for what they ask for.
-pub fn takes_confirmation(tx: &WriteTx, caller: &Caller, user: UserId) -> Result<bool> {
-    Ok(caller.actor() == Actor::User(user) && mails_secrets(tx)?)
-}
-
 /// What a token was found to be. A wrong one is no error in the transaction that counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guess {
@@ -60,6 +54,17 @@ impl Guess {
 }
 
 impl Withdrawals {
+    /// Whether the caller, asking this for `user`, has to confirm it: a user for itself, where mail is configured, and
+    /// through a key that it holds. Other keys and staff answer for what they ask for.
+    pub(super) fn takes_confirmation(&self, tx: &WriteTx, caller: &Caller, user: UserId) -> Result<bool> {
+        Ok(mails_secrets(tx)? && self.is_for_itself(tx, caller, user)?)
+    }
+
+    /// Whether the caller is `user`, or a key that it holds.
+    pub(super) fn is_for_itself(&self, tx: &ReadTx, caller: &Caller, user: UserId) -> Result<bool> {
+        self.clients.same_person(tx, caller.client()?, caller.actor(), Actor::User(user))
+    }
+
     /// Mails its user what a new withdrawal is confirmed with.
     pub(super) fn ask_to_confirm(
         &self,

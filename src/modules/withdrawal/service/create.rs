@@ -14,7 +14,7 @@
 //! | 10 | the limits of the user's tier | `below_limit`, `above_limit`, `limit_reached` |
 //! | 11 | the user has less than amount and fee | `insufficient_funds` |
 
-use super::{Withdrawals, announce, confirm, narration};
+use super::{Withdrawals, announce, narration};
 use crate::kernel::{
     api::{
         call::{Call, Caller, Reach},
@@ -108,7 +108,7 @@ impl Withdrawals {
         let policy = self.policy(tx, client)?;
         let purpose = Purpose::CashOut { method, beneficiary, hold: hold.id };
         let new = New { id, purpose, fee, payout, policy, entry: posted.id };
-        if confirm::takes_confirmation(tx, caller, user)? {
+        if self.takes_confirmation(tx, caller, user)? {
             let withdrawal = self.begin(tx, &asked, new, WithdrawalStatus::PendingConfirmation)?;
             return self.ask_to_confirm(tx, caller, withdrawal);
         }
@@ -218,11 +218,14 @@ impl Withdrawals {
         Ok(withdrawal)
     }
 
-    /// Where to pay to. Keys say it; users, staff too, name a beneficiary. Whoever named it, a beneficiary is paid
+    /// Where to pay to. Keys say it, but not for who holds them; users, staff too, name a beneficiary. Whoever named it, a beneficiary is paid
     /// only from its `ready_at` on: that is what protects a user whose account somebody else got into.
     fn destination(&self, tx: &ReadTx, asked: &Asked<'_>) -> Result<(Method, Option<BeneficiaryId>)> {
         match (&asked.input.method, asked.input.beneficiary_id) {
-            (Some(method), _) if !matches!(asked.caller.actor(), Actor::User(_)) => {
+            (Some(method), _)
+                if !matches!(asked.caller.actor(), Actor::User(_))
+                    && !self.is_for_itself(tx, asked.caller, asked.user)? =>
+            {
                 Ok((method.clone(), None))
             }
             (_, None) => Err(WithdrawalRefusal::BeneficiaryRequired.into()),

@@ -31,8 +31,7 @@ pub fn document(kernel: &Kernel) -> Value {
         for (name, _) in input.referred.iter().chain(&input.schema) {
             inputs.insert(name.clone());
         }
-        let rehearsed =
-            endpoint.rehearses().then(|| rehearsal::of(reference(&(endpoint.output)()), &mut schemas));
+        let rehearsed = endpoint.rehearses().then(|| rehearsal::of(reference(&output), &mut schemas));
         let methods = paths.entry(full_path(endpoint)).or_default();
         let operation = operation(endpoint, rehearsed, &refusals);
         methods.insert(endpoint.method.as_str().to_lowercase(), operation);
@@ -94,13 +93,14 @@ fn webhooks(kernel: &Kernel, schemas: &mut BTreeMap<String, Value>) -> Map<Strin
     let header = |(name, about): &(&str, &str)| json!({ "name": name, "in": "header", "required": true, "description": about, "schema": { "type": "string" } });
     let headers: Vec<Value> = headers.iter().map(header).collect();
     let sent = |it: &EventInfo| {
-        let (event, payload) = (it.name, kernel.event_shapes.get(it.name).map(|shape| shape()));
+        let (event, payload) = (it.name, kernel.event_shapes.get(it.name));
         let schemas = &mut *schemas;
         let data = match payload {
             None => json!({ "type": "object" }),
             Some(payload) => {
-                schemas.extend(named(&payload).map(|(name, schema)| (name.clone(), plain(schema))));
-                reference(&payload).unwrap_or_default()
+                let payload = &payload();
+                schemas.extend(named(payload).map(|(name, schema)| (name.clone(), plain(schema))));
+                reference(payload).unwrap_or_default()
             }
         };
         let own = json!({ "properties": { "type": { "const": event }, "data": data } });

@@ -74,9 +74,9 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
         }
         Ok(wrong)
     });
+    service::nightly::schedule(boot)?;
     let users = ledger.users.clone();
     boot.check("whoever has less than nothing is noted", move |tx| service::wrong_debts(tx, &*users));
-    service::nightly::schedule(boot)?;
     let contract: Arc<dyn BalanceContract> = ledger;
     boot.service("user_balance", contract.clone());
     boot.provide(contract)

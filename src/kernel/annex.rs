@@ -7,7 +7,7 @@
 //!   ·                               the worker  →   event, audit row, deliveries + mark     one commit
 //!   relay rows deleted              ←               ·
 //!
-//!   ·                               the worker  ←   a delivery for one of its listeners
+//!   ·                               the worker  ←   a delivery for one of its listeners, claimed     one commit
 //!   its effect + note of the event  one commit      ·
 //!   ·                               →               delivered                               one commit
 //! ```

@@ -69,7 +69,7 @@ use crate::{
         boot::Kernel,
         clock::{Clock, Time},
         events::{delivery::DELIVERIES, outbox::EVENTS},
-        store::Scan,
+        store::{Scan, Store},
     },
     modules::notification::contract::Captured,
 };
@@ -280,18 +280,14 @@ impl Instance {
 
     /// Keeps the store's writer busy until what is returned is dropped: no command gets its turn meanwhile.
     pub fn hold_writer(&self) -> HeldWriter {
-        let kernel = self.app.kernel().clone();
-        let ((begun, has_begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
-        let thread = std::thread::spawn(move || {
-            let held = kernel.store.write_blocking(move |_| {
-                let _ = begun.send(());
-                let _ = released.recv(); // Ends with the sender.
-                Ok(())
-            });
-            held.expect("the writer can be held");
-        });
-        has_begun.recv().expect("the writer gets to it");
-        HeldWriter { release: Some(release), thread: Some(thread) }
+        hold(self.app.kernel().store.clone())
+    }
+
+    /// The same of the file that a module has to itself.
+    pub fn hold_writer_of(&self, module: &str) -> HeldWriter {
+        let annexes = &self.app.kernel().annexes;
+        let own = annexes.iter().find(|it| it.modules.iter().any(|it| *it == module));
+        hold(own.expect("the module has a file of its own").store.clone())
     }
 
     pub fn now(&self) -> String {
@@ -367,6 +363,20 @@ impl Drop for Instance {
             assert!(problems.is_empty(), "the books do not hold: {problems:#?}");
         }
     }
+}
+
+fn hold(store: Store) -> HeldWriter {
+    let ((begun, has_begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    let thread = std::thread::spawn(move || {
+        let held = store.write_blocking(move |_| {
+            let _ = begun.send(());
+            let _ = released.recv(); // Ends with the sender.
+            Ok(())
+        });
+        held.expect("the writer can be held");
+    });
+    has_begun.recv().expect("the writer gets to it");
+    HeldWriter { release: Some(release), thread: Some(thread) }
 }
 
 /// The store's writer, kept busy by [`Instance::hold_writer`].

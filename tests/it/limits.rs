@@ -194,6 +194,57 @@ async fn deposits_have_limits_and_canceled_ones_do_not_count() {
     assert_eq!(usage(&coffer.key(), &path, 0).await.0, "100.00");
 }
 
+/// Ten were asked for and a thousand came: the limit once counted ten.
+#[tokio::test]
+async fn of_a_deposit_what_came_counts_from_when_it_came() {
+    let coffer = Instance::start().await;
+    let (ann, _) = person(&coffer, "ann", &[]).await;
+    let key = coffer.key();
+    let limit = json!({ "operation": "funding", "currency": "USD", "max": "100.00", "per_24h": "150.00" });
+    key.put("/limits", 1, limit).await.expect(200);
+    let path = format!("/limits/usage?user_id={ann}");
+    let ask = async |amount: &str| {
+        let body = json!({ "amount": amount, "currency": "USD", "user_id": ann });
+        key.post("/fundings", body).await
+    };
+    let pay = async |funding: &Answer, amount: &str| {
+        let payment = funding.body["payment_id"].as_str().unwrap().to_owned();
+        crate::payment::initiate(&coffer, &payment, &coffer.credentials().manual_gateway).await.expect(200);
+        crate::payment::mark_paid(&coffer, &payment, &format!("bank-{payment}"), amount).await.expect(200)
+    };
+    let asked = ask("10.00").await.expect(201);
+    assert_eq!(usage(&key, &path, 0).await, ("10.00".into(), json!("140.00")));
+    coffer.move_clock(23 * HOUR);
+
+    // It is there: all of it is credited, and marked; nothing more is taken until it is past.
+    assert_eq!(pay(&asked, "1000.00").await.body["paid_state"], "over");
+    let funding = key.get(&format!("/fundings/{}", asked.id())).await.expect(200);
+    assert_eq!(
+        (&funding.body["status"], &funding.body["credit_amount"]),
+        (&json!("completed"), &json!("1000.00"))
+    );
+    assert_eq!(usage(&key, &path, 0).await, ("1000.00".into(), json!("0.00")));
+    ask("0.01").await.refused(422, "limit_reached");
+    coffer.move_clock(23 * HOUR);
+    ask("0.01").await.refused(422, "limit_reached");
+    coffer.move_clock(HOUR);
+    assert_eq!(usage(&key, &path, 0).await.0, "0.00");
+    assert_eq!(usage(&key, &path, 1).await.0, "1000.00");
+
+    // Of what came in part, the part counts, once nothing more is waited for.
+    let asked = ask("100.00").await.expect(201);
+    pay(&asked, "30.00").await;
+    assert_eq!(usage(&key, &path, 0).await.0, "100.00");
+    coffer.advance(24 * HOUR).await;
+    assert_eq!(usage(&key, &path, 0).await, ("30.00".into(), json!("120.00")));
+    // With the fee on top as without one, what was asked for and comes counts once.
+    let fee = json!({ "name": "f", "operation": "funding", "currency": "USD", "fixed": "1.00" });
+    key.post("/fees", fee).await.expect(201);
+    let asked = ask("20.00").await.expect(201);
+    pay(&asked, "21.00").await;
+    assert_eq!(usage(&key, &path, 0).await.0, "50.00");
+}
+
 #[tokio::test]
 async fn of_forty_parallel_withdrawals_exactly_those_within_the_limit_are_accepted() {
     let coffer = Instance::start().await;

@@ -51,6 +51,7 @@ mod questions;
 mod recovery;
 mod referral;
 mod refund;
+mod rehearsal;
 mod role;
 mod session;
 mod sms;

@@ -106,3 +106,50 @@ async fn it_moves_while_it_is_empty_and_what_stays_beside_the_outbox_does_not_co
     assert_eq!(refused.status.code(), Some(78), "{message}");
     assert!(message.contains("modules.notification.database.connection"), "{message}");
 }
+
+/// What was canceled between a look at it and its run had its effect, and the job said that it had none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_says_canceled_had_no_effect_in_whatever_file() {
+    let coffer = Instance::builder().in_own_file("notification").start().await;
+    let (_, ann) = person(&coffer, "ann", &[]).await;
+    coffer.settle().await;
+    let before = ann.get("/notifications").await.expect(200).body["data"].as_array().unwrap().len();
+    let key = coffer.key();
+    let jobs = async |status: &str| {
+        let listed = key.get(&format!("/jobs?status={status}&limit=100")).await.expect(200);
+        let listed = listed.body["data"].as_array().unwrap().clone();
+        listed.into_iter().filter(|it| it["external"] == false).collect::<Vec<_>>()
+    };
+
+    // The file it has its effect in is busy: the job is taken, and does not get on.
+    let held = coffer.hold_writer_of("notification");
+    let body = json!({ "type": "profit", "amount": "5.00", "currency": "USD", "reason": "bonus", "user_id": user_id(&ann).await });
+    key.post("/fundings", body).await.expect(201);
+    let taken = loop {
+        let running = jobs("processing").await;
+        if !running.is_empty() {
+            break running;
+        }
+        tokio::task::yield_now().await;
+    };
+    for job in &taken {
+        let asked =
+            key.post(&format!("/jobs/{}/cancel", job["id"].as_str().unwrap()), json!({})).await.expect(200);
+        assert_eq!(
+            (&asked.body["status"], &asked.body["cancel_requested"]),
+            (&json!("processing"), &json!(true))
+        );
+    }
+    drop(held);
+    coffer.settle().await;
+    for job in &taken {
+        let job = key.get(&format!("/jobs/{}", job["id"].as_str().unwrap())).await.expect(200);
+        assert_eq!(job.body["status"], "sent", "it came too late: {:#}", job.body);
+    }
+    assert!(ann.get("/notifications").await.expect(200).body["data"].as_array().unwrap().len() > before);
+    assert_eq!(coffer.problems(), Vec::<String>::new());
+}
+
+async fn user_id(session: &coffer::testing::Http) -> Value {
+    session.get("/auth/me").await.expect(200).body["id"].clone()
+}

@@ -78,10 +78,10 @@ pub struct Endpoint {
     /// For so many seconds whoever asked may go on with the answer: prices. Everything else is never kept.
     pub cached_s: Option<u32>,
     pub example: Option<Value>,
-    pub input: Shape,
+    pub input: Described,
     pub query_names: &'static [&'static str],
     pub query_shapes: Vec<NamedShape>,
-    pub output: Shape,
+    pub output: Described,
     pub handler: Handler,
 }
 
@@ -138,6 +138,10 @@ pub struct Shape {
     /// The schemas it refers to.
     pub referred: Vec<(String, RefOr<Schema>)>,
 }
+
+/// Makes a shape when somebody asks. Those of all endpoints, kept, were most of what an idle server had in memory and
+/// of the time it took to start.
+pub type Described = fn() -> Shape;
 
 impl Shape {
     /// The names of an object's fields, as documented.
@@ -319,10 +323,10 @@ impl Builder {
             max_body_bytes: None,
             cached_s: None,
             example: None,
-            input: Shape::default(),
+            input: Shape::default,
             query_names: &[],
             query_shapes: vec![],
-            output: Shape::default(),
+            output: Shape::default,
             handler: Handler::Read(Arc::new(|_, _| Ok(Value::Null))),
         })
     }
@@ -458,7 +462,7 @@ impl Builder {
         mut self,
         handle: impl Fn(&ReadTx, &Call<P, I>) -> Result<O> + Send + Sync + 'static,
     ) -> Endpoint {
-        self.0.output = Shape::of::<O>();
+        self.0.output = Shape::of::<O>;
         (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
         self.0.handler = Handler::Read(Arc::new(move |tx, raw| found(handle(tx, &queried(raw)?)?)));
         self.0
@@ -470,7 +474,7 @@ impl Builder {
         handle: impl Fn(&ReadTx, &Call<P, I>) -> Result<Page<O>> + Send + Sync + 'static,
     ) -> Endpoint {
         (self.0.list, self.0.csv) = (true, true);
-        self.0.output = Shape::of::<O>();
+        self.0.output = Shape::of::<O>;
         (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
         self.0.handler = Handler::Read(Arc::new(move |tx, raw| found(handle(tx, &queried(raw)?)?)));
         self.0
@@ -648,7 +652,7 @@ impl Builder {
     {
         let is_query = self.0.method == Method::GET;
         if is_query {
-            self.0.output = Shape::of::<O>();
+            self.0.output = Shape::of::<O>;
             (self.0.query_names, self.0.query_shapes) = (I::NAMES, I::shapes());
         } else {
             self.shapes::<I, O>();
@@ -735,7 +739,7 @@ impl Builder {
         R: Send + 'static,
         O: Serialize + ToSchema,
     {
-        self.0.output = Shape::of::<O>();
+        self.0.output = Shape::of::<O>;
         let write = Arc::new(write);
         self.0.handler = Handler::Hear(Arc::new(move |tx, raw| {
             let path = P::from_path(&raw.path).ok_or(ApiRefusal::NotFound)?;
@@ -748,9 +752,9 @@ impl Builder {
 
     fn shapes<I: Input + ToSchema, O: Serialize + ToSchema>(&mut self) {
         if !I::NAMES.is_empty() {
-            self.0.input = Shape::of_input::<I>();
+            self.0.input = Shape::of_input::<I>;
         }
-        self.0.output = Shape::of::<O>();
+        self.0.output = Shape::of::<O>;
     }
 }
 

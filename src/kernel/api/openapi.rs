@@ -23,10 +23,11 @@ pub fn document(kernel: &Kernel) -> Value {
     schemas.insert("Problem".into(), problem_schema());
     let mut inputs = BTreeSet::new();
     for endpoint in &kernel.endpoints {
-        for shape in [&endpoint.input, &endpoint.output] {
+        let (input, output) = ((endpoint.input)(), (endpoint.output)());
+        for shape in [&input, &output] {
             schemas.extend(named(shape).map(|(name, schema)| (name.clone(), plain(schema))));
         }
-        for (name, _) in endpoint.input.referred.iter().chain(&endpoint.input.schema) {
+        for (name, _) in input.referred.iter().chain(&input.schema) {
             inputs.insert(name.clone());
         }
         let methods = paths.entry(full_path(endpoint)).or_default();
@@ -64,12 +65,12 @@ pub fn document(kernel: &Kernel) -> Value {
 
 /// The names that stand for different things in different operations: the document would show one of them for all.
 pub fn clashes(endpoints: &[Endpoint]) -> Vec<String> {
-    let mut known: BTreeMap<&str, Value> = BTreeMap::new();
+    let mut known: BTreeMap<String, Value> = BTreeMap::new();
     let mut clashes = BTreeSet::new();
-    for shape in endpoints.iter().flat_map(|it| [&it.input, &it.output]) {
-        for (name, schema) in named(shape) {
+    for shape in endpoints.iter().flat_map(|it| [it.input, it.output]) {
+        for (name, schema) in named(&shape()) {
             let schema = plain(schema);
-            if *known.entry(name).or_insert_with(|| schema.clone()) != schema {
+            if *known.entry(name.clone()).or_insert_with(|| schema.clone()) != schema {
                 clashes.insert(name.clone());
             }
         }
@@ -100,7 +101,7 @@ fn operation(endpoint: &Endpoint, refusals: &BTreeMap<&str, &RefusalInfo>) -> Va
     operation
         .insert("security".into(), if open { json!([]) } else { json!([{ "key": [] }, { "bearer": [] }]) });
     operation.insert("parameters".into(), parameters(endpoint).into());
-    if let Some(schema) = reference(&endpoint.input) {
+    if let Some(schema) = reference(&(endpoint.input)()) {
         let mut media = json!({ "schema": schema });
         if let Some(example) = &endpoint.example {
             media["example"] = example.clone();
@@ -233,7 +234,7 @@ pub fn error_codes(endpoint: &Endpoint) -> BTreeSet<&'static str> {
 
 fn responses(endpoint: &Endpoint, codes: &BTreeSet<&str>, refusals: &BTreeMap<&str, &RefusalInfo>) -> Value {
     let mut responses = Map::new();
-    let mut body = reference(&endpoint.output).unwrap_or_else(|| json!({}));
+    let mut body = reference(&(endpoint.output)()).unwrap_or_else(|| json!({}));
     if endpoint.list {
         body = json!({
             "type": "object",
@@ -372,7 +373,7 @@ mod tests {
     fn metadata_may_be_left_out_of_what_is_sent() {
         let made = post("/things")
             .writes(|_, call: &Call<(), NewThingIn>| Ok(one::ThingOut { size: call.input.size }));
-        let Some((_, RefOr::T(Schema::Object(object)))) = made.input.schema else { panic!("an object") };
+        let Some((_, RefOr::T(Schema::Object(object)))) = (made.input)().schema else { panic!("an object") };
         assert_eq!(object.required, ["size"]);
         assert!(object.properties.contains_key("metadata"));
     }

@@ -85,7 +85,7 @@ pub fn csv_response(
     }
     let home = kernel.home_of(endpoint).clone();
     let first = home.read(|tx| read(tx, raw.clone()))?;
-    let columns = if endpoint.list { endpoint.output.fields() } else { None };
+    let columns = if endpoint.list { (endpoint.output)().fields() } else { None };
     let table = page::Csv::new(columns);
     let pages =
         futures_util::stream::try_unfold((Some(first), table, raw), move |(page, mut table, mut raw)| {

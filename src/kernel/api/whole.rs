@@ -7,7 +7,10 @@
 //! Commands that are rehearsed run in one write transaction, each on what those before it left, and then nothing of it
 //! is kept.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use axum::body::Bytes;
 use hyper::Method;
@@ -33,8 +36,8 @@ use crate::kernel::{
 const PAGE: &str = "100";
 /// Pages that wait for whoever reads.
 const AHEAD: usize = 2;
-/// They hold the writer while they run.
-const MOST_COMMANDS: usize = 10_000;
+/// They hold the writer, everybody's, while they run: for about a second in a debug build.
+const MOST_COMMANDS: usize = 2_000;
 
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -65,7 +68,7 @@ input!(ExportQuery { lists });
 input! {
     /// Commands in the order they are tried.
     pub struct RehearsalIn {
-        /// At most 10,000.
+        /// At most 2,000.
         commands: Vec<CommandIn>,
     }
 }
@@ -75,7 +78,8 @@ input! {
     pub struct CommandIn {
         /// Of a POST that is one transaction: `/users`, `/currencies/EUR/activate`.
         path: String,
-        /// Where a member of it is `{"id_of": 3}`, the id stands of what command 3, counted from 0, would make.
+        /// Where a member of it is `{"id_of": 3}`, the id stands of what command 3, counted from 0, would make. Not in a
+        /// command that prepares something before its transaction (`/users`, `/markets`): the id is not known then.
         body: Sent,
     }
 }
@@ -113,25 +117,42 @@ pub struct TriedOut {
     detail: Option<String>,
 }
 
-/// The command of a path, and its parts.
-fn command(kernel: &Kernel, path: &str) -> Option<(Endpoint, Vec<String>)> {
-    let parts = |endpoint: &Endpoint| {
-        let wanted: Vec<&str> = endpoint.path.split('/').collect();
-        let found: Vec<&str> = path.split('/').collect();
-        let mut parts = vec![];
-        for (wanted, found) in wanted.iter().zip(&found) {
-            match wanted.starts_with('{') {
-                true => parts.push((*found).to_owned()),
-                false if wanted == found => {}
-                false => return None,
-            }
+/// The commands there are, by how many parts their paths have and by the first one, which is never a name for anything:
+/// each is found without looking at the others.
+struct Commands<'a>(HashMap<(usize, &'a str), Vec<&'a Endpoint>>);
+
+impl<'a> Commands<'a> {
+    fn of(kernel: &'a Kernel) -> Commands<'a> {
+        let mut commands: HashMap<_, Vec<_>> = HashMap::new();
+        for it in kernel.endpoints.iter().filter(|it| it.method == Method::POST && !kernel.is_away(it)) {
+            commands.entry(place(it.path)).or_default().push(it);
         }
-        (wanted.len() == found.len()).then_some(parts)
-    };
-    // What is written out goes before what stands for anything.
-    let commands = kernel.endpoints.iter().filter(|it| it.method == Method::POST && !kernel.is_away(it));
-    let found = commands.filter_map(|it| Some((it.clone(), parts(it)?)));
-    found.min_by_key(|it| it.1.len())
+        Commands(commands)
+    }
+
+    /// The command of a path, and its parts. What is written out goes before what stands for anything.
+    fn find(&self, path: &str) -> Option<(&'a Endpoint, Vec<String>)> {
+        let candidates = self.0.get(&place(path))?;
+        let found = candidates.iter().filter_map(|it| Some((*it, parts(it.path, path)?)));
+        found.min_by_key(|it| it.1.len())
+    }
+}
+
+fn place(path: &str) -> (usize, &str) {
+    (path.split('/').count(), path.split('/').nth(1).unwrap_or_default())
+}
+
+/// What stands in `path` where `wanted` has `{…}`; `None` when it is another path.
+fn parts(wanted: &str, path: &str) -> Option<Vec<String>> {
+    let mut parts = vec![];
+    for (wanted, found) in wanted.split('/').zip(path.split('/')) {
+        match wanted.starts_with('{') {
+            true => parts.push(found.to_owned()),
+            false if wanted == found => {}
+            false => return None,
+        }
+    }
+    Some(parts)
 }
 
 fn export(kernel: Arc<Kernel>, call: &Call<(), ExportQuery>) -> Result<Streamed> {
@@ -235,14 +256,14 @@ fn write_list(
 
 async fn rehearse(kernel: &Arc<Kernel>, caller: Caller, commands: Vec<CommandIn>) -> Result<RehearsalOut> {
     if commands.len() > MOST_COMMANDS {
-        return Err(
-            Flaw::new("commands", "out_of_range", format!("must have at most {MOST_COMMANDS}")).into()
-        );
+        let message = format!("must have at most {MOST_COMMANDS}, not {}", commands.len());
+        return Err(Flaw::new("commands", "out_of_range", message).into());
     }
+    let known = Commands::of(kernel);
     let mut steps: Vec<(u16, Try)> = vec![];
     for (at, command) in commands.into_iter().enumerate() {
         let wrong = |what: &str| Flaw::new(&format!("commands[{at}].path"), "invalid_format", what);
-        let found = self::command(kernel, &command.path);
+        let found = known.find(&command.path);
         let (found, path) =
             found.ok_or_else(|| wrong("there is no such command, or it is of another file"))?;
         let raw = RawCall { caller: caller.clone(), path, query: vec![], body: command.body.0 };
@@ -255,6 +276,11 @@ async fn rehearse(kernel: &Arc<Kernel>, caller: Caller, commands: Vec<CommandIn>
                 })
             }
             Handler::Prepared(prepare) => {
+                if let Some(name) = members_with_ids(&raw.body).next() {
+                    let param = format!("commands[{at}].body.{name}");
+                    let why = "is not known when this command is prepared: rehearse it apart";
+                    return Err(Flaw::new(&param, "not_allowed", why).into());
+                }
                 let prepared = prepare(kernel.clone(), raw).await;
                 Box::new(move |tx, _| prepared?(tx))
             }
@@ -297,13 +323,21 @@ fn try_all(tx: &mut WriteTx, steps: Vec<(u16, Try)>, request_id: &str) -> Result
 
 /// With the ids that are not known before.
 fn with_ids(mut body: Value, made: &[Option<String>]) -> Value {
-    let wanted = |it: &Value| it.get("id_of").and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
+    let ids: Vec<(String, Value)> = members_with_ids(&body)
+        .filter_map(|name| Some((name.to_owned(), made.get(id_of(&body[name])?).cloned().flatten().into())))
+        .collect();
     if let Some(members) = body.as_object_mut() {
-        for value in members.values_mut() {
-            if let Some(at) = wanted(value) {
-                *value = made.get(at).cloned().flatten().into();
-            }
-        }
+        members.extend(ids);
     }
     body
+}
+
+/// The members that stand for ids.
+fn members_with_ids(body: &Value) -> impl Iterator<Item = &str> {
+    let members = body.as_object().into_iter().flatten();
+    members.filter(|it| id_of(it.1).is_some()).map(|it| it.0.as_str())
+}
+
+fn id_of(value: &Value) -> Option<usize> {
+    value.get("id_of").and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok())
 }

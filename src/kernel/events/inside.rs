@@ -54,41 +54,100 @@ pub(super) fn away(tx: &ReadTx, bus: &Bus, key: &Key) -> Result<Option<(&'static
     Ok(module.and_then(|it| Some((it, bus.away.get(it)?.clone()))))
 }
 
-/// Runs deliveries in the file their modules live in, then notes here how that went: two commits, however many there
-/// are. An effect and the note that it was had are one transaction there, so that a repeat after a crash in between
-/// does nothing.
+/// Runs deliveries in the file their modules live in: claims them here, runs them there, notes here how that went;
+/// three commits, however many there are. Whoever cancels one before the claim is told so and it has no effect, and
+/// afterwards it is too late. An effect and the note that it was had are one transaction there, so that a repeat after
+/// a crash in between does nothing.
 pub(super) fn deliver_away(desk: &Desk, away: &Store, keys: Vec<Key>) -> Result<()> {
-    let (store, bus) = (&desk.store, desk.bus.clone());
-    let found = store.read(|tx| {
-        let mut found = vec![];
+    let (bus, epoch) = (desk.bus.clone(), desk.epoch);
+    let claimed = desk.store.write_blocking(move |tx| {
+        let mut claimed = vec![];
         for key in keys {
-            if let Some(row) = tx.get(&DELIVERIES, &key)?.filter(|it| it.state == State::Ready) {
-                found.push((key, find(tx, &bus, &key, &row), bus.plans.timeout(&row), row));
+            if let Some(what) = claim(tx, &bus, epoch, &key)? {
+                claimed.push((key, what));
             }
         }
-        Ok(found)
+        Ok(claimed)
     })?;
-    let now = store.clock().now();
+    if claimed.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<Key> = claimed.iter().map(|it| it.0).collect();
+    let noted = run_away(desk, away, claimed);
+    if noted.is_err() {
+        // Nobody is at it any more. What has had its effect is noted there, and does nothing again.
+        desk.store.write_blocking(move |tx| keys.iter().try_for_each(|it| give_back(tx, epoch, it)))?;
+    }
+    noted
+}
+
+/// What is run elsewhere: who hears, what, and for how long at most.
+struct Away {
+    listener: String,
+    what: What,
+    allowed: Duration,
+}
+
+/// Marks a delivery as being run, when it is still to be; otherwise it is where it belongs.
+fn claim(tx: &mut WriteTx, bus: &Arc<Bus>, epoch: u64, key: &Key) -> Result<Option<Away>> {
+    let Some(mut row) = tx.get(&DELIVERIES, key)?.filter(|it| it.state == State::Ready && !it.external)
+    else {
+        return Ok(None);
+    };
+    let now = tx.now();
+    if row.deliver_before.is_some_and(|it| it <= now) {
+        row.end(State::Expired, now);
+        return verdict::keep(tx, key, &row).map(|()| None);
+    }
+    row.started_at = Some(now);
+    let allowed = bus.plans.timeout(&row);
+    let what = match find(tx, bus, key, &row) {
+        Ok(what) => what,
+        Err(heard) => return note(tx, bus, key, row, (heard, Duration::ZERO)).map(|()| None),
+    };
+    (row.state, row.epoch) = (State::Processing, epoch);
+    tx.put(&DELIVERIES, key, &row)?;
+    Ok(Some(Away { listener: row.listener, what, allowed }))
+}
+
+fn run_away(desk: &Desk, away: &Store, claimed: Vec<(Key, Away)>) -> Result<()> {
     let heard = away.write_blocking(move |tx| {
         let mut all = vec![];
-        for (key, found, allowed, row) in found {
-            let is_late = row.deliver_before.is_some_and(|it| it <= now);
-            let heard = match found {
-                Err(heard) => heard,
-                Ok(_) if is_late => Heard::Ok, // It expires below, without an effect.
-                Ok(what) => hear_once(tx, allowed, (row.listener, what.subject()), &what)?,
-            };
-            all.push((key, heard));
+        for (key, Away { listener, what, allowed }) in claimed {
+            let began = Instant::now();
+            let heard = hear_once(tx, allowed, (listener, what.subject()), &what)?;
+            all.push((key, (heard, began.elapsed())));
         }
         Ok(all)
     })?;
     desk.failpoints.pass(Failpoint::AfterEffectAway)?;
-    store.write_blocking(move |tx| {
+    let (bus, epoch) = (desk.bus.clone(), desk.epoch);
+    desk.store.write_blocking(move |tx| {
         for (key, heard) in heard {
-            deliver_with(tx, &bus, &key, |_, _| heard)?;
+            if let Some(row) = claimed_by(tx, epoch, &key)? {
+                note(tx, &bus, &key, row, heard)?;
+            }
         }
         Ok(())
     })
+}
+
+/// The delivery, as long as this incarnation of the server runs it.
+fn claimed_by(tx: &ReadTx, epoch: u64, key: &Key) -> Result<Option<Delivery>> {
+    let is_ours = |it: &Delivery| it.state == State::Processing && it.epoch == epoch && !it.external;
+    Ok(tx.get(&DELIVERIES, key)?.filter(is_ours))
+}
+
+/// It is run again, unless somebody does not want that any more.
+fn give_back(tx: &mut WriteTx, epoch: u64, key: &Key) -> Result<()> {
+    let Some(mut row) = claimed_by(tx, epoch, key)? else { return Ok(()) };
+    let now = tx.now();
+    if row.cancel_requested {
+        row.end(State::Canceled, now);
+    } else {
+        row.wait(State::Ready, now);
+    }
+    verdict::keep(tx, key, &row)
 }
 
 /// Runs it in a file of its own, unless it has had its effect there.
@@ -120,7 +179,18 @@ fn deliver_with(
     row.started_at = Some(now);
     let began = Instant::now();
     let heard = run(tx, &row);
-    let took = began.elapsed();
+    note(tx, bus, key, row, (heard, began.elapsed()))
+}
+
+/// Notes how it went.
+fn note(
+    tx: &mut WriteTx,
+    bus: &Arc<Bus>,
+    key: &Key,
+    mut row: Delivery,
+    (heard, took): (Heard, Duration),
+) -> Result<()> {
+    let now = tx.now();
     if took > BUDGET {
         let ms = took.as_millis();
         tracing::warn!(
@@ -152,8 +222,14 @@ fn deliver_with(
         tracing::warn!(delivery.id = %key.1, listener = row.listener, error, "A listener failed: {error}");
     }
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let attempt =
-        Attempt { started_at: now, duration_ms, outcome: ended, error, http_status: None, response: None };
+    let attempt = Attempt {
+        started_at: row.started_at.unwrap_or(now),
+        duration_ms,
+        outcome: ended,
+        error,
+        http_status: None,
+        response: None,
+    };
     verdict::log(tx, key, &mut row, attempt)?;
     verdict::conclude(tx, &bus.plans, key, &mut row, &outcome)
 }

@@ -51,7 +51,7 @@ pub fn endpoints() -> Vec<Endpoint> {
                     name: it.name,
                     version: it.version,
                     module: it.module,
-                    schema: kernel.event_shapes.get(it.name).map(schema).unwrap_or_default(),
+                    schema: kernel.event_shapes.get(it.name).map(|shape| schema(&shape())).unwrap_or_default(),
                     listeners: kernel.bus.plans.of(it.name).iter().map(|it| ListenerOut::of(it)).collect(),
                 });
                 Ok(EventTypesOut { object: "list", data: types.collect() })

@@ -17,6 +17,7 @@ use crate::{
             model::{FUNDING, Funding, FundingEvent, credited, lines, split},
         },
         payment::contract::GatewayId,
+        pricing::contract::{LimitOperation, LimitUse},
         transaction::contract::{EntryType, Record},
     },
 };
@@ -33,7 +34,12 @@ impl Fundings {
         (gateway, received, worth): (GatewayId, Amount, Amount),
     ) -> Result<()> {
         funding.history.step(&FUNDING, FundingEvent::Complete, caller, None, tx.now())?;
-        (funding.credit, funding.fee) = split(worth, funding.terms()?)?;
+        let terms = funding.terms()?;
+        let is_fee_included = terms.to_pay == funding.amount;
+        (funding.credit, funding.fee) = split(worth, terms)?;
+        let asked = LimitUse::new(LimitOperation::Funding, funding.user, funding.amount, id);
+        let came = if is_fee_included { worth } else { funding.credit };
+        self.limits.came(tx, client, asked, funding.stamp.created_at, came)?;
         let lines = lines(funding, gateway, received);
         let side = |entry_type, amount, category, narration| Record {
             user: funding.user,

@@ -48,6 +48,17 @@ pub trait LimitContract: Send + Sync {
     /// Counts it, as of now. Refuses, in this order, `below_limit`, `above_limit`, `limit_reached`.
     fn take(&self, tx: &mut WriteTx, client: ClientId, used: LimitUse, tier: &str) -> Result<()>;
 
+    /// What was asked for and counted at `asked_at` has come: from now on `came` of it counts, as of now. Never refused:
+    /// what is there is there. More than was asked may use more than there is; then what is new is refused.
+    fn came(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        asked: LimitUse,
+        asked_at: Time,
+        came: Amount,
+    ) -> Result<()>;
+
     /// It came to nothing: what was counted at this instant does not count any more. What never was counted is no
     /// mistake: it is older than the limits.
     fn give_back(&self, tx: &mut WriteTx, client: ClientId, used: LimitUse, at: Time) -> Result<()>;

@@ -20,7 +20,7 @@ use crate::kernel::{
     },
     clock::Time,
     error::Result,
-    money::AmountText,
+    money::{Amount, AmountText},
     store::{ReadTx, Scan, WriteTx},
 };
 use crate::modules::{
@@ -45,6 +45,18 @@ impl LimitContract for Limits {
         }
 
         repository::count(tx, client, used)
+    }
+
+    fn came(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        asked: LimitUse,
+        asked_at: Time,
+        came: Amount,
+    ) -> Result<()> {
+        repository::uncount(tx, client, asked, asked_at)?;
+        repository::count(tx, client, LimitUse { amount: came, ..asked })
     }
 
     fn give_back(&self, tx: &mut WriteTx, client: ClientId, used: LimitUse, at: Time) -> Result<()> {

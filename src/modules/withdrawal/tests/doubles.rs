@@ -451,6 +451,10 @@ impl LimitContract for World {
         Ok(())
     }
 
+    fn came(&self, _: &mut WriteTx, _: ClientId, _: LimitUse, _: Time, _: Amount) -> Result<()> {
+        unreachable!("{UNASKED}")
+    }
+
     fn give_back(&self, _: &mut WriteTx, _: ClientId, _: LimitUse, _: Time) -> Result<()> {
         Ok(())
     }

@@ -11,9 +11,9 @@ use crate::{
 };
 
 /// The account of the test vectors of BIP 84, and its first addresses.
-const ZPUB: &str = "zpub6rFR7y4Q2AijBEqTUquhVz398htDFrtymD9xYYfG1m4wAcvPhXNfE3EfH1r1ADqtfSdVCToUG868RvUUkgDKf31mGDtKsAYz2oz2AGutZYs";
+pub const ZPUB: &str = "zpub6rFR7y4Q2AijBEqTUquhVz398htDFrtymD9xYYfG1m4wAcvPhXNfE3EfH1r1ADqtfSdVCToUG868RvUUkgDKf31mGDtKsAYz2oz2AGutZYs";
 pub const FIRST: &str = "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu";
-const SECOND: &str = "bc1qnjg0jd8228aq7egyzacy8cys3knf9xvrerkf9g";
+pub const SECOND: &str = "bc1qnjg0jd8228aq7egyzacy8cys3knf9xvrerkf9g";
 
 /// An active gateway for BTC; up to 0.01 one confirmation is enough, above it six.
 pub async fn bitcoin(coffer: &Instance, config: Value) -> String {
@@ -33,12 +33,12 @@ pub async fn bitcoin(coffer: &Instance, config: Value) -> String {
     made.id().to_owned()
 }
 
-async fn charge(coffer: &Instance, user: &str, amount: &str) -> String {
+pub async fn charge(coffer: &Instance, user: &str, amount: &str) -> String {
     let body = json!({ "amount": amount, "currency": "BTC", "user_id": user });
     coffer.key().post("/payments", body).await.expect(201).id().to_owned()
 }
 
-async fn bitcoins(coffer: &Instance, user: &str) -> String {
+pub async fn bitcoins(coffer: &Instance, user: &str) -> String {
     let balance = coffer.key().get(&format!("/balances/BTC?user_id={user}")).await.expect(200);
     balance.body["available"].as_str().unwrap().to_owned()
 }
@@ -119,9 +119,6 @@ async fn a_part_waits_more_is_credited_and_what_is_late_is_in_suspense() {
     assert_eq!(state(&show(&coffer, &expired).await), "expired none late 0.00000000");
     assert_eq!(suspense(&coffer).await.len(), 2);
     assert_eq!(bitcoins(&coffer, &user).await, "0.02100000");
-    // To an address of nobody: known to the log alone.
-    tell(&coffer, &gateway, &transfer("e5", "bc1qnobody", "ee", 5, 9)).await.expect(200);
-    assert_eq!(suspense(&coffer).await.len(), 2);
 }
 
 #[tokio::test]
@@ -197,9 +194,9 @@ async fn an_explorer_is_asked_until_the_payer_paid_and_it_is_confirmed() {
         assert_eq!(show(&coffer, &payment).await["status"], wanted, "at block {height}");
     }
     assert_eq!(bitcoins(&coffer, &user).await, "0.50000000");
-    let asked = hooks.received().len();
-    coffer.advance(Duration::from_secs(24 * 3600)).await;
-    assert_eq!(hooks.received().len(), asked, "nobody asks about what is over");
+    let asked = hooks.at(&list).len();
+    coffer.advance(Duration::from_secs(30 * 60)).await;
+    assert_eq!(hooks.at(&list).len(), asked, "what is over is asked about seldom: see gateway_addresses.rs");
 }
 
 #[tokio::test]

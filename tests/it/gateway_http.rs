@@ -383,3 +383,73 @@ async fn what_nobody_waits_for_is_canceled_at_the_gateway_until_it_is() {
     assert_eq!(crate::payment::suspense(&coffer).await, [("pi_2".to_owned(), "10.00".to_owned())]);
     assert_eq!(available(&coffer, &user).await, "0.00");
 }
+
+#[tokio::test]
+async fn a_gateway_that_takes_nothing_from_us_is_left_alone_and_payers_without_money_are_not_its_fault() {
+    let coffer = Instance::start().await;
+    let user = user(&coffer, "ann").await;
+    let first = provider(&coffer, "first", json!({})).await;
+    let health = async |field: &str| {
+        let path = format!("/payment-gateways/{first}/health");
+        coffer.key().get(&path).await.expect(200).body[field].clone()
+    };
+    let attempt = async |payment: &str| {
+        let path = format!("/payments/{payment}/initiate");
+        coffer.key().post(&path, json!({})).await.expect(200).body
+    };
+    let error = |message: &str| json!({ "error": { "message": message } });
+    // Card after card is declined: it stays the first choice.
+    coffer.webhooks().reply("/first/v1/payment_intents", json_reply(402, &error("no funds")));
+    for _ in 0..6 {
+        let payment = charge(&coffer, &user, "10.00").await;
+        assert_eq!(attempt(&payment).await["gateway_id"], first);
+    }
+    assert_eq!(health("recent_faults").await, 0);
+
+    // A revoked key: what fails by that is tried elsewhere at once, and what is new after five.
+    coffer.webhooks().reply("/first/v1/payment_intents", json_reply(401, &error("Invalid API Key")));
+    let payment = charge(&coffer, &user, "10.00").await;
+    assert_eq!(attempt(&payment).await["gateway_id"], first);
+    assert_eq!(show(&coffer, &payment).await["status"], "requires_method");
+    let again = attempt(&payment).await["gateway_id"].clone();
+    assert_ne!(again, first, "the next one in the order takes over");
+    for _ in 0..4 {
+        let payment = charge(&coffer, &user, "10.00").await;
+        assert_eq!(attempt(&payment).await["gateway_id"], first);
+    }
+    assert_eq!((health("recent_faults").await, health("failures_in_a_row").await), (json!(5), json!(5)));
+    assert!(health("breaker_open_until").await.is_string());
+    let payment = charge(&coffer, &user, "10.00").await;
+    assert_ne!(attempt(&payment).await["gateway_id"], first);
+}
+
+#[tokio::test]
+async fn another_intent_that_names_our_attempt_settles_nothing_by_itself() {
+    let coffer = Instance::start().await;
+    let user = user(&coffer, "ann").await;
+    let gateway = provider(&coffer, "card", json!({})).await;
+    let intents = "/card/v1/payment_intents";
+    coffer.webhooks().reply(intents, json_reply(200, &object("pi_1", "requires_action", 1000)));
+    let payment = charge(&coffer, &user, "10.00").await;
+    initiate(&coffer, &payment, &gateway).await.expect(200);
+    let shown = show(&coffer, &payment).await;
+    for (number, status) in ["canceled", "processing", "requires_capture"].into_iter().enumerate() {
+        let event = intent(&format!("e{number}"), "pi_zzz", status, &shown, 1000, 0);
+        tell(&coffer, &gateway, &event).await.expect(200);
+        assert_eq!(state(&show(&coffer, &payment).await), "requires_action none none 0.00", "{status}");
+    }
+    coffer.new_events();
+    let event = intent("f1", "pi_zzz", "succeeded", &shown, 1000, 1000);
+    tell(&coffer, &gateway, &event).await.expect(200);
+    assert_eq!(coffer.new_events(), ["payment.conflicted"]);
+    assert_eq!(state(&show(&coffer, &payment).await), "processing conflicted exact 0.00");
+    assert_eq!(available(&coffer, &user).await, "0.00");
+    decide(
+        &coffer.key(),
+        &format!("/payments/{payment}/resolve"),
+        json!({ "decision": "credit", "reason": "seen" }),
+    )
+    .await
+    .expect(200);
+    assert_eq!(available(&coffer, &user).await, "10.00");
+}

@@ -28,6 +28,7 @@ mod events;
 mod foureyes;
 mod funding;
 mod gateway;
+mod gateway_addresses;
 mod gateway_crypto;
 mod gateway_http;
 mod gateway_routes;

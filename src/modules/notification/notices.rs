@@ -40,7 +40,7 @@ use crate::{
         market::events::ProviderFailed,
         payment::events::{
             DisputeDismissed, DisputeInquired, DisputeLost, DisputeOpened, DisputeUnbooked, DisputeWon,
-            PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate,
+            PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate, TransferUnknown,
         },
         swap::events::SwapExecuted,
         user::events::{
@@ -164,6 +164,7 @@ notices! {
     PaymentExpired: Payments, BOTH, PAYMENT, |it| unless_told(it.payable.as_ref(), it.user_id);
     PaymentConflicted: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
     PaymentLate: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
+    TransferUnknown: Payments, BOTH, None, |_it| Notifiable::Admins;
 
     DisputeInquired: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
     DisputeUnbooked: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;

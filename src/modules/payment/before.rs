@@ -5,6 +5,7 @@ use super::{
         AttemptId, DisputeStatus, GatewayId, GatewayKind, PaidState, PaymentId, PaymentStatus, RefundStatus,
         Review,
     },
+    crypto::Address,
     dispute::model::{Dispute, Source as Taken},
     model::{
         Attempt, AttemptStatus, Claimant, Gateway, Health, Limits, Payment, Place, Said, Settlement, Setup,
@@ -192,6 +193,33 @@ impl From<HealthV1> for Health {
     }
 }
 
+/// When only silence counted against a gateway.
+#[derive(Encode, Decode)]
+pub struct HealthV2 {
+    calls: u64,
+    recent: u64,
+    last_success_at: Option<Time>,
+    last_failure_at: Option<Time>,
+    failures: u32,
+    opened: u32,
+    open_until: Option<Time>,
+}
+
+impl From<HealthV2> for Health {
+    fn from(it: HealthV2) -> Health {
+        Health {
+            calls: it.calls,
+            recent: it.recent,
+            last_success_at: it.last_success_at,
+            last_failure_at: it.last_failure_at,
+            faults: 0,
+            failures: it.failures,
+            opened: it.opened,
+            open_until: it.open_until,
+        }
+    }
+}
+
 /// When one other person was enough for what was marked by hand.
 #[derive(Encode, Decode)]
 pub struct PaymentV2 {
@@ -365,6 +393,20 @@ impl From<RefundV1> for Refund {
     }
 }
 
+/// When nobody looked at an address once its payment was over.
+#[derive(Encode, Decode)]
+pub struct AddressV1 {
+    text: String,
+    attempt: Option<(PaymentId, AttemptId)>,
+    times: Times,
+}
+
+impl From<AddressV1> for Address {
+    fn from(it: AddressV1) -> Address {
+        Address { text: it.text, attempt: it.attempt, looks: 0, watch_at: None, times: it.times }
+    }
+}
+
 /// When a dispute was of a settled payment's money.
 #[derive(Encode, Decode)]
 pub struct DisputeV1 {
@@ -438,5 +480,9 @@ mod tests {
         assert_eq!((gateway.slug.as_str(), gateway.priority), ("bank", 100));
         let health: Health = read(include_str!("../../../tests/golden/rows/payment.gateway_health.v1.hex"));
         assert_eq!((health.calls, health.open_until), (70, None));
+        let health: Health = read(include_str!("../../../tests/golden/rows/payment.gateway_health.v2.hex"));
+        assert_eq!((health.recent, health.faults), (5, 0));
+        let address: Address = read(include_str!("../../../tests/golden/rows/payment.addresses.v1.hex"));
+        assert_eq!((address.attempt.is_some(), address.looks, address.watch_at), (true, 0, None));
     }
 }

@@ -29,6 +29,7 @@ pub use super::{
 id!(/** A payment: money on its way in. */ PaymentId, "pay");
 id!(/** One try at a payment, through one gateway. */ AttemptId, "att");
 id!(/** Money that came. */ SettlementId, "stl");
+id!(/** An address of a gateway. */ AddressId, "adr");
 id!(/** Money that goes back. */ RefundId, "ref");
 
 text_enum! {
@@ -275,12 +276,19 @@ refusals! {
         /// to be noted: another one about this payment is not over, of another amount or with another reference;
         /// say `separate` when they are two.
         PaymentDisputed { dispute_id: DisputeId }: Conflict "payment_disputed" => "{dispute_id} is about this money",
-        /// A gateway's message whose signature, time or form is wrong, or of a gateway there is not: which of these is
-        /// not said. Signed over the bytes as sent, not older than five minutes.
+        /// A gateway's message whose signature or time is wrong, or of a gateway there is not: which of these is not
+        /// said. Signed over the bytes as sent, not older than five minutes.
         WebhookRefused: Malformed "webhook_refused" => "the message is not signed as it should be",
+        /// A gateway's message that is signed as it should be, and says what cannot be: `problem` is what, such as an
+        /// amount that is none.
+        WebhookNotUnderstood { problem: String }: Unprocessable "webhook_not_understood"
+            => "the message is not understood: {problem}",
         /// Money in suspense goes to an open payment in its currency through its gateway, or to a user; `reason` is
         /// `currency`, `gateway` or the payment's status.
         NotAssignable { reason: String }: Unprocessable "not_assignable" => "the money cannot go there: {reason}",
+        /// Another gateway of this installation has this address: an address is handed out once, so that money at it is
+        /// one payment's.
+        AddressTaken { address: String }: Conflict "address_taken" => "another gateway has {address}",
         /// A gateway is switched on when it has all it needs: `missing` says what it has not.
         GatewayIncomplete { missing: String }: Unprocessable "gateway_incomplete" => "the gateway has no {missing}",
     }

@@ -71,6 +71,34 @@ pub struct SuspenseAssigned {
 }
 event!(SuspenseAssigned, "suspense.assigned", settlement_id);
 
+/// A chain took back money that was in suspense: it is not there any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SuspenseDropped {
+    pub settlement_id: SettlementId,
+    /// The payment it came for.
+    pub payment_id: PaymentId,
+    pub amount: String,
+    pub currency: CurrencyCode,
+    pub gateway_id: GatewayId,
+    /// Transaction and output.
+    pub reference: String,
+}
+event!(SuspenseDropped, "suspense.dropped", settlement_id);
+
+/// A watcher told of confirmed money at an address that is no gateway's of this client: nothing is booked, and somebody
+/// should look whose it is. Told once for the same money.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TransferUnknown {
+    pub gateway_id: GatewayId,
+    pub address: String,
+    /// Transaction and output.
+    pub reference: String,
+    /// In minor units, as the watcher says it.
+    pub amount_minor: String,
+    pub currency: CurrencyCode,
+}
+event!(TransferUnknown, "transfer.unknown", gateway_id);
+
 /// A gateway told, signed, what became of a payout. What it means is for the module whose payout it is to say, by a
 /// pinned sync listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]

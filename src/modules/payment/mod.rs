@@ -5,12 +5,13 @@
 //! (see `inbound/`), credentials, addresses (see `crypto/`) and health. Calls Client for settings, Pricing for what a
 //! plain charge costs, User for who may receive, Currency, Balance and Transaction to book plain charges and suspense.
 //! Announces `payment.created`, `initiated`, `settled`, `failed`, `canceled`, `expired`, `conflicted` and `late`,
-//! `suspense.assigned`, `payout.reported`, `refund.*` and `dispute.*`. What is paid for (a funding, an investment) belongs to a module
+//! `suspense.assigned` and `dropped`, `transfer.unknown`, `payout.reported`, `refund.*` and `dispute.*`. What is paid for (a funding, an investment) belongs to a module
 //! above, which hears `payment.settled` in the same transaction and books it; `funding.reversed` is heard in turn, so
 //! that nothing is taken back twice.
 //!
 //! Always true:
-//! - The same money is counted once: (client, gateway, the gateway's reference) is a key.
+//! - The same money is counted once: (client, gateway, the gateway's reference) is a key, and an address is one
+//!   gateway's in the whole installation.
 //! - What came is credited with its payment, waits for the rest of it, or is in suspense: never nowhere.
 //! - Nothing is booked on a conflict: a person decides first. Whoever pays, or marked a large payment, is not that
 //!   person.
@@ -28,6 +29,7 @@ mod crypto;
 mod dispute;
 pub mod events;
 mod inbound;
+mod migrations;
 mod model;
 mod refund;
 mod repository;
@@ -52,7 +54,7 @@ pub const MODULE: Module = Module {
     name: "payment",
     about: "Payments, their attempts, and the gateways money comes and goes through",
     register,
-    migrations: &[],
+    migrations: migrations::MIGRATIONS,
 };
 
 fn register(boot: &mut Boot) -> Result<(), BootError> {
@@ -73,12 +75,15 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.alias("att", "attempt");
     boot.alias("gtw", "gateway");
     boot.alias("stl", "settlement");
+    boot.alias("adr", "address");
     boot.alias("ref", "refund");
     boot.machine(model::PAYMENT.table());
     boot.machine(model::ATTEMPT.table());
     refund::register(boot);
     dispute::register(boot);
     boot.announces::<events::SuspenseAssigned>();
+    boot.announces::<events::SuspenseDropped>();
+    boot.announces::<events::TransferUnknown>();
     events::announced(boot);
     boot.announces::<events::PaymentSettled>();
     boot.announces::<events::PayoutReported>();
@@ -86,6 +91,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.job(service::due_job(&service));
     boot.job(service::refunds_job(&service));
     boot.job(inbound::prune_job());
+    boot.job(crypto::watch_job(&service));
     boot.target(service::ASKING, service::asking_plan(), service::Questions::new(&service));
     boot.listen_with(&service, "payment.funding_reversed", Mode::Sync, Payments::reversed);
     let [checking, refunds, disputes] = [(); 3].map(|()| service.clone());

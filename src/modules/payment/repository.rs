@@ -2,7 +2,7 @@
 
 use super::{
     contract::{AttemptId, GatewayId, PaymentId, SettlementId},
-    crypto::ADDRESSES,
+    crypto::{ACCOUNTS, ADDRESSES, OWNERS},
     dispute::repository::DISPUTES,
     inbound::SEEN,
     model::{Attempt, Converted, Credentials, Gateway, Health, Payment, Place, Settlement},
@@ -92,5 +92,7 @@ pub fn tables() -> Vec<TableInfo> {
         DISPUTES.info(),
         SEEN.info(),
         ADDRESSES.info(),
+        OWNERS.info(),
+        ACCOUNTS.info(),
     ]
 }

@@ -85,9 +85,12 @@ impl Adapter for Crypto {
         at_once(outcome)
     }
 
-    /// Without an explorer nothing is known but what a watcher tells.
+    /// Without an explorer nothing is known but what a watcher tells: of money it saw, only it can say that it is gone.
     fn retrieve(&self, request: AttemptRequest) -> Answering<AttemptOutcome> {
         let (Some(address), true) = (request.address.clone(), request.setup.base_url.is_some()) else {
+            if !request.seen.is_empty() {
+                return at_once(AttemptOutcome::default());
+            }
             return self.create(request);
         };
         let transactions = self.get(&request.setup, &format!("address/{address}/txs"));
@@ -160,7 +163,8 @@ fn transfers(
         let block = block.filter(|_| transaction["status"]["confirmed"].as_bool() == Some(true));
         let confirmations = block.map_or(0, |it| (height + 1).saturating_sub(it));
         for (output, it) in transaction["vout"].as_array().into_iter().flatten().enumerate() {
-            if it["scriptpubkey_address"].as_str() != Some(address) {
+            let to = it["scriptpubkey_address"].as_str();
+            if !to.is_some_and(|it| it.eq_ignore_ascii_case(address)) {
                 continue;
             }
             let minor = it["value"].as_u64().ok_or("an output has no value")?;

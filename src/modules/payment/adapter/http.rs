@@ -17,6 +17,7 @@
 //! |---|---|
 //! | 2xx with the object that was asked for, of the right amount and currency | what the object says |
 //! | 4xx but 408, 409 and 429; an address that may not be reached; a name without an address | it did not happen |
+//! | of these 401, 403, 404, 405, 410, and what cannot be reached | and the gateway takes nothing from us at all: its health suffers |
 //! | anything else: no answer in time, 5xx, 2xx with something else in it, a redirect | unknown |
 //!
 //! Unknown is asked again under the same reference, which is why asking twice does nothing twice.
@@ -55,6 +56,8 @@ pub struct Http {
 enum Failure {
     /// It did not happen.
     Refused(String),
+    /// It did not happen, and nothing else would: the key, or the address, is wrong.
+    Denied(String),
     /// It may have happened.
     Unknown(String),
 }
@@ -63,7 +66,9 @@ impl Failure {
     /// A question that is refused says nothing of what it was about.
     fn of_a_question(self) -> Failure {
         match self {
-            Failure::Refused(reason) | Failure::Unknown(reason) => Failure::Unknown(reason),
+            Failure::Refused(reason) | Failure::Denied(reason) | Failure::Unknown(reason) => {
+                Failure::Unknown(reason)
+            }
         }
     }
 }
@@ -104,12 +109,13 @@ impl Line {
         key: Option<&str>,
         body: Vec<u8>,
     ) -> Result<Value, Failure> {
+        let denied = |why: &str| Failure::Denied(why.to_owned());
         let refused = |why: &str| Failure::Refused(why.to_owned());
         let secret = self.access.secret_key.as_ref();
-        let secret = secret.ok_or_else(|| refused("the gateway has no secret_key"))?;
+        let secret = secret.ok_or_else(|| denied("the gateway has no secret_key"))?;
         let mut headers = HeaderMap::new();
         let bearer = HeaderValue::from_str(&format!("Bearer {}", secret.as_str()));
-        let mut bearer = bearer.map_err(|_| refused("the secret_key does not fit into a header"))?;
+        let mut bearer = bearer.map_err(|_| denied("the secret_key does not fit into a header"))?;
         bearer.set_sensitive(true);
         headers.insert("authorization", bearer);
         if let Some(key) = key {
@@ -122,7 +128,7 @@ impl Line {
         let (timeout, most_bytes) = (self.timeout, MOST_BYTES);
         let request = Outgoing { method, url, headers, body, timeout, most_bytes };
         let answer = self.net.send(request).await.map_err(|error| match error {
-            NetError::Forbidden(_) | NetError::Unresolved(..) => Failure::Refused(error.to_string()),
+            NetError::Forbidden(_) | NetError::Unresolved(..) => Failure::Denied(error.to_string()),
             NetError::TimedOut(_) | NetError::Failed(_) => Failure::Unknown(error.to_string()),
         })?;
         judge(answer.status, &answer.body)
@@ -141,6 +147,7 @@ fn judge(status: StatusCode, body: &[u8]) -> Result<Value, Failure> {
         _ if status.is_success() => {
             Err(Failure::Unknown(format!("answered {number} with what cannot be understood")))
         }
+        _ if [401, 403, 404, 405, 410].contains(&number) => Err(Failure::Denied(words(said))),
         _ if status.is_client_error() && ![408, 409, 429].contains(&number) => {
             Err(Failure::Refused(words(said)))
         }
@@ -151,7 +158,7 @@ fn judge(status: StatusCode, body: &[u8]) -> Result<Value, Failure> {
 impl From<Failure> for Notice {
     fn from(failure: Failure) -> Notice {
         match failure {
-            Failure::Refused(reason) => Notice::Declined { reason },
+            Failure::Refused(reason) | Failure::Denied(reason) => Notice::Declined { reason },
             Failure::Unknown(reason) => Notice::Unknown { reason },
         }
     }
@@ -165,7 +172,10 @@ fn told(request: &AttemptRequest, answer: Result<Value, Failure>) -> AttemptOutc
         let notices = intent.notices(request.amount).map_err(Failure::Unknown)?;
         Ok(AttemptOutcome { url: intent.url, notices, ..AttemptOutcome::default() })
     });
-    read.unwrap_or_else(|failure| AttemptOutcome::of(vec![failure.into()]))
+    read.unwrap_or_else(|failure| {
+        let is_failure = matches!(failure, Failure::Denied(_));
+        AttemptOutcome { is_failure, ..AttemptOutcome::of(vec![failure.into()]) }
+    })
 }
 
 /// That the gateway speaks of what we asked for. How much came of it is judged where it is booked.
@@ -254,9 +264,11 @@ impl Adapter for Http {
                 Ok(object) => object,
                 Err(Failure::Unknown(reason)) => return Err(reason),
                 // It is over there, one way or the other.
-                Err(Failure::Refused(_)) => match line.get(&path).await {
+                Err(Failure::Refused(_) | Failure::Denied(_)) => match line.get(&path).await {
                     Ok(object) => object,
-                    Err(Failure::Refused(reason) | Failure::Unknown(reason)) => return Err(reason),
+                    Err(Failure::Refused(reason) | Failure::Denied(reason) | Failure::Unknown(reason)) => {
+                        return Err(reason);
+                    }
                 },
             };
             let intent = Intent::read(&object)?;
@@ -304,7 +316,7 @@ impl Adapter for Http {
                 .and_then(|it| sent(&request, &it))
             {
                 Ok(outcome) => outcome,
-                Err(Failure::Refused(reason)) => PayoutOutcome::Failed { reason },
+                Err(Failure::Refused(reason) | Failure::Denied(reason)) => PayoutOutcome::Failed { reason },
                 Err(Failure::Unknown(reason)) => PayoutOutcome::Unknown { reason },
             }
         })
@@ -336,7 +348,9 @@ impl Adapter for Http {
             });
             match told {
                 Ok(outcome) => outcome,
-                Err(Failure::Refused(reason) | Failure::Unknown(reason)) => PayoutOutcome::Unknown { reason },
+                Err(Failure::Refused(reason) | Failure::Denied(reason) | Failure::Unknown(reason)) => {
+                    PayoutOutcome::Unknown { reason }
+                }
             }
         })
     }
@@ -349,7 +363,9 @@ impl Adapter for Http {
         Box::pin(async move {
             match line.get("v1/balance").await {
                 Ok(_) => Ok("the gateway answers, and takes the key".to_owned()),
-                Err(Failure::Refused(reason) | Failure::Unknown(reason)) => Err(reason),
+                Err(Failure::Refused(reason) | Failure::Denied(reason) | Failure::Unknown(reason)) => {
+                    Err(reason)
+                }
             }
         })
     }
@@ -373,7 +389,7 @@ fn paid_back(request: &RefundRequest, answer: Result<Value, Failure>) -> RefundO
         })
     });
     read.unwrap_or_else(|failure| match failure {
-        Failure::Refused(reason) => RefundOutcome::Failed { reason },
+        Failure::Refused(reason) | Failure::Denied(reason) => RefundOutcome::Failed { reason },
         Failure::Unknown(reason) => RefundOutcome::Unknown { reason },
     })
 }
@@ -428,7 +444,9 @@ mod tests {
             (200, r#"{"error":{"message":"declined"}}"#, "unknown"),
             (302, "", "unknown"),
             (400, "", "refused"),
-            (401, "no", "refused"),
+            (401, "no", "denied"),
+            (403, r#"{"error":{"message":"revoked"}}"#, "denied"),
+            (404, "", "denied"),
             (402, r#"{"error":{"message":"declined"}}"#, "refused"),
             (408, "", "unknown"),
             (409, "", "unknown"),
@@ -439,6 +457,7 @@ mod tests {
             let found = match judge(StatusCode::from_u16(status).unwrap(), body.as_bytes()) {
                 Ok(_) => "object",
                 Err(Failure::Refused(_)) => "refused",
+                Err(Failure::Denied(_)) => "denied",
                 Err(Failure::Unknown(_)) => "unknown",
             };
             assert_eq!(found, wanted, "{status} {body}");

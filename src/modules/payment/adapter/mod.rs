@@ -146,7 +146,8 @@ pub struct AttemptOutcome {
     pub webhooks: Vec<Signed>,
     /// While the payer is awaited: when to ask whether it paid.
     pub ask_after: Option<Duration>,
-    /// The gateway did not answer a question that can wait.
+    /// The gateway was at fault, whatever the notices say: it did not answer a question that can wait, or takes nothing
+    /// from us.
     pub is_failure: bool,
 }
 

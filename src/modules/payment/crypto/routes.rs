@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::pool::{ADDRESSES, Address, fill};
+use super::pool::{ADDRESSES, Address, fill, id};
 use crate::{
     kernel::{
         api::{
@@ -18,13 +18,13 @@ use crate::{
         store::WriteTx,
     },
     modules::payment::{
-        contract::{AttemptId, GatewayId, GatewayKind, PaymentId},
+        contract::{AddressId, AttemptId, GatewayId, GatewayKind, PaymentId},
         service::{Payments, gateway},
     },
 };
 
 input! {
-    /// Addresses to be handed out, each once. Those the pool has already are left alone.
+    /// Addresses to be handed out, each once. Those the pool has already are left alone, in capitals or not.
     pub struct AddressesIn {
         /// 1 to 1000.
         addresses: Vec<String>,
@@ -39,7 +39,8 @@ filters! {
 
 object! {
     /// An address of a gateway.
-    pub struct AddressOut: "gateway_address" of (id: GatewayId, row: &Address) timed {
+    pub struct AddressOut: "gateway_address" of (id: AddressId, row: &Address, gateway: GatewayId) timed {
+        gateway_id: GatewayId = gateway,
         address: String = row.text.clone(),
         /// Whose it is, once it was handed out.
         payment_id: Option<PaymentId> = row.attempt.map(|it| it.0),
@@ -64,11 +65,12 @@ pub fn endpoints(_: &Arc<Payments>) -> Vec<Endpoint> {
                 gateway(tx, client, call.path)?;
                 let rows =
                     page(tx, &ADDRESSES, &(client, call.path), &query.paging(None), |it| query.keeps(it))?;
-                Ok(rows.map(|((_, id, _), row)| AddressOut::of(id, &row)))
+                Ok(rows.map(|((_, gateway, _), row)| AddressOut::of(id(&row.text), &row, gateway)))
             }),
         post("/payment-gateways/{id}/addresses")
             .about("Add addresses to the pool of a crypto gateway")
             .needs("payment-gateways.update_any")
+            .refuses(&["address_taken"])
             .example(json!({ "addresses": ["bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu"] }))
             .writes(add),
     ]

@@ -28,7 +28,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
             .open()
             .plain()
             .max_body_bytes(MOST_BYTES)
-            .refuses(&["webhook_refused"])
+            .refuses(&["webhook_refused", "webhook_not_understood"])
             .hears(
                 move |tx, heard: &RawBytes<GatewayId>| judging.judge_webhook(tx, heard),
                 move |tx, caller, judged| {

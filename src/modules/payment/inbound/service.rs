@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{
     KEPT,
-    message::{About, AddressTransfer, Message, Signed},
+    message::{About, Message, Signed},
     signature::verify,
+    transfer::not_understood,
 };
 use crate::{
     kernel::{
@@ -24,11 +25,9 @@ use crate::{
         payment::{
             adapter::{
                 Notice, RefundOutcome,
-                crypto::Transfer,
                 stripe::{Intent, Payout, PayoutStatus, Refund, RefundStatus},
             },
-            contract::{AttemptId, GatewayId, PaymentId, PaymentRefusal},
-            crypto::attempt_at,
+            contract::{AttemptId, GatewayId, GatewayKind, PaymentId, PaymentRefusal},
             events::PayoutReported,
             model::Gateway,
             refund::repository::REFUNDS,
@@ -64,7 +63,8 @@ pub struct Judged {
 }
 
 impl Payments {
-    /// What came, when this gateway signed it. Refuses `webhook_refused`, whatever is wrong with it.
+    /// What came, when this gateway signed it. Refuses `webhook_refused`, whatever is wrong with the signature;
+    /// `webhook_not_understood` what is signed and makes no sense.
     pub fn judge_webhook(&self, tx: &ReadTx, heard: &RawBytes<GatewayId>) -> Result<Judged> {
         let signature =
             HEADERS.iter().find_map(|it| heard.headers.get(*it)?.to_str().ok()).unwrap_or_default();
@@ -81,7 +81,7 @@ impl Payments {
         };
         let message = Message::read(&heard.body).map_err(|problem| {
             tracing::warn!(gateway.id = %id, "A message of {id} is not understood: {problem}");
-            PaymentRefusal::WebhookRefused
+            not_understood(&problem)
         })?;
         Ok(Judged { client, gateway: id, message })
     }
@@ -159,17 +159,24 @@ impl Payments {
             Ok(notices) => notices,
             Err(problem) => {
                 tracing::warn!(gateway.id = %id, "An intent of {id} is not understood: {problem}");
-                return Err(PaymentRefusal::WebhookRefused.into());
+                return Err(not_understood(&problem));
             }
         };
+        // Whoever may use the gateway's account can write our ids into an intent of its own.
+        let known = attempt.row.reference.as_ref().filter(|_| attempt.row.kind == GatewayKind::Http);
+        let is_another = known.is_some_and(|it| *it != intent.id);
         for notice in notices {
+            if is_another && !matches!(notice, Notice::Settled { .. }) {
+                tracing::warn!(gateway.id = %id, "{} of {id} names {}, which is another one's", intent.id, attempt.id);
+                continue;
+            }
             self.hear(tx, caller, &mut case, &mut attempt, notice)?;
         }
         self.finish(tx, caller, &mut case, Some(&mut attempt))
     }
 
     /// The attempt, when it is one through this gateway.
-    fn attempt_of(
+    pub(super) fn attempt_of(
         &self,
         tx: &ReadTx,
         (client, gateway): (ClientId, GatewayId),
@@ -233,32 +240,6 @@ impl Payments {
             reason: payout.error.or(unknown),
         };
         tx.publish(caller, &event).map(drop)
-    }
-
-    fn hear_transfer(
-        &self,
-        tx: &mut WriteTx,
-        caller: &Caller,
-        (client, id, row): (ClientId, GatewayId, &Gateway),
-        transfer: AddressTransfer,
-    ) -> Result<()> {
-        let Some((payment, attempt)) = attempt_at(tx, client, id, &transfer.address)? else {
-            tracing::warn!(gateway.id = %id, "{} was sent to an address of nobody", transfer.reference);
-            return Ok(());
-        };
-        let Some((mut case, mut attempt)) = self.attempt_of(tx, (client, id), payment, attempt)? else {
-            return Ok(());
-        };
-        let reference = transfer.reference;
-        let notice = match transfer.amount.like(attempt.row.expected.currency()) {
-            _ if transfer.is_dropped => Notice::Dropped { reference },
-            Ok(amount) => {
-                Transfer { reference, amount, confirmations: transfer.confirmations }.notice(&row.setup)
-            }
-            Err(_) => return Err(PaymentRefusal::WebhookRefused.into()),
-        };
-        self.hear(tx, caller, &mut case, &mut attempt, notice)?;
-        self.finish(tx, caller, &mut case, Some(&mut attempt))
     }
 }
 

@@ -142,22 +142,25 @@ pub struct Health {
     pub recent: u64,
     pub last_success_at: Option<Time>,
     pub last_failure_at: Option<Time>,
-    /// How many calls in a row it did not answer.
+    /// One bit a call, the newest lowest: 1 when the gateway itself was at fault. Begins anew when the breaker closes.
+    pub faults: u64,
+    /// How many calls in a row it was at fault.
     pub failures: u32,
     /// How often the breaker opened since it last answered.
     pub opened: u32,
     /// Until then nothing new goes through it. Stored, so that a restart does not send everybody into the same wall.
     pub open_until: Option<Time>,
 }
-row!(Health, 2, { 1 => before::HealthV1 });
+row!(Health, 3, { 1 => before::HealthV1, 2 => before::HealthV2 });
 
 /// What became of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Succeeded,
-    /// It answered, and declined.
+    /// It answered, and declined: its payer's fault, or that of what was asked.
     Declined,
-    /// It did not answer, or not what can be understood.
+    /// The gateway's own fault, or that of what it is reached with: it did not answer, or not what can be understood, or
+    /// takes nothing from us at all.
     Failed,
 }
 
@@ -165,9 +168,12 @@ impl Health {
     /// How many calls the rate is taken over.
     pub const WINDOW: u64 = 64;
 
-    /// After so many calls in a row without an answer the breaker opens: for a minute, then twice as long each time, at
-    /// most an hour. When that is over one call is let through; an answer closes it.
+    /// After so many calls in a row that failed by the gateway's own fault the breaker opens: for a minute, then twice as
+    /// long each time, at most an hour. When that is over one call is let through; an answer closes it.
     pub const TRIPS: u32 = 5;
+
+    /// It opens as well when of the last 20 calls so many failed that way, with answers between them.
+    pub const TRIPS_OF_TWENTY: u32 = 10;
 
     pub fn note(&mut self, verdict: Verdict, now: Time) {
         let succeeded = verdict == Verdict::Succeeded;
@@ -175,12 +181,16 @@ impl Health {
         self.recent = self.recent << 1 | u64::from(succeeded);
         let last = if succeeded { &mut self.last_success_at } else { &mut self.last_failure_at };
         *last = Some(now);
+        self.faults = self.faults << 1 | u64::from(verdict == Verdict::Failed);
         if verdict != Verdict::Failed {
+            if self.open_until.is_some() {
+                self.faults = 0;
+            }
             (self.failures, self.opened, self.open_until) = (0, 0, None);
             return;
         }
         self.failures += 1;
-        if self.failures >= Health::TRIPS {
+        if self.failures >= Health::TRIPS || self.faults_of_twenty() >= Health::TRIPS_OF_TWENTY {
             let minutes = 1u64 << self.opened.min(6);
             self.opened += 1;
             self.open_until = Some(now.after(Duration::from_secs(60 * minutes.min(60))));
@@ -197,6 +207,16 @@ impl Health {
         if self.open_until.is_some() {
             self.open_until = Some(now.after(Duration::from_secs(60)));
         }
+    }
+
+    /// Of the last 20 calls, how many failed by the gateway's own fault.
+    pub fn faults_of_twenty(&self) -> u32 {
+        (self.faults & ((1 << 20) - 1)).count_ones()
+    }
+
+    /// Whether the last call did.
+    pub fn failed_last(&self) -> bool {
+        self.faults & 1 == 1
     }
 
     /// Of how many recent calls, how many succeeded.

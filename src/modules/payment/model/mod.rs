@@ -16,7 +16,7 @@ mod gateway;
 
 use std::time::Duration;
 
-pub use gateway::{Band, Credentials, Gateway, Health, Limits, Setup, Verdict};
+pub use gateway::{Band, CONFIRMATIONS, Credentials, Gateway, Health, Limits, Setup, Verdict};
 
 use super::before;
 use super::contract::{
@@ -424,7 +424,7 @@ timed!(Settlement);
 
 #[cfg(test)]
 mod tests {
-    use super::{gateway::CONFIRMATIONS, *};
+    use super::*;
     use crate::kernel::{api::call::Caller, id::Id as _, money::Currency, store::codec::golden};
 
     fn usd(minor: i128) -> Amount {
@@ -598,6 +598,21 @@ mod tests {
         }
         health.note(Verdict::Declined, now);
         assert!(health.lets_through(now), "it answers again");
+    }
+
+    #[test]
+    fn a_gateway_that_fails_every_other_time_is_left_alone_as_well() {
+        let mut health = Health::default();
+        for call in 1..=19 {
+            health.note(if call % 2 == 1 { Verdict::Failed } else { Verdict::Declined }, Time::ZERO);
+            assert_eq!(health.lets_through(Time::ZERO), call < 19, "after {call} calls");
+        }
+        health.note(Verdict::Succeeded, Time::ZERO);
+        health.note(Verdict::Failed, Time::ZERO);
+        assert!(health.lets_through(Time::ZERO), "it begins anew");
+        let mut declining = Health::default();
+        (0..64).for_each(|_| declining.note(Verdict::Declined, Time::ZERO));
+        assert!(declining.lets_through(Time::ZERO), "payers without money are not its fault");
     }
 
     #[test]

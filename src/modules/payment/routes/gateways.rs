@@ -220,7 +220,10 @@ object! {
         success_percent: Option<u64> = (100 * health.rate().1).checked_div(health.rate().0),
         last_success_at: Option<Time> = health.last_success_at,
         last_failure_at: Option<Time> = health.last_failure_at,
-        /// How many calls in a row it did not answer.
+        /// Of the last 20, how many failed by the gateway's own fault: no answer, one that makes no sense, or a refusal
+        /// of all that we ask, as of a revoked key. At 10 the breaker opens.
+        recent_faults: u32 = health.faults_of_twenty(),
+        /// How many calls in a row did. At 5 the breaker opens.
         failures_in_a_row: u32 = health.failures,
         /// Until then nothing new goes through it; `null` while the breaker is closed.
         breaker_open_until: Option<Time> = health.open_until,

@@ -1,5 +1,5 @@
 //! Asking gateways what became of what they were told, when the timer says so (see `due.rs`): of attempts and of refunds.
-//! And telling them to end what nobody waits for any more: the attempt of a payment that was canceled or expired. That is
+//! Whether money came to an address whose payment is over (see `crypto/watch.rs`). And telling them to end what nobody waits for any more: the attempt of a payment that was canceled or expired. That is
 //! tried for three days; what is paid all the same is late money.
 //!
 //! The timer leaves a delivery; the question is put with no transaction open, and what is answered is heard in a
@@ -90,6 +90,15 @@ pub(super) fn end(tx: &mut WriteTx, case: &Case, attempt: &Try) -> Result<()> {
     ask(tx, case.client, attempt.row.gateway, &format!("{}/{}", case.id, attempt.id))
 }
 
+/// Leaves the question whether money came to the address of an attempt that nobody waits for any more.
+pub fn ask_watching(tx: &mut WriteTx, case: &Case, attempt: &Try) -> Result<()> {
+    let about = format!("{WATCHED}{}/{}", case.id, attempt.id);
+    ask(tx, case.client, attempt.row.gateway, &about)
+}
+
+/// Before an attempt whose address is asked about, not to be ended. Stored with deliveries: never renamed.
+const WATCHED: &str = "watch/";
+
 /// Leaves a question, unless it is on its way already.
 pub(super) fn ask(tx: &mut WriteTx, client: ClientId, gateway: GatewayId, about: &str) -> Result<()> {
     let delivery = NewDelivery::to(KIND, about).of_client(Some(client)).group(gateway.to_string()).dedupe(
@@ -113,13 +122,18 @@ impl Courier for Questions {
             }
             return payments.reaching(tx, client, id, &refund).map(|it| Ready::Go(Question::Refund(it)));
         }
-        if let Some((payment, attempt)) = job.target.split_once('/') {
+        let (is_watched, target) = match job.target.strip_prefix(WATCHED) {
+            Some(target) => (true, target),
+            None => (false, job.target.as_str()),
+        };
+        if let Some((payment, attempt)) = target.split_once('/') {
             let wrong = || fault!("question {} is about {}", job.id, job.target);
             let case = Case::load(tx, client, payment.parse().map_err(|_| wrong())?)?;
             let attempt = Try::load(tx, &case, attempt.parse().map_err(|_| wrong())?)?;
             let gateway = super::gateway(tx, client, attempt.row.gateway)?;
             let request = payments.request(tx, &case, &attempt, &gateway, None)?;
-            return Ok(Ready::Go(Question::Cancel(Told { client, kind: gateway.kind, request })));
+            let told = Told { client, kind: gateway.kind, request };
+            return Ok(Ready::Go(if is_watched { Question::Attempt(told) } else { Question::Cancel(told) }));
         }
         let id: PaymentId =
             job.target.parse().map_err(|_| fault!("question {} is about {}", job.id, job.target))?;

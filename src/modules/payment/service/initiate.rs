@@ -19,7 +19,7 @@ use crate::{
     modules::payment::{
         adapter::{AttemptOutcome, AttemptRequest, Notice},
         contract::{AttemptId, GatewayId, GatewayKind, PaymentId, PaymentRefusal, PaymentStatus},
-        crypto::{hand_out, has_one},
+        crypto::{hand_out, has_one, look_soon},
         events::PaymentInitiated,
         model::{Attempt, AttemptStatus, Gateway, PAYMENT, PaymentEvent, Verdict, patience},
         repository::{ATTEMPTS, GATEWAYS, HEALTH},
@@ -188,11 +188,17 @@ impl Payments {
     ) -> Result<()> {
         attempt.row.instructions = outcome.instructions.or(attempt.row.instructions.take());
         attempt.row.url = outcome.url.or(attempt.row.url.take());
+        let sees_some = outcome.notices.iter().any(|it| matches!(it, Notice::Seen { .. }));
         for notice in outcome.notices {
             self.hear(tx, caller, case, attempt, notice)?;
         }
-        let awaits = case.payment.status() == PaymentStatus::RequiresAction;
-        case.payment.poll_at = outcome.ask_after.filter(|_| awaits).map(|it| tx.now().after(it));
+        if let Some(address) = attempt.row.address.as_ref().filter(|_| sees_some && !attempt.row.is_open()) {
+            look_soon(tx, case.client, address)?;
+        }
+        if case.payment.attempt == Some(attempt.id) {
+            let awaits = case.payment.status() == PaymentStatus::RequiresAction;
+            case.payment.poll_at = outcome.ask_after.filter(|_| awaits).map(|it| tx.now().after(it));
+        }
         self.finish(tx, caller, case, Some(attempt))?;
         if outcome.webhooks.is_empty() {
             return Ok(());
@@ -231,7 +237,7 @@ impl Payments {
     }
 
     /// The gateway named; or the one the payment had before, then the others in their order, the first that takes it
-    /// and answers. Refuses `not_found`, `gateway_unavailable`.
+    /// and answers. When the last call to the one before failed by its own fault, the others come first. Refuses `not_found`, `gateway_unavailable`.
     fn choose(&self, tx: &ReadTx, case: &Case, named: Option<GatewayId>) -> Result<(GatewayId, Gateway)> {
         let (client, amount) = (case.client, case.payment.amount);
         let takes = |id: GatewayId, row: &Gateway| -> Result<()> {
@@ -246,6 +252,17 @@ impl Payments {
         if let Some(id) = named.or(case.payment.gateway) {
             let row = super::gateway(tx, client, id)?;
             match takes(id, &row) {
+                Ok(()) if named.is_none() && failed_last(tx, client, id)? => {
+                    let others = |it: GatewayId, row: &Gateway| match it == id {
+                        true => Err(breaker_open()),
+                        false => takes(it, row),
+                    };
+                    let other = self.first_that_takes(tx, client, amount, others);
+                    return match other {
+                        Err(error) if error.refusal::<PaymentRefusal>().is_some() => Ok((id, row)),
+                        other => other,
+                    };
+                }
                 Ok(()) => return Ok((id, row)),
                 Err(refused) if named.is_some() => return Err(refused),
                 Err(_) => {}
@@ -298,7 +315,16 @@ pub(super) fn check_answers(tx: &ReadTx, client: ClientId, id: GatewayId) -> Res
     if tx.get(&HEALTH, &(client, id))?.is_none_or(|it| it.lets_through(tx.now())) {
         return Ok(());
     }
-    Err(PaymentRefusal::GatewayUnavailable { reason: "breaker_open".to_owned() }.into())
+    Err(breaker_open())
+}
+
+fn breaker_open() -> Error {
+    PaymentRefusal::GatewayUnavailable { reason: "breaker_open".to_owned() }.into()
+}
+
+/// Whether the last call to a gateway failed by its own fault.
+fn failed_last(tx: &ReadTx, client: ClientId, id: GatewayId) -> Result<bool> {
+    Ok(tx.get(&HEALTH, &(client, id))?.is_some_and(|it| it.failed_last()))
 }
 
 /// Something new goes through a gateway: of those that wait for an open breaker, one.

@@ -3,6 +3,7 @@
 mod access;
 mod ask;
 mod create;
+mod dropped;
 mod due;
 mod gateways;
 mod initiate;
@@ -10,6 +11,7 @@ mod mark;
 mod notice;
 mod resolve;
 mod suspense;
+mod unasked;
 mod verify;
 
 use std::{pin::Pin, sync::Arc};
@@ -53,7 +55,7 @@ use crate::{
     },
 };
 
-pub use ask::{KIND as ASKING, Questions, plan as asking_plan};
+pub use ask::{KIND as ASKING, Questions, ask_watching, plan as asking_plan};
 pub use due::{job as due_job, refunds_job};
 use initiate::{begin_call, check_answers, note_health};
 

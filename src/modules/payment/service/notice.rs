@@ -7,11 +7,13 @@
 //! | settled, the amount the gateway was told | settled | suspense |
 //! | settled, another amount: the payer's choice | waits for the rest, or settled with what is over | suspense |
 //! | settled, another amount: the gateway's doing | conflicted | suspense |
+//! | settled, and the gateway had called it otherwise | conflicted | suspense |
 //! | declined | back to requires_method; failed after the last try | nothing |
 //! | unknown | processing, needs_review; the timer asks | nothing |
 //! | awaits payer, processing, authorized | moves when the move exists | nothing |
 //! | seen at an address, not confirmed | processing | nothing |
 //! | seen before, and gone | requires_action again: nothing was credited | nothing |
+//! | counted before, and gone | see `dropped.rs` | see `dropped.rs` |
 
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ use crate::{
         category::contract::built_in,
         payment::{
             adapter::Notice,
-            contract::{PaidState, PaymentStatus, Review, SettlementId},
+            contract::{GatewayKind, PaidState, PaymentStatus, Review, SettlementId},
             model::{
                 AttemptEvent, AttemptStatus, MOST_ATTEMPTS, PAYMENT, PaymentEvent, Place, Said, Settlement,
                 compare,
@@ -68,10 +70,22 @@ impl Payments {
         let now = tx.now();
         // Only the last attempt moves its payment, and not past a person who has to decide.
         let counts = case.payment.attempt == Some(attempt.id) && case.payment.said.is_none();
+        if let Notice::Dropped { reference } = &notice
+            && settlement_of(tx, case.client, attempt.row.gateway, reference)?.is_some()
+        {
+            return self.uncount(tx, caller, case, attempt, reference);
+        }
         match notice {
             Notice::Settled { reference, amount } => {
+                let known = attempt.row.reference.clone().filter(|it| *it != reference);
                 let money = Money { reference, amount, reason: None, proof: None };
-                return self.receive(tx, caller, case, attempt, money);
+                return match known {
+                    Some(known) if self.is_strange(tx, case, attempt, &money.reference)? => {
+                        let reason = format!("{} came, the gateway had called it {known}", money.reference);
+                        self.conflict(tx, caller, case, attempt, money, &reason)
+                    }
+                    _ => self.receive(tx, caller, case, attempt, money),
+                };
             }
             _ if !counts || !attempt.row.is_open() => {}
             Notice::AwaitsPayer { reference } => {
@@ -129,6 +143,18 @@ impl Payments {
         Ok(())
     }
 
+    /// Whether a gateway that was told of one thing speaks of another one, while the payment waits for the first. Where a
+    /// payer sends money each transfer has a reference of its own, and what a sandbox tells may be written by hand.
+    fn is_strange(&self, tx: &ReadTx, case: &Case, attempt: &Try, reference: &str) -> Result<bool> {
+        if attempt.row.kind != GatewayKind::Http
+            || case.payment.is_over()
+            || case.payment.is_due_to_expire(tx.now())
+        {
+            return Ok(false);
+        }
+        Ok(settlement_of(tx, case.client, attempt.row.gateway, reference)?.is_none())
+    }
+
     /// When the gateway is asked next. One that says itself when is not asked less often each time.
     fn ask_next(&self, case: &mut Case, now: Time, after: Option<Duration>) {
         match after {
@@ -173,7 +199,14 @@ impl Payments {
     ) -> Result<()> {
         let asked = case.payment.amount;
         match settlement_of(tx, case.client, attempt.row.gateway, &money.reference)? {
-            Some((payment, known)) if payment == case.id && known.amount == money.amount => return Ok(()),
+            // One output of one transaction is the same money for ever, whatever it was said to be for since.
+            Some((payment, known))
+                if known.amount == money.amount
+                    && (payment == case.id || attempt.row.kind == GatewayKind::Crypto) =>
+            {
+                self.is_there_again(case, &money.reference);
+                return Ok(());
+            }
             Some((payment, known)) => {
                 let reason = format!("{} came before as {} for {payment}", money.reference, known.amount);
                 return self.conflict(tx, caller, case, attempt, money, &reason);

@@ -9,9 +9,9 @@
 //! module only keeps what it needs for it.
 //!
 //! ```text
-//! active ⇄ frozen        frozen: signs in and looks, pays nothing out
+//! active ⇄ frozen        frozen: no sessions, no sign-in, nothing paid out; credits go on
 //!    ⇅       ↓
-//!     disabled           does not sign in; enabling makes it active
+//!     disabled           the same, and nothing is credited; enabling makes it active
 //! ```
 //!
 //! Always true:

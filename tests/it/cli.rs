@@ -101,11 +101,19 @@ impl Server {
 
     /// Status and body of a command.
     pub fn post(&self, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        self.send("POST", path, token, body)
+    }
+
+    pub fn put(&self, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        self.send("PUT", path, token, body)
+    }
+
+    fn send(&self, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
         let address = self.text("url").strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let (body, key) = (body.to_string(), format!("{:?}", Instant::now()).replace(' ', ""));
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
              Idempotency-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );

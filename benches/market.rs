@@ -1,6 +1,6 @@
 //! What ten thousand price updates a second cost a payment: transfers at a steady pace over HTTP, alone and beside a
-//! feed that sends batches of 1,000 prices of 100 markets, ten times a second. The load runs in the same process and
-//! shares its cores.
+//! feed that sends batches of 1,000 prices of 100 markets, ten times a second, and that fifty subscribers hear. The load
+//! runs in the same process and shares its cores.
 //!
 //! `cargo bench --bench market [seconds per line]`. The file is made in the directory for temporary files.
 
@@ -19,12 +19,17 @@ use coffer::{
     testing::{Instance, seed_dev},
 };
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 /// Transfers offered a second, by this many callers.
 const OFFERED: u32 = 200;
 const CALLERS: u32 = 16;
 const BATCH: usize = 1000;
 const BATCHES_A_SECOND: u32 = 10;
+const SUBSCRIBERS: usize = 50;
 
 fn main() {
     let seconds = std::env::args().skip(1).find_map(|it| it.parse().ok()).unwrap_or(10);
@@ -42,27 +47,28 @@ async fn measure(time: Duration) {
     let users = Arc::new(users(&coffer, 100).await);
     let markets = markets(&coffer).await;
 
-    println!("{:>8} {:>12} {:>9} {:>9} {:>12}", "", "transfers/s", "p50 ms", "p99 ms", "prices/s");
+    let head = ["transfers/s", "p50 ms", "p99 ms", "prices/s", "heard/s"];
+    println!("{:>8} {}", "", head.map(|it| format!("{it:>12}")).join(" "));
     let mut p99 = vec![];
     for round in 0..3 {
         for beside in [false, true] {
             let feed = if beside { Some(Feed::start(&coffer, &markets)) } else { None };
             let (rate, p50, slowest) = transfers(&coffer, &users, time).await;
-            let prices = match feed {
+            let (prices, heard) = match feed {
                 Some(feed) => feed.stop(time).await,
-                None => 0.0,
+                None => (0.0, 0.0),
             };
             let name = if beside { "beside" } else { "alone" };
-            println!("{name:>8} {rate:>12.0} {p50:>9.2} {slowest:>9.2} {prices:>12.0}");
+            println!("{name:>8} {rate:>12.0} {p50:>12.2} {slowest:>12.2} {prices:>12.0} {heard:>12.0}");
             p99.push(slowest);
         }
         let ratio = p99[2 * round + 1] / p99[2 * round];
-        println!("{:>8} {:>12} {:>9} {ratio:>8.2}x", "", "", "");
+        println!("{:>8} {:>12} {:>12} {ratio:>11.2}x", "", "", "");
     }
 
     let feed = Feed::start_unpaced(&coffer, &markets);
     tokio::time::sleep(time).await;
-    println!("as fast as it goes: {:.0} prices/s", feed.stop(time).await);
+    println!("as fast as it goes: {:.0} prices/s", feed.stop(time).await.0);
 }
 
 /// One transfer each 1 / OFFERED s, whatever became of the ones before: p50 and p99 from the instant it was due.
@@ -98,11 +104,13 @@ async fn transfers(coffer: &Instance, users: &Arc<Vec<String>>, time: Duration) 
     (latencies.len() as f64 / took, at(50), at(99))
 }
 
-/// Somebody who sends prices.
+/// Somebody who sends prices, and those who hear them.
 struct Feed {
     taken: Arc<AtomicU64>,
+    heard: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     running: tokio::task::JoinHandle<()>,
+    subscribers: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Feed {
@@ -135,15 +143,39 @@ impl Feed {
                 tokio::time::sleep_until(due.into()).await;
             }
         });
-        Feed { taken, stop, running }
+        let heard = Arc::<AtomicU64>::default();
+        let address = coffer.base_url().trim_start_matches("http://").to_owned();
+        let key = &coffer.credentials().publishable_key;
+        let subscriber = || tokio::spawn(listen(address.clone(), key.clone(), heard.clone()));
+        let subscribers = std::iter::repeat_with(subscriber).take(SUBSCRIBERS).collect();
+        Feed { taken, heard, stop, running, subscribers }
     }
 
-    /// Prices a second.
-    async fn stop(self, time: Duration) -> f64 {
-        let taken = self.taken.load(Ordering::Relaxed);
+    /// Prices sent a second, and prices heard by all subscribers together.
+    async fn stop(self, time: Duration) -> (f64, f64) {
+        let [taken, heard] = [&self.taken, &self.heard].map(|it| it.load(Ordering::Relaxed) as f64);
         self.stop.store(true, Ordering::Relaxed);
         self.running.await.expect("the feed ended well");
-        taken as f64 / time.as_secs_f64()
+        self.subscribers.iter().for_each(|it| it.abort());
+        (taken / time.as_secs_f64(), heard / time.as_secs_f64())
+    }
+}
+
+/// Counts the prices that come.
+async fn listen(address: String, key: String, heard: Arc<AtomicU64>) {
+    let mut stream = TcpStream::connect(address).await.expect("the server is there");
+    let request =
+        format!("GET /api/v1/markets/stream HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it is taken");
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let read = stream.read(&mut piece).await.expect("it goes on");
+        // Braces stand in prices only, a pair in each.
+        let ended = piece[..read].iter().filter(|it| **it == b'}').count();
+        heard.fetch_add(ended as u64, Ordering::Relaxed);
+        if read == 0 {
+            return;
+        }
     }
 }
 

@@ -411,6 +411,13 @@ impl Percent {
         (self.mantissa, 100 * 10i128.pow(u32::from(self.scale)))
     }
 
+    /// Whether it is more of anything.
+    pub fn is_above(self, other: Percent) -> bool {
+        // At most 100 with six decimals: no overflow.
+        let in_millionths = |it: Percent| it.mantissa * 10i128.pow(u32::from(6u8.saturating_sub(it.scale)));
+        in_millionths(self) > in_millionths(other)
+    }
+
     /// Whether something is left when it is taken away.
     pub fn is_below_all(self) -> bool {
         let (part, whole) = self.fraction();

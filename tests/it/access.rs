@@ -48,10 +48,7 @@ async fn an_admin_makes_no_second_person_for_itself() {
     // The first pair is made by whoever is there.
     for name in ["sue", "tom"] {
         let made = key.post("/users", body(name, &["admin"])).await.expect(201);
-        assert_eq!(
-            (&made.body["roles"], &made.body["access_proposal_id"]),
-            (&json!(["admin"]), &Value::Null)
-        );
+        assert_eq!((&made.body["roles"], &made.body["access_proposals"]), (&json!(["admin"]), &json!([])));
     }
     let (sue, tom) = (signed_in(&coffer, "sue").await, signed_in(&coffer, "tom").await);
     coffer.new_events();
@@ -59,7 +56,7 @@ async fn an_admin_makes_no_second_person_for_itself() {
     let made = sue.post("/users", body("puppet", &["admin"])).await.expect(201);
     assert_eq!(made.body["roles"], json!(["user"]));
     assert_eq!(coffer.new_events()[..2], ["user.registered", "access.proposed"]);
-    let proposal = made.body["access_proposal_id"].clone();
+    let proposal = made.body["access_proposals"][0].clone();
     let puppet = signed_in(&coffer, "puppet").await;
     puppet.get("/users").await.refused(403, "forbidden");
     approve(&puppet, &proposal).await.refused(403, "forbidden");
@@ -106,7 +103,7 @@ async fn whatever_the_route_a_second_person_agrees_and_taking_away_needs_none() 
     assert_eq!(asked.body["roles"], json!(["user"]));
     session.get("/users").await.refused(403, "forbidden");
     assert_eq!(
-        session.get(&user).await.expect(200).body["access_proposal_id"],
+        session.get(&user).await.expect(200).body["access_proposals"],
         Value::Null,
         "not its business"
     );
@@ -129,7 +126,7 @@ async fn whatever_the_route_a_second_person_agrees_and_taking_away_needs_none() 
     session.get("/users").await.expect(200);
     // What decides over no more than before, and what is taken away: at once.
     let less = put(&sue, &["user"]).await.expect(200);
-    assert_eq!((&less.body["roles"], &less.body["access_proposal_id"]), (&json!(["user"]), &Value::Null));
+    assert_eq!((&less.body["roles"], &less.body["access_proposals"]), (&json!(["user"]), &json!([])));
 
     // A role that people have.
     let clerk = json!({ "name": "clerk", "permissions": ["users.view_any"] });
@@ -197,7 +194,7 @@ async fn shutting_the_second_person_out_does_not_make_one_alone_again() {
     session.get("/users").await.refused(401, "unauthenticated");
     let made = sue.post("/users", body("puppet", &["moderator"])).await.expect(201);
     assert_eq!(made.body["roles"], json!(["user"]));
-    let proposal = made.body["access_proposal_id"].clone();
+    let proposal = made.body["access_proposals"][0].clone();
     approve(&sue, &proposal).await.refused(403, "self_approval");
     // Somebody else is left: a key she does not hold, or an operator.
     approve(&coffer.key(), &proposal).await.expect(200);
@@ -213,7 +210,7 @@ async fn who_agrees_may_do_it_and_who_proposed_is_in_office() {
     sue.post("/roles", gate).await.expect(201);
     let (_, keeper) = person(&coffer, "keeper", &["gate"]).await;
     let made = sue.post("/users", body("puppet", &["admin"])).await.expect(201);
-    let proposal = made.body["access_proposal_id"].clone();
+    let proposal = made.body["access_proposals"][0].clone();
     approve(&keeper, &proposal).await.refused(403, "permission_escalation");
     tom.post(&format!("/users/{sue_id}/disable"), json!({ "reason": "left" })).await.expect(200);
     approve(&tom, &proposal).await.refused(409, "proposer_gone");
@@ -223,7 +220,7 @@ async fn who_agrees_may_do_it_and_who_proposed_is_in_office() {
     let policy = "/approval-policies/access";
     tom.put(policy, version(&tom, policy).await, rules).await.expect(200);
     let made = tom.post("/users", body("uma", &["moderator"])).await.expect(201);
-    let proposal = made.body["access_proposal_id"].clone();
+    let proposal = made.body["access_proposals"][0].clone();
     let stale = format!("/access-proposals/{}/approve", proposal.as_str().unwrap());
     coffer.key().post(&stale, json!({ "revision": 7 })).await.refused(409, "revision_stale");
     assert_eq!(approve(&coffer.key(), &proposal).await.expect(200).body["status"], "waiting");

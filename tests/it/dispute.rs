@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A payment of 10.03 that settled: its user, its gateway, its id.
-async fn settled(coffer: &Instance) -> (String, String, String) {
+pub async fn settled(coffer: &Instance) -> (String, String, String) {
     let (user, gateway, payment) = pending(coffer).await;
     tell(coffer, &gateway, &intent("evt_1", "pi_1", "succeeded", &payment, 1003, 1003)).await.expect(200);
     coffer.new_events();
@@ -18,27 +18,27 @@ async fn settled(coffer: &Instance) -> (String, String, String) {
 }
 
 /// What a gateway says of the dispute `dp_1`.
-fn word(id: &str, kind: &str, status: &str, amount: u64) -> Value {
+pub fn word(id: &str, kind: &str, status: &str, amount: u64) -> Value {
     json!({ "id": id, "type": format!("charge.dispute.{kind}"), "data": { "object": {
         "id": "dp_1", "object": "dispute", "payment_intent": "pi_1", "amount": amount, "currency": "usd",
         "status": status, "reason": "fraudulent",
     } } })
 }
 
-async fn disputes(coffer: &Instance, payment: &str) -> Vec<Value> {
+pub async fn disputes(coffer: &Instance, payment: &str) -> Vec<Value> {
     let list = coffer.key().get(&format!("/disputes?payment_id={payment}")).await.expect(200);
     list.body["data"].as_array().unwrap().clone()
 }
 
-async fn disputed(coffer: &Instance, payment: &str) -> Value {
+pub async fn disputed(coffer: &Instance, payment: &str) -> Value {
     show(coffer, payment).await["disputed"].clone()
 }
 
-async fn status(coffer: &Instance, user: &str) -> Value {
+pub async fn status(coffer: &Instance, user: &str) -> Value {
     coffer.key().get(&format!("/users/{user}")).await.expect(200).body
 }
 
-async fn spend(coffer: &Instance, user: &str, amount: &str) -> Answer {
+pub async fn spend(coffer: &Instance, user: &str, amount: &str) -> Answer {
     let body = json!({
         "amount": amount, "currency": "USD", "from": user, "to": "house:adjustment", "reason": "spent",
     });
@@ -87,8 +87,8 @@ async fn what_a_bank_takes_back_is_booked_below_zero_and_freezes_its_user() {
     coffer.key().post(&format!("/users/{user}/unfreeze"), thaw).await.expect(200);
     let refused = spend(&coffer, &user, "0.01").await.refused(422, "insufficient_funds");
     assert_eq!(refused.body["available"], "-5.00");
-    let refused = coffer.key().post("/refunds", refund).await.refused(422, "refund_too_large");
-    assert_eq!(refused.body["remaining"], "0.00");
+    let refused = coffer.key().post("/refunds", refund).await.refused(409, "payment_disputed");
+    assert_eq!(refused.body["dispute_id"], dispute["id"]);
 
     tell(&coffer, &gateway, &word("evt_5", "closed", "won", 1003)).await.expect(200);
     assert_eq!(available(&coffer, &user).await, "5.03");
@@ -233,11 +233,16 @@ async fn what_the_books_cannot_follow_is_answered_freezes_and_asks_a_person() {
     let coffer = Instance::start().await;
     let (user, gateway, payment) = settled(&coffer).await;
     tell(&coffer, &gateway, &word("evt_2", "created", "warning_needs_response", 1003)).await.expect(200);
-    let refund = json!({ "payment_id": payment, "amount": "10.03", "reason": "asked for" });
-    coffer.key().post("/refunds", refund).await.expect(201);
+    for amount in ["10.00", "0.03"] {
+        let refund = json!({ "payment_id": payment, "amount": amount, "reason": "asked for" });
+        coffer.key().post("/refunds", refund).await.expect(201);
+    }
+    coffer.advance(std::time::Duration::from_secs(60)).await; // The second one goes when it is asked for.
     tell(&coffer, &gateway, &word("evt_3", "closed", "lost", 1003)).await.expect(200);
     is_left_to_a_person(&coffer, &user, &payment).await;
-    assert_eq!(disputes(&coffer, &payment).await[0]["status"], "inquiry", "there was nothing to book");
+    let lost = disputes(&coffer, &payment).await.remove(0);
+    let shown = (&lost["status"], &lost["amount"], &lost["entry_id"]);
+    assert_eq!(shown, (&json!("lost"), &json!("0.00"), &Value::Null), "there was nothing to book");
 
     // A person said it was won.
     let coffer = Instance::start().await;
@@ -273,17 +278,20 @@ async fn a_deposit_that_was_charged_back_is_not_reversed_as_well() {
     initiate(&coffer, &payment, &coffer.credentials().manual_gateway).await.expect(200);
     mark_paid(&coffer, &payment, "bank-1", "20.00").await.expect(200);
     let body = json!({ "payment_id": payment, "amount": "5.00", "reason": "recalled" });
-    coffer.key().post("/disputes", body).await.expect(201);
+    let dispute = coffer.key().post("/disputes", body).await.expect(201);
     let thaw = json!({ "reason": "talked to her" });
     coffer.key().post(&format!("/users/{user}/unfreeze"), thaw).await.expect(200);
     spend(&coffer, &user, "1.00").await.expect(201);
     let credit = json!({ "amount": "6.00", "currency": "USD", "from": "house:adjustment", "to": user, "reason": "a gift" });
     coffer.key().post("/transfers", credit).await.expect(201);
     let path = format!("/fundings/{}/reverse", funding.id());
-    let refused =
-        coffer.key().post(&path, json!({ "reason": "recalled" })).await.refused(422, "refund_too_large");
-    assert_eq!(refused.body["remaining"], "15.00");
+    let reason = json!({ "reason": "recalled" });
+    coffer.key().post(&path, reason.clone()).await.refused(409, "payment_disputed");
     assert_eq!(available(&coffer, &user).await, "20.00");
+    let lose = format!("/disputes/{}/lose", dispute.id());
+    coffer.key().post(&lose, reason.clone()).await.expect(200);
+    let refused = coffer.key().post(&path, reason).await.refused(422, "refund_too_large");
+    assert_eq!(refused.body["remaining"], "15.00");
 }
 
 #[tokio::test]

@@ -171,8 +171,7 @@ async fn a_tier_has_its_own_rule_and_other_currencies_and_users_are_apart() {
     let key = coffer.key();
     key.put("/limits", 1, withdrawals(json!({ "per_24h": "100.00" }))).await.expect(200);
     loosen(&coffer, withdrawals(json!({ "tier": "gold", "per_24h": "300.00" }))).await;
-    let version = key.get(&format!("/users/{bob}")).await.expect(200).body["version"].as_u64().unwrap();
-    key.patch(&format!("/users/{bob}"), version, json!({ "tier": "gold" })).await.expect(200);
+    crate::support::give_tier(&coffer, &bob, "gold").await;
     key.post("/withdrawals", cash_out(&ann, "100.01")).await.refused(422, "limit_reached");
     key.post("/withdrawals", cash_out(&bob, "300.00")).await.expect(201);
     key.post("/withdrawals", cash_out(&ann, "100.00")).await.expect(201);

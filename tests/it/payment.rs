@@ -74,12 +74,7 @@ pub async fn another_key(coffer: &Instance) -> Http {
     coffer.with(key.body["secret_key"].as_str().unwrap())
 }
 
-/// Changes the client's settings.
-pub async fn set(coffer: &Instance, settings: Value) {
-    let current = coffer.key().get("/clients/current").await.expect(200);
-    let version = current.body["version"].as_u64().unwrap();
-    coffer.key().patch("/clients/current", version, json!({ "settings": settings })).await.expect(200);
-}
+pub use crate::support::set;
 
 #[tokio::test]
 async fn every_magic_amount_of_the_sandbox_ends_where_it_says() {

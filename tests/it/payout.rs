@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::{
     gateway_http::{json_reply, provider},
     inbound::{seconds, send_raw, signature, tell},
-    payment::{available, charge, initiate, user},
+    payment::{another_key, available, charge, initiate, user},
+    support::decide,
 };
 
 /// A user with 100.00, and a gateway over HTTP.
@@ -19,7 +20,7 @@ async fn rich(coffer: &Instance) -> (String, String) {
     (user, provider(coffer, "card", json!({})).await)
 }
 
-fn payout(id: &str, status: &str, withdrawal: Option<&str>) -> Value {
+pub fn payout(id: &str, status: &str, withdrawal: Option<&str>) -> Value {
     json!({
         "id": id, "object": "payout", "amount": 2000, "currency": "usd", "status": status,
         "metadata": { "withdrawal_id": withdrawal },
@@ -38,7 +39,7 @@ async fn paid_out(coffer: &Instance, user: &str, gateway: &str, reply: Reply) ->
     done
 }
 
-fn event(id: &str, object: &Value) -> Value {
+pub fn event(id: &str, object: &Value) -> Value {
     let kind = format!("payout.{}", object["status"].as_str().unwrap());
     json!({ "id": id, "type": kind, "livemode": false, "data": { "object": object } })
 }
@@ -221,4 +222,122 @@ async fn payouts_that_are_not_answered_open_the_breaker_of_their_gateway() {
     assert_eq!(refused.body["reason"], "breaker_open");
     let other = coffer.key().post(&path, json!({})).await.expect(200);
     assert_ne!(other.body["gateway_id"], gateway.as_str(), "another one takes it");
+}
+
+/// Of the only withdrawal in conflict.
+async fn conflicted(coffer: &Instance) -> Vec<Value> {
+    let list = coffer.key().get("/withdrawals?conflicted=true").await.expect(200);
+    let rows = list.body["data"].as_array().unwrap().clone();
+    let seen = coffer.key().get("/dashboard/statistics").await.expect(200);
+    let waiting = seen.body["waiting"].as_array().unwrap();
+    let count =
+        waiting.iter().find(|it| it["queue"] == "conflicted_withdrawals").map(|it| it["count"].clone());
+    assert_eq!(count.unwrap_or(json!(0)), rows.len(), "what waits is seen");
+    rows
+}
+
+/// A withdrawal of 20.00 that was lost track of, and then given back by a person; the gateway says that it was paid.
+async fn given_back_and_paid(coffer: &Instance) -> (String, String, String) {
+    let (user, gateway) = rich(coffer).await;
+    let lost = paid_out(coffer, &user, &gateway, Reply::status(500)).await;
+    let path = format!("/withdrawals/{}", lost.id());
+    let found = json!({ "outcome": "failed", "reason": "the provider has none" });
+    coffer.key().post(&format!("{path}/reconcile"), found).await.expect(200);
+    assert_eq!(available(coffer, &user).await, "100.00");
+    let spent = json!({ "amount": "95.00", "currency": "USD", "from": user, "to": "house:adjustment", "reason": "spent" });
+    coffer.key().post("/transfers", spent).await.expect(201);
+    coffer.new_events();
+    let paid = payout("po_1", "paid", Some(lost.id()));
+    tell(coffer, &gateway, &event("evt_1", &paid)).await.expect(200);
+    assert_eq!(coffer.new_events(), ["payout.reported", "withdrawal.conflicted", "user.frozen"]);
+    tell(coffer, &gateway, &event("evt_2", &paid)).await.expect(200);
+    assert_eq!(coffer.new_events(), ["payout.reported"], "once for the same words");
+    assert_eq!(status(coffer, lost.id()).await, "failed", "it is not believed against a person");
+    let seen = conflicted(coffer).await;
+    assert_eq!(seen[0]["conflict"]["reason"], "The gateway paid it out as po_1");
+    (user, gateway, path)
+}
+
+/// It was written to the log once, and to nothing else.
+#[tokio::test]
+async fn two_people_find_out_what_a_gateway_says_against_a_person() {
+    let coffer = Instance::start().await;
+    let (user, _, path) = given_back_and_paid(&coffer).await;
+    let (first, second) = (coffer.key(), another_key(&coffer).await);
+    coffer.new_events();
+    let resolve = format!("{path}/resolve");
+    let says = |truth: &str| json!({ "truth": truth, "reason": "on the statement" });
+    let proposed = decide(&first, &resolve, says("not_paid")).await.expect(200);
+    let mut blind = says("not_paid");
+    blind["revision"] = json!(1);
+    second.post(&resolve, blind).await.refused(409, "revision_stale");
+    assert_eq!(proposed.body["conflict"]["truth"], "not_paid");
+    decide(&second, &resolve, says("paid")).await.expect(200);
+    let again = decide(&second, &resolve, says("paid")).await.expect(200);
+    assert_eq!((&again.body["status"], &again.body["conflict"]["truth"]), (&json!("failed"), &json!("paid")));
+    assert_eq!(coffer.new_events(), [""; 0], "nobody decides alone");
+    let done = decide(&first, &resolve, says("paid")).await.expect(200);
+    assert_eq!((&done.body["status"], &done.body["reference"]), (&json!("completed"), &json!("po_1")));
+    assert_eq!(done.body["conflict"], Value::Null);
+    assert_eq!(coffer.new_events(), ["transaction.created", "withdrawal.found_paid"]);
+    assert_eq!(available(&coffer, &user).await, "-15.00", "it is gone, whether or not it was there");
+    assert_eq!(conflicted(&coffer).await, [] as [Value; 0]);
+    let refused = decide(&second, &resolve, says("paid")).await.refused(409, "invalid_state_transition");
+    assert_eq!(refused.body["current_status"], "completed");
+    let numbers = coffer.key().get("/dashboard/statistics").await.expect(200).body;
+    let volume = |metric: &str| {
+        let rows = numbers["volumes"].as_array().unwrap().iter();
+        let mut rows = rows.filter(|it| it["metric"] == metric && it["currency"] == "USD");
+        rows.next().map_or(json!(0), |it| it["count"].clone())
+    };
+    assert_eq!((volume("withdrawals"), volume("withdrawals_failed")), (json!(1), json!(0)));
+
+    // The gateway was wrong: the books stay as they are.
+    let coffer = Instance::start().await;
+    let (user, _, path) = given_back_and_paid(&coffer).await;
+    let second = another_key(&coffer).await;
+    coffer.new_events();
+    for who in [coffer.key(), second] {
+        decide(&who, &format!("{path}/resolve"), says("not_paid")).await.expect(200);
+    }
+    assert_eq!(coffer.new_events(), ["withdrawal.conflict_closed"]);
+    assert_eq!(available(&coffer, &user).await, "5.00");
+    assert_eq!(conflicted(&coffer).await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn what_a_person_completed_and_the_gateway_failed_is_not_given_back_by_itself() {
+    let coffer = Instance::start().await;
+    let (user, gateway) = rich(&coffer).await;
+    let sent = paid_out(&coffer, &user, &gateway, json_reply(200, &payout("po_1", "in_transit", None))).await;
+    let path = format!("/withdrawals/{}", sent.id());
+    let arrived = json!({ "reference": "E2E-4711" });
+    coffer.key().post(&format!("{path}/complete"), arrived).await.expect(200);
+    coffer.new_events();
+    // The same story under the gateway's own reference.
+    tell(&coffer, &gateway, &event("evt_1", &payout("po_1", "paid", Some(sent.id())))).await.expect(200);
+    assert_eq!(coffer.new_events(), ["payout.reported"]);
+    tell(&coffer, &gateway, &event("evt_2", &payout("po_1", "failed", Some(sent.id())))).await.expect(200);
+    assert_eq!(coffer.new_events(), ["payout.reported", "withdrawal.conflicted"]);
+    assert_eq!(status(&coffer, sent.id()).await, "completed");
+    assert_eq!(conflicted(&coffer).await.len(), 1);
+    assert_eq!(available(&coffer, &user).await, "80.00");
+    let says = json!({ "truth": "not_paid", "reason": "the bank has none" });
+    let second = another_key(&coffer).await;
+    coffer.new_events();
+    for who in [coffer.key(), second] {
+        decide(&who, &format!("{path}/resolve"), says.clone()).await.expect(200);
+    }
+    assert_eq!(coffer.new_events(), ["transaction.created", "withdrawal.found_unpaid"]);
+    assert_eq!(status(&coffer, sent.id()).await, "failed");
+    assert_eq!(available(&coffer, &user).await, "100.00");
+
+    // Another amount than was to be paid.
+    let sent = paid_out(&coffer, &user, &gateway, json_reply(200, &payout("po_2", "paid", None))).await;
+    assert_eq!(sent.body["status"], "completed");
+    let mut other = payout("po_2", "paid", Some(sent.id()));
+    other["amount"] = json!(2100);
+    tell(&coffer, &gateway, &event("evt_3", &other)).await.expect(200);
+    let seen = conflicted(&coffer).await;
+    assert_eq!(seen[0]["conflict"]["reason"], "The gateway says paid of 2100 USD in minor units as po_2");
 }

@@ -48,10 +48,7 @@ fn token(mail: &CapturedMail, prefix: &str) -> String {
 }
 
 async fn website(coffer: &Instance, url: &str) {
-    let path = format!("/clients/{}", coffer.credentials().client_id);
-    let version = coffer.operator().get(&path).await.expect(200).body["version"].as_u64().unwrap();
-    let body = json!({ "settings": { "branding": { "website": url } } });
-    coffer.operator().patch(&path, version, body).await.expect(200);
+    crate::support::set(coffer, json!({ "branding": { "website": url } })).await;
 }
 
 fn without_request_id(answer: &Answer) -> (u16, Value) {
@@ -165,6 +162,9 @@ async fn a_link_is_good_for_the_address_it_was_sent_to_and_for_one_client() {
 
     let path = format!("/users/{}", ann.body["user"]["id"].as_str().unwrap());
     coffer.key().patch(&path, 1, json!({ "email": "ann2@example.com" })).await.expect(200);
+    let asked = mails(&coffer, &mut seen).await;
+    let asked = asked.iter().find(|it| it.to == "ann2@example.com").unwrap();
+    verify(&coffer, &token(asked, "vfy_")).await.expect(200);
     reset(&coffer, &code, NEW).await.refused(410, "mail_token_gone");
     login(&coffer, PASSWORD).await.refused(401, "bad_credentials");
 }

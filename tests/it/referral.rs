@@ -204,3 +204,26 @@ async fn a_user_sees_whom_it_brought_and_nobody_elses() {
     let others = format!("/users/{}/referrals", bob["id"].as_str().unwrap());
     session.get(&others).await.refused(404, "not_found");
 }
+
+/// It was paid again with the dispute that was won, whoever had taken it.
+#[tokio::test]
+async fn a_commission_a_person_took_back_does_not_come_with_a_won_dispute() {
+    let coffer = Instance::start().await;
+    set(&coffer, json!({ "referral": { "percent": "10" } })).await;
+    let ann = user(&coffer, "ann", None).await;
+    let bob = user(&coffer, "bob", code(&ann)).await;
+    let funding = deposit(&coffer, &bob, "50.00").await;
+    let paid = referrals(&coffer, &ann).await.remove(0)["funding_id"].clone();
+    let reason = json!({ "reason": "he never was her friend" });
+    let reverse = format!("/fundings/{}/reverse", paid.as_str().unwrap());
+    coffer.key().post(&reverse, reason.clone()).await.expect(200);
+    let note =
+        json!({ "payment_id": payment_of(&coffer, &funding).await, "amount": "50.00", "reason": "recalled" });
+    let dispute = coffer.key().post("/disputes", note).await.expect(201);
+    coffer.settle().await;
+    coffer.key().post(&format!("/disputes/{}/win", dispute.id()), reason).await.expect(200);
+    coffer.settle().await;
+    assert_eq!(commission(&coffer, &ann).await, "0.00");
+    let shown = referrals(&coffer, &ann).await.remove(0);
+    assert_eq!((&shown["status"], &shown["funding_id"]), (&json!("taken_back"), &paid));
+}

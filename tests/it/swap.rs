@@ -482,9 +482,7 @@ async fn fee_and_spread_are_those_of_the_rules_for_the_users_tier() {
     charge(&coffer, "spread", json!({ "percent": "2", "to_currency": "BTC", "user_tier": "gold" })).await;
     // 990.00 at 109,500; then at 2 % less.
     for (tier, spread, to) in [("standard", "0", "0.00904109"), ("gold", "2", "0.00886027")] {
-        let path = format!("/users/{ann}");
-        let version = coffer.key().get(&path).await.expect(200).body["version"].as_u64().unwrap();
-        coffer.key().patch(&path, version, json!({ "tier": tier })).await.expect(200);
+        crate::support::give_tier(&coffer, &ann, tier).await;
         let quoted = quote(&coffer, &ann, "USD", "BTC", ("from_amount", "1000.00")).await.expect(201).body;
         let found = [&quoted["fee"], &quoted["spread"], &quoted["to_amount"]];
         assert_eq!(found, [&json!("10.00"), &json!(spread), &json!(to)], "{tier}");

@@ -134,7 +134,7 @@ async fn a_user_changes_its_own_name_and_nothing_of_anybody_else() {
     without.refused(428, "if_match_required");
     assert_eq!(ann.patch(&path, 2, renamed).await.expect(200).body["version"], 2, "nothing has changed");
     assert_eq!(ann.patch(&path, 2, json!({ "phone": "" })).await.expect(200).body["phone"], Value::Null);
-    for not_own in [json!({ "email": "a@example.com" }), json!({ "metadata": { "tier": "gold" } })] {
+    for not_own in [json!({ "tier": "gold" }), json!({ "metadata": { "tier": "gold" } })] {
         ann.patch(&path, 3, not_own).await.refused(422, "not_allowed");
     }
     ann.patch(&path, 3, json!({ "status": "active" })).await.refused(422, "unknown_field");
@@ -147,10 +147,6 @@ async fn a_user_changes_its_own_name_and_nothing_of_anybody_else() {
 
     let key = coffer.key();
     key.patch(&path, 3, json!({ "email": "Bob@example.com" })).await.refused(409, "email_taken");
-    let moved = key.patch(&path, 3, json!({ "email": "ann@example.org" })).await.expect(200);
-    assert_eq!(moved.body["email"], "ann@example.org");
-    let login = json!({ "email": "ann@example.org", "password": PASSWORD });
-    coffer.publishable().post("/auth/login", login).await.expect(200);
 }
 
 #[tokio::test]

@@ -36,12 +36,7 @@ pub async fn credit(coffer: &Instance, user: &str, amount: &str) {
     coffer.key().post("/transfers", body).await.expect(201);
 }
 
-/// Changes the client's settings.
-pub async fn set(coffer: &Instance, settings: Value) {
-    let client = coffer.key().get("/clients/current").await.expect(200);
-    let version = client.body["version"].as_u64().unwrap();
-    coffer.key().patch("/clients/current", version, json!({ "settings": settings })).await.expect(200);
-}
+pub use crate::support::set;
 
 /// The last code that was mailed, up to where no code goes on.
 pub async fn mailed_code(coffer: &Instance) -> String {

@@ -7,6 +7,7 @@
 //! `COFFER_SIM_SEEDS=200 COFFER_SIM_STEPS=500 cargo test --test sim`; a failing seed names itself:
 //! `COFFER_SIM_SEED=17 cargo test --test sim`.
 
+mod charge;
 mod invest;
 mod rates;
 
@@ -20,6 +21,7 @@ use coffer::testing::Simulation;
 use serde_json::{Value, json};
 
 use self::{
+    charge::Charge,
     invest::Investment,
     rates::{CURRENCIES, Deposit, Quote, Tether, decimals, minor, shown},
 };
@@ -57,6 +59,7 @@ struct Model {
     /// Deposits that can be taken back: id → (user, cents).
     completed: BTreeMap<String, (String, i128)>,
     investments: BTreeMap<String, Investment>,
+    charges: BTreeMap<String, Charge>,
 }
 
 struct Hold {
@@ -174,7 +177,7 @@ impl Story {
             let changes = self.dice.roll(120);
             self.simulation.lose_power_in(changes);
         }
-        match self.dice.roll(25) {
+        match self.dice.roll(30) {
             0..4 => self.transfer(false).await,
             4..6 => self.transfer(true).await,
             6 => self.end_a_hold().await,
@@ -189,6 +192,9 @@ impl Story {
             20 => self.invest().await,
             21 => self.end_an_investment().await,
             22 => self.pass(60).await,
+            23 => self.charge().await,
+            24 | 25 => self.refund().await,
+            26 | 27 => self.charge_back().await,
             _ => self.pass(3 * 24 * 3600).await,
         }
     }
@@ -280,6 +286,7 @@ impl Story {
     async fn compare(&mut self) {
         self.simulation.restart_calmly();
         assert_eq!(self.simulation.problems(), Vec::<String>::new());
+        self.compare_charges().await;
         for user in self.users.clone() {
             for (currency, decimals) in CURRENCIES {
                 let found = self.show(&format!("/balances/{currency}?user_id={user}")).await;
@@ -329,6 +336,9 @@ async fn what_was_answered_survives_every_power_cut_and_the_books_balance() {
         "a profit",
         "a hold expired",
         "a maturity",
+        "a chargeback",
+        "a chargeback behind a refund",
+        "a dispute won",
     ];
     for usual in usual {
         assert!(seen.contains(usual) || only.is_some(), "no story had {usual}");

@@ -23,6 +23,7 @@ pub mod problem;
 mod request;
 mod response;
 pub mod server;
+pub mod stream;
 pub mod testing;
 pub mod text;
 mod who;

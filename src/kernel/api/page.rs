@@ -102,7 +102,12 @@ input!(PageQuery { limit, cursor });
 
 impl PageQuery {
     pub fn paging(&self) -> Paging {
-        Paging::new(self.limit, &self.cursor, "all")
+        self.paging_of("all")
+    }
+
+    /// Of a list that belongs to something: another one's cursor is refused.
+    pub fn paging_of(&self, whose: impl std::fmt::Debug) -> Paging {
+        Paging::new(self.limit, &self.cursor, whose)
     }
 }
 

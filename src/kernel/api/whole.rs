@@ -348,7 +348,8 @@ fn try_all(tx: &mut WriteTx, steps: Vec<Step>, mut all: Tried, request_id: &str)
 
 /// Whether an answer says that some of what was asked for waits for a second person.
 pub fn waits(answer: &Value) -> bool {
-    ["proposed", "access_proposal_id"].iter().any(|it| answer.get(it).is_some_and(|it| !it.is_null()))
+    let says = |it: &Value| !it.is_null() && it.as_array().is_none_or(|it| !it.is_empty());
+    ["proposed", "proposed_tier", "access_proposals"].iter().any(|it| answer.get(it).is_some_and(says))
 }
 
 /// A part of a path, or the id that stands for it.

@@ -2,13 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::body::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::sync::watch;
 
 use super::{
     event::{Envelope, EventId},
@@ -18,6 +14,7 @@ use crate::kernel::{
     api::{
         endpoint::Streamed,
         principal::{Actor, ClientId},
+        stream::{Frames, frame, listen},
     },
     boot::Kernel,
     clock::Time,
@@ -134,22 +131,7 @@ pub fn newest(tx: &ReadTx, client: Option<ClientId>) -> Result<Option<EventId>> 
     Ok(newest.transpose()?.map(|((_, id), _)| id))
 }
 
-/// A stream ends by itself, and whoever reads it comes back with `Last-Event-ID`: a revoked key does not listen for
-/// ever.
-const LASTS: Duration = Duration::from_secs(300);
-/// Something is sent at least this often, so that both sides notice when the other is gone.
-const BEAT: Duration = Duration::from_secs(15);
 const PIECE: usize = 100;
-
-struct Listening {
-    kernel: Arc<Kernel>,
-    client: Option<ClientId>,
-    after: Option<EventId>,
-    wanted: Wanted,
-    feed: watch::Receiver<u64>,
-    stop: watch::Receiver<bool>,
-    ends_at: Instant,
-}
 
 /// The events behind `after`, or from now on, as they happen: server-sent events.
 pub fn stream(
@@ -159,46 +141,21 @@ pub fn stream(
     wanted: Wanted,
     stop: watch::Receiver<bool>,
 ) -> Result<Streamed> {
-    let after = match after {
+    let mut after = match after {
         Some(after) => Some(after),
         None => kernel.store.read(|tx| newest(tx, client))?,
     };
-    let feed = kernel.bus.feed.subscribe();
-    let ends_at = Instant::now() + LASTS;
-    let listening = Listening { kernel, client, after, wanted, feed, stop, ends_at };
-    Ok(Box::pin(futures_util::stream::unfold(Some(listening), next)))
+    let changes = kernel.bus.feed.subscribe();
+    Ok(listen(changes, stop, Duration::ZERO, move || {
+        let piece = kernel.store.read(|tx| read(tx, client, after, &wanted, PIECE))?;
+        after = piece.until;
+        Ok(Frames { text: piece.events.into_iter().map(shown).collect(), has_more: piece.has_more })
+    }))
 }
 
-async fn next(listening: Option<Listening>) -> Option<(Bytes, Option<Listening>)> {
-    let mut it = listening?;
-    loop {
-        it.feed.borrow_and_update();
-        // A store that does not answer ends the stream; the reader comes back to where it was.
-        let piece = it.kernel.store.read(|tx| read(tx, it.client, it.after, &it.wanted, PIECE)).ok()?;
-        it.after = piece.until;
-        if !piece.events.is_empty() {
-            let frames: String = piece.events.into_iter().map(frame).collect();
-            return Some((frames.into(), Some(it)));
-        }
-        if piece.has_more {
-            continue;
-        }
-        let quiet = tokio::select! {
-            changed = it.feed.changed() => changed.ok().map(|()| false)?,
-            Ok(_) = it.stop.wait_for(|it| *it) => return None,
-            () = sleep_until(it.ends_at) => return None,
-            () = sleep(BEAT) => true,
-        };
-        if quiet {
-            return Some((Bytes::from_static(b":\n\n"), Some(it)));
-        }
-    }
-}
-
-fn frame(envelope: Envelope) -> String {
+fn shown(envelope: Envelope) -> String {
     let (id, name) = (envelope.id, envelope.name.clone());
-    let data = serde_json::to_string(&EventOut::of(envelope)).unwrap_or_default();
-    format!("id: {id}\nevent: {name}\ndata: {data}\n\n")
+    frame(id, &name, &serde_json::to_string(&EventOut::of(envelope)).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -97,7 +97,9 @@ pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T> {
 
 /// `value` as a stored row of `version`.
 pub fn seal<T: Encode>(version: u8, value: &T) -> Vec<u8> {
-    let mut out = vec![version];
+    // Most rows are shorter: growing to their size step by step costs as much as encoding them.
+    let mut out = Vec::with_capacity(256);
+    out.push(version);
     encode_into(value, &mut out);
     let checksum = crc32fast::hash(&out);
     out.extend_from_slice(&checksum.to_le_bytes());

@@ -56,7 +56,14 @@ impl ReadTx {
 
     pub fn get<K: Key, V: Row>(&self, table: &Table<K, V>, key: &K) -> Result<Option<V>> {
         let key = key.to_key();
-        self.raw_get(table.name, &key)?.map(|bytes| table.read_row(&key, &bytes)).transpose()
+        self.limit.check()?;
+        match self.changed(table.name, &key) {
+            Some(change) => change.map(|bytes| table.read_row(&key, bytes)).transpose(),
+            None => {
+                let bytes = self.snapshot.get(table.name, &key)?;
+                bytes.map(|bytes| table.read_row(&key, &bytes)).transpose()
+            }
+        }
     }
 
     pub fn exists<K: Key, V: Row>(&self, table: &Table<K, V>, key: &K) -> Result<bool> {
@@ -110,12 +117,10 @@ impl ReadTx {
     /// The stored bytes under a key: for migrations, dumps and `verify`.
     pub fn raw_get(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.limit.check()?;
-        for layer in self.layers.iter().rev() {
-            if let Some(change) = layer.get(table, key) {
-                return Ok(change.map(<[u8]>::to_vec));
-            }
+        match self.changed(table, key) {
+            Some(change) => Ok(change.map(<[u8]>::to_vec)),
+            None => Ok(self.snapshot.get(table, key)?),
         }
-        Ok(self.snapshot.get(table, key)?)
     }
 
     /// The stored keys and bytes of part of a table.
@@ -156,6 +161,11 @@ impl ReadTx {
         beside: Option<Arc<Beside>>,
     ) -> ReadTx {
         ReadTx { snapshot, layers: Vec::new(), now, limit, beside }
+    }
+
+    /// What the topmost layer that changed a key made of it; `None` when none did.
+    fn changed(&self, table: &str, key: &[u8]) -> Option<Option<&[u8]>> {
+        self.layers.iter().rev().find_map(|layer| layer.get(table, key))
     }
 
     fn entries<'a>(&'a self, table: &str, range: &Scan) -> impl Iterator<Item = Result<Entry>> + use<'a> {
@@ -308,7 +318,8 @@ impl WriteTx {
 
     /// The last thing of type `T` that was hung on this transaction, or on the store (see `Store::extend`).
     pub fn extension<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.extensions.iter().rev().find_map(|it| it.clone().downcast::<T>().ok())
+        let found = self.extensions.iter().rev().find(|it| (***it).is::<T>())?;
+        found.clone().downcast().ok()
     }
 
     /// Hangs something on this transaction until [`WriteTx::unhang`] is given what this returned.

@@ -78,6 +78,10 @@ impl WriteSet {
             self.decide(table, fate);
         }
         for (table, changes) in above.tables {
+            if self.place(&table).is_none() {
+                self.adopt(table, changes);
+                continue;
+            }
             for (key, value) in changes {
                 self.set(table.clone(), key, value);
             }
@@ -101,6 +105,15 @@ impl WriteSet {
     /// How many bytes of keys and values there are.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Takes the changes of a table that has none here.
+    fn adopt(&mut self, table: Cow<'static, str>, changes: Changes) {
+        let bytes =
+            |(key, value): (&Vec<u8>, &Option<Vec<u8>>)| key.len() + value.as_ref().map_or(0, Vec::len);
+        self.rows += changes.len();
+        self.bytes += changes.iter().map(bytes).sum::<usize>();
+        self.tables.push((table, changes));
     }
 
     fn set(&mut self, table: Cow<'static, str>, key: Vec<u8>, value: Option<Vec<u8>>) {

@@ -88,13 +88,14 @@ pub(super) trait Job: Send {
 /// A job of any type, and whom to tell.
 pub(super) struct Task<T, F, R> {
     work: Option<F>,
-    outcome: Result<T>,
+    /// None until it was run.
+    outcome: Option<Result<T>>,
     reply: R,
 }
 
 impl<T, F, R> Task<T, F, R> {
     pub fn new(work: F, reply: R) -> Self {
-        Task { work: Some(work), outcome: Err(fault!("the job was not run")), reply }
+        Task { work: Some(work), outcome: None, reply }
     }
 }
 
@@ -106,14 +107,15 @@ where
 {
     fn run(&mut self, tx: &mut WriteTx) -> bool {
         if let Some(work) = self.work.take() {
-            self.outcome = work(tx).and_then(|outcome| tx.settle().map(|()| outcome));
+            self.outcome = Some(work(tx).and_then(|outcome| tx.settle().map(|()| outcome)));
         }
-        self.outcome.is_ok()
+        matches!(self.outcome, Some(Ok(_)))
     }
 
     fn answer(self: Box<Self>, instead: Option<Error>) {
         let reply = self.reply;
-        reply(instead.map_or(self.outcome, Err));
+        let outcome = instead.map(Err).or(self.outcome);
+        reply(outcome.unwrap_or_else(|| Err(fault!("the job was not run"))));
     }
 }
 

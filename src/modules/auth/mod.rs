@@ -9,7 +9,8 @@
 //! `auth.password_reset_requested`, `auth.email_verification_requested`, `auth.email_verified`,
 //! `auth.registration_repeated`, `auth.totp_enabled`, `auth.totp_disabled`, `auth.recovery_codes_made`,
 //! `auth.recovery_code_used` and `invitation.created`, `accepted` and `revoked`; hears `user.frozen` and
-//! `user.disabled`, whose sessions end in the same transaction.
+//! `user.disabled`, whose sessions end, and `user.email_change_requested`, whose new address is asked, in the same
+//! transaction.
 //!
 //! Always true:
 //! - Of a token only the keyed hash is stored; it is shown once.
@@ -53,7 +54,7 @@ use crate::{
     },
     modules::user::{
         contract::UserContract,
-        events::{UserDisabled, UserFrozen},
+        events::{UserDisabled, UserEmailChangeRequested, UserFrozen},
     },
 };
 
@@ -130,6 +131,12 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.listen::<UserFrozen>("auth.end_sessions_of_frozen", Mode::Sync, |tx, envelope, event| {
         end_all(tx, envelope, event.user_id)
     });
+    let asking = recovery.clone();
+    boot.listen::<UserEmailChangeRequested>(
+        "auth.confirm_address",
+        Mode::Sync,
+        move |tx, envelope, event| asking.ask_to_change(tx, envelope, event.user_id),
+    );
     boot.authenticator(&[sessions::ACCESS], Arc::new(authenticator));
     boot.endpoints(routes::endpoints(&sign_in));
     boot.endpoints(routes::recovery::endpoints(&recovery));

@@ -5,7 +5,7 @@
 //! URL; where neither is configured the mail carries the code alone. What the request says of itself (Host, Origin) is
 //! the asker's, and goes into no mail.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     contract::AuthRefusal,
@@ -22,11 +22,11 @@ use crate::{
     kernel::{
         api::{
             call::{Call, Caller},
-            principal::ClientId,
+            principal::{ClientId, UserId},
         },
         boot::Kernel,
         error::Result,
-        events::event::EventId,
+        events::event::{Envelope, EventId},
         password,
         secret::Secrets,
         store::{ReadTx, WriteTx},
@@ -34,11 +34,15 @@ use crate::{
     modules::{
         client::contract::ClientContract,
         notification::events::{
-            EmailVerification, PasswordReset, SecretWords, check_mails_secrets, mail_secret,
+            Addressee, EmailChangeAnnounced, EmailChangeTold, EmailVerification, PasswordReset, SecretWords,
+            check_mails_secrets, mail_secret, mail_secret_to_stranger,
         },
         user::contract::{PasswordFor, User, UserContract, UserStatus, check_password},
     },
 };
+
+/// Being told of another address after a week helps nobody.
+const TOLD_WITHIN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub struct Recovery {
     pub secrets: Arc<Secrets>,
@@ -67,7 +71,7 @@ impl Recovery {
     }
 
     /// Gives the user a new password and ends all its sessions. Whoever reads the mail owns the address, too. Refuses
-    /// `mail_token_gone`.
+    /// `mail_token_gone`, `email_changed_lately`.
     pub async fn reset(self: Arc<Self>, kernel: Arc<Kernel>, call: Call<(), PasswordResetIn>) -> Result<()> {
         let Call { caller, input, .. } = call;
         let client = caller.client()?;
@@ -80,6 +84,7 @@ impl Recovery {
         let hash = password::hash(input.new_password).await?;
         let settle = move |tx: &mut WriteTx| {
             let user = self.take(tx, client, Purpose::Reset, &input.token)?;
+            self.users.check_email_settled(tx, client, user.id)?;
 
             self.users.set_password_hash(tx, client, user.id, hash)?;
             end_sessions(tx, client, user.id, None)?;
@@ -115,14 +120,56 @@ impl Recovery {
         self.mail(tx, client, event, user, &EmailVerification { url, code, expires_at })
     }
 
-    /// Notes that the address is its owner's. Refuses `mail_token_gone`.
+    /// Mails what another address is confirmed with to that one, and to the one before that this was asked.
+    pub fn ask_to_change(&self, tx: &mut WriteTx, envelope: &Envelope, user: UserId) -> Result<()> {
+        let caller = Caller::behind(envelope);
+        let client = caller.client()?;
+        let user = self.users.get(tx, client, user)?;
+        let Some(email) = user.pending_email.clone() else { return Ok(()) };
+        let account = Account::of("change", &self.secrets, Some(client), &email);
+        if !self.throttle.may_try(tx, account)? {
+            return Ok(());
+        }
+        let (code, expires_at) = self.tokens.issue(tx, client, Purpose::Verify, user.id, &email)?;
+        let event = tx.publish(&caller, &EmailVerificationRequested { user_id: user.id, expires_at })?;
+        let url = self.link(tx, client, "verify-email", &code)?;
+        let words = EmailVerification { url, code, expires_at };
+        mail_secret_to_stranger(tx, client, event, Addressee { email, ..Addressee::from(&user) }, &words)?;
+        let told = EmailChangeAnnounced { expires_at };
+        mail_secret_to_stranger(tx, client, envelope.id, Addressee::from(&user), &told).map(drop)
+    }
+
+    /// The user has the address that it was to have; the one before is told.
+    fn change_address(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        before: &User,
+    ) -> Result<User> {
+        let (user, event) = self.users.confirm_email(tx, caller, client, before.id)?;
+        void(tx, client, user.id, Purpose::Reset)?;
+        let words = EmailChangeTold { expires_at: tx.now().after(TOLD_WITHIN) };
+        mail_secret_to_stranger(tx, client, event, Addressee::from(before), &words)?;
+        Ok(user)
+    }
+
+    /// Notes that the address is its owner's; the one it was to have becomes its own. Refuses `mail_token_gone`,
+    /// `email_taken`.
     pub async fn verify(self: Arc<Self>, kernel: Arc<Kernel>, call: Call<(), VerifyIn>) -> Result<User> {
         let Call { caller, input, .. } = call;
         let client = caller.client()?;
         let settle = move |tx: &mut WriteTx| {
             // A wrong guess is kept, so it is no error in here.
-            if self.tokens.look(tx, client, Purpose::Verify, &input.token)?.is_none() {
+            let Some(token) = self.tokens.look(tx, client, Purpose::Verify, &input.token)? else {
                 return Ok(None);
+            };
+            let user = self.users.get(tx, client, token.user)?;
+            if user.pending_email.as_ref() == Some(&token.email) && user.status != UserStatus::Disabled {
+                self.tokens.take(tx, client, Purpose::Verify, &input.token)?;
+                let user = self.change_address(tx, &caller, client, &user)?;
+                self.prove(tx, &caller, client, &user)?;
+                return Ok(Some(user));
             }
             let user = self.take(tx, client, Purpose::Verify, &input.token)?;
             self.prove(tx, &caller, client, &user)?;

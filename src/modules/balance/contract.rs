@@ -26,7 +26,8 @@ id!(/** An account of the ledger. */ AccountId, "acc");
 id!(/** A journal entry. */ EntryId, "ent");
 id!(/** An amount set aside. */ HoldId, "hld");
 id!(/** A correction by hand. */ AdjustmentId, "adj");
-id!(/** A dispute: a payer's bank takes money back. The ledger knows it as the one cause that may overdraw. */ DisputeId, "dsp");
+id!(/** A dispute: a payer's bank takes money back. The ledger knows it as a cause that may overdraw. */ DisputeId, "dsp");
+id!(/** A payout that went, says its gateway, and was given up in the books: the other cause that may overdraw. */ PayoutConflictId, "wcf");
 
 text_enum! {
     /// What an account of a user is for.
@@ -303,9 +304,10 @@ pub trait BalanceContract: Send + Sync {
     /// to zero per currency are a fault.
     fn post(&self, tx: &mut WriteTx, client: ClientId, entry: NewEntry<'_>) -> Result<Posted>;
 
-    /// As [`BalanceContract::post`], for what a payer's bank takes back: it may leave `available` money of a user below
-    /// zero, which no other entry may. Its cause must be a dispute: by this the journal says which entries they are.
-    /// Doubles need not know.
+    /// As [`BalanceContract::post`], for what is gone whether or not it is there: what a payer's bank takes back, and
+    /// what a gateway paid out that had been given back. It may leave `available` money of a user below zero, which no
+    /// other entry may. Its cause must be a [`DisputeId`] or a [`PayoutConflictId`]: by this the journal says which
+    /// entries they are. Doubles need not know.
     fn charge_back(&self, _tx: &mut WriteTx, _client: ClientId, entry: NewEntry<'_>) -> Result<Posted> {
         Err(fault!("this ledger takes nothing back for {}", entry.cause))
     }

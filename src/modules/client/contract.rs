@@ -171,6 +171,11 @@ pub trait ClientContract: Send + Sync {
     /// A stored secret of the client, such as a gateway's credentials. `None` when it was never set.
     fn secret(&self, tx: &ReadTx, client: ClientId, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>>;
 
+    /// Who may stand behind an actor: itself, and whoever was shown its text when it is a key. Doubles need not know.
+    fn held_by(&self, _tx: &ReadTx, _client: ClientId, actor: Actor) -> Result<Vec<Actor>> {
+        Ok(vec![actor])
+    }
+
     /// Whether two actors may be one person: they are the same, or somebody holds both. A key is held by everybody who
     /// was shown its text. What takes two people asks this.
     fn same_person(&self, tx: &ReadTx, client: ClientId, a: Actor, b: Actor) -> Result<bool>;

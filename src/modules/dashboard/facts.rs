@@ -18,9 +18,10 @@ use crate::{
             InvestmentDefaultRequested, InvestmentDefaulted, InvestmentEarlyClosed, InvestmentResumed,
         },
         payment::events::{
-            PaymentCanceled, PaymentConflictClosed, PaymentConflicted, PaymentExpired, PaymentFailed,
-            PaymentMarkApproved, PaymentMarkRejected, PaymentMarked, PaymentSettled, RefundCanceled,
-            RefundFailed, RefundRequested, RefundSucceeded,
+            DisputeDismissed, DisputeLost, DisputeOpened, DisputeUnbooked, DisputeWon, PaymentCanceled,
+            PaymentConflictClosed, PaymentConflicted, PaymentExpired, PaymentFailed, PaymentMarkApproved,
+            PaymentMarkRejected, PaymentMarked, PaymentSettled, RefundCanceled, RefundFailed,
+            RefundRequested, RefundSucceeded,
         },
         swap::events::SwapExecuted,
         transaction::{
@@ -30,7 +31,8 @@ use crate::{
         user::events::{AccessApproved, AccessProposed, AccessRejected, AccessWithdrawn, UserRegistered},
         withdrawal::events::{
             WithdrawalApproved, WithdrawalCanceled, WithdrawalCompleted, WithdrawalConfirmed,
-            WithdrawalExpired, WithdrawalFailed, WithdrawalNeedsReconciliation, WithdrawalRejected,
+            WithdrawalConflictClosed, WithdrawalConflicted, WithdrawalExpired, WithdrawalFailed,
+            WithdrawalFoundPaid, WithdrawalFoundUnpaid, WithdrawalNeedsReconciliation, WithdrawalRejected,
             WithdrawalRequested, WithdrawalReturned, WithdrawalSent,
         },
     },
@@ -97,6 +99,15 @@ facts! {
         money(Metric::WithdrawalsFailed, it.user_id, &it.payout, it.currency)?,
     ],
     WithdrawalReturned => |it| [returned(it)?],
+    WithdrawalConflicted => |it| [waits(Queue::ConflictedWithdrawals, it.user_id)],
+    WithdrawalConflictClosed => |_it| [Fact::Goes],
+    WithdrawalFoundPaid => |it| [Fact::Goes, found_paid(it)?, paid_again(it)?, fee_again(it)?],
+    WithdrawalFoundUnpaid => |it| [
+        Fact::Goes,
+        undone(Metric::Withdrawals, it.user_id, &it.payout, it.currency)?,
+        back(Metric::Fees, it.user_id, &it.fee, it.currency)?,
+        money(Metric::WithdrawalsFailed, it.user_id, &it.payout, it.currency)?,
+    ],
 
     PaymentMarked => |it| [waits(Queue::PaymentApprovals, it.user_id)],
     PaymentMarkApproved => |_it| [Fact::Goes],
@@ -112,6 +123,12 @@ facts! {
     RefundSucceeded => |it| [Fact::Goes, money(Metric::Refunds, it.user_id, &it.amount, it.currency)?],
     RefundFailed => |it| [Fact::Goes, money(Metric::RefundsFailed, it.user_id, &it.amount, it.currency)?],
     RefundCanceled => |it| [Fact::Goes, money(Metric::RefundsFailed, it.user_id, &it.amount, it.currency)?],
+
+    DisputeUnbooked => |it| [waits(Queue::UnbookedDisputes, it.user_id)],
+    DisputeOpened => |_it| [Fact::Goes],
+    DisputeWon => |_it| [Fact::Goes],
+    DisputeLost => |_it| [Fact::Goes],
+    DisputeDismissed => |_it| [Fact::Goes],
 
     SwapExecuted => |it| [
         money(Metric::Swaps, it.user_id, &it.from_amount, it.from_currency)?,
@@ -169,6 +186,38 @@ fn money(metric: Metric, user: impl Into<Option<UserId>>, text: &str, code: Curr
 fn back(metric: Metric, user: UserId, text: &str, code: CurrencyCode) -> Result<Fact> {
     let money = Some(Money::parse(text, code)?.negated());
     Ok(Fact::Counts { metric, user: Some(user), times: 0, money })
+}
+
+/// An earlier occasion that was none.
+fn undone(metric: Metric, user: UserId, text: &str, code: CurrencyCode) -> Result<Fact> {
+    let money = Money::parse(text, code)?;
+    let times = -i64::from(money.minor != 0);
+    Ok(Fact::Counts { metric, user: Some(user), times, money: Some(money.negated()) })
+}
+
+/// What it was counted as, and is not.
+fn found_paid(it: &WithdrawalFoundPaid) -> Result<Fact> {
+    let was = match it.from_status.as_deref() {
+        Some("returned") => Metric::WithdrawalsReturned,
+        _ => Metric::WithdrawalsFailed,
+    };
+    undone(was, it.user_id, &it.payout, it.currency)
+}
+
+/// What came back had counted as arrived, and still does.
+fn paid_again(it: &WithdrawalFoundPaid) -> Result<Fact> {
+    match it.from_status.as_deref() {
+        Some("returned") => Ok(nothing()),
+        _ => money(Metric::Withdrawals, it.user_id, &it.payout, it.currency),
+    }
+}
+
+/// The fee of what came back was kept.
+fn fee_again(it: &WithdrawalFoundPaid) -> Result<Fact> {
+    match it.from_status.as_deref() {
+        Some("returned") => Ok(nothing()),
+        _ => money(Metric::Fees, it.user_id, &it.fee, it.currency),
+    }
 }
 
 /// What was credited counts as more, what was debited as less.

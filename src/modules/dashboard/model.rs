@@ -97,6 +97,10 @@ text_enum! {
         PaymentApprovals = "payment_approvals",
         /// People who are to decide over requests: a second person has to agree.
         AccessApprovals = "access_approvals",
+        /// Disputes of which the bank has the money and the books say nothing yet.
+        UnbookedDisputes = "unbooked_disputes",
+        /// Withdrawals whose gateway contradicts the books: two people have to find out.
+        ConflictedWithdrawals = "conflicted_withdrawals",
     }
 }
 

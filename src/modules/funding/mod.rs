@@ -11,7 +11,7 @@
 //! ```text
 //! POST fundings ─▶ pending ── payment.initiated ─▶ processing ── payment.settled ─▶ completed ── reverse ─▶ reversed
 //!                    │                               │  └─ payment.conflicted ─▶ conflicted ─▶ completed | failed
-//!                    └── payment.canceled, expired ──┴─▶ canceled, expired, failed
+//!                    └── payment.canceled, expired ──┴───────────────────────────────┴─▶ canceled, expired, failed
 //! ```
 //!
 //! Paid in another currency than credited, a deposit has a quote: what has to come, at which prices, and until when.

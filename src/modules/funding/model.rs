@@ -60,6 +60,9 @@ pub const FUNDING: Machine<FundingStatus, FundingEvent> = Machine {
         (Is::Processing, On::Expire, Is::Expired),
         (Is::Conflicted, On::Complete, Is::Completed),
         (Is::Conflicted, On::Fail, Is::Failed),
+        // What the person was asked about was put away, and nothing came. Not while what came waits for a price.
+        (Is::Conflicted, On::Cancel, Is::Canceled),
+        (Is::Conflicted, On::Expire, Is::Expired),
         (Is::Completed, On::Reverse, Is::Reversed),
     ],
 };

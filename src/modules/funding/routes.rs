@@ -183,6 +183,7 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
                 "above_maximum",
                 "fee_above_amount",
                 "rate_unavailable",
+                "own_price",
                 "below_limit",
                 "above_limit",
                 "limit_reached",
@@ -200,7 +201,13 @@ pub fn endpoints(service: &Arc<Fundings>) -> Vec<Endpoint> {
             .about("Take a completed funding back")
             .needs("fundings.reverse")
             .money()
-            .refuses(&["invalid_state_transition", "user_not_active", "insufficient_funds"])
+            .refuses(&[
+                "invalid_state_transition",
+                "user_not_active",
+                "payment_disputed",
+                "refund_too_large",
+                "insufficient_funds",
+            ])
             .example(json!({ "reason": "the bank recalled the transfer" }))
             .writes_with(service, Fundings::reverse),
     ]

@@ -9,8 +9,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Deref,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
@@ -29,7 +30,7 @@ use super::{
     repository::{LATEST, MARKETS},
 };
 use crate::kernel::{
-    api::principal::ClientId,
+    api::principal::{Actor, ClientId},
     clock::{Clock, Time},
     error::Result,
     money::{CurrencyCode, Rounding},
@@ -63,11 +64,36 @@ pub struct Live {
     is_active: bool,
     stale_after: Option<Duration>,
     pub pull: Option<Arc<Pull>>,
-    tick: ArcSwapOption<Latest>,
+    tick: ArcSwapOption<Tick>,
     /// When its providers are asked next, in µs. Forgotten by a restart: then at once.
     next_pull: AtomicI64,
     /// The last time too few of them answered.
     pub is_failing: AtomicBool,
+}
+
+/// The last price of a market.
+pub struct Tick {
+    latest: Latest,
+    /// What subscribers are sent, once the first of them wants it: many hear the same.
+    frame: OnceLock<String>,
+}
+
+impl Tick {
+    fn of(latest: Latest) -> Arc<Tick> {
+        Arc::new(Tick { latest, frame: OnceLock::new() })
+    }
+
+    /// What `make` makes of it the first time.
+    pub fn frame(&self, make: impl FnOnce(&Latest) -> String) -> &str {
+        self.frame.get_or_init(|| make(&self.latest))
+    }
+}
+
+impl Deref for Tick {
+    type Target = Latest;
+    fn deref(&self) -> &Latest {
+        &self.latest
+    }
 }
 
 impl Board {
@@ -82,7 +108,7 @@ impl Board {
         let mut clients: HashMap<ClientId, Markets> = HashMap::new();
         for row in tx.scan(&MARKETS, Scan::all()) {
             let ((client, id), market) = row?;
-            let live = Live::new(id, &market, tx.get(&LATEST, &(client, id))?.map(Arc::new));
+            let live = Live::new(id, &market, tx.get(&LATEST, &(client, id))?.map(Tick::of));
             clients.entry(client).or_default().put(Arc::new(live));
         }
         board
@@ -111,7 +137,7 @@ impl Board {
         let Some(markets) = clients.get(&client) else { return };
         for (id, latest) in ticks {
             if let Some(live) = markets.by_id.get(&id) {
-                live.tick.store(Some(Arc::new(latest)));
+                live.tick.store(Some(Tick::of(latest)));
             }
         }
         self.changes.send_modify(|it| *it += 1);
@@ -169,7 +195,7 @@ impl Markets {
     }
 
     /// The market of the two decides; where there is none, the freshest way through one other currency.
-    fn find(&self, from: CurrencyCode, to: CurrencyCode, now: Time) -> Result<Vec<PriceUsed>> {
+    fn find(&self, from: CurrencyCode, to: CurrencyCode, now: Time) -> Result<Vec<Used>> {
         if let Some(live) = self.by_pair.get(&(from, to)) {
             return Ok(vec![live.used(&*live.price(now)?)]);
         }
@@ -179,7 +205,7 @@ impl Markets {
             Some(through(first, second, now))
         });
         let mut refused = None;
-        let mut best: Option<(Time, Vec<PriceUsed>)> = None;
+        let mut best: Option<(Time, Vec<Used>)> = None;
         for way in ways {
             match way {
                 Ok(way) if best.as_ref().is_none_or(|it| way.0 > it.0) => best = Some(way),
@@ -199,8 +225,11 @@ impl Markets {
     }
 }
 
+/// A price as it was used, and who sent it.
+type Used = (PriceUsed, Actor);
+
 /// By way of the currency that two markets have in common, and the instant of the older price.
-fn through(first: &Live, second: &Live, now: Time) -> Result<(Time, Vec<PriceUsed>), MarketRefusal> {
+fn through(first: &Live, second: &Live, now: Time) -> Result<(Time, Vec<Used>), MarketRefusal> {
     let (a, b) = (first.price(now)?, second.price(now)?);
     let oldest = a.price.observed_at.min(b.price.observed_at);
     Ok((oldest, vec![first.used(&a), second.used(&b)]))
@@ -212,7 +241,7 @@ fn beyond(from: CurrencyCode, to: CurrencyCode) -> MarketRefusal {
 }
 
 impl Live {
-    fn new(id: MarketId, market: &Market, tick: Option<Arc<Latest>>) -> Live {
+    fn new(id: MarketId, market: &Market, tick: Option<Arc<Tick>>) -> Live {
         let pull = match &market.feed {
             Feed::Http(pull) => Some(Arc::new(pull.clone())),
             Feed::Push | Feed::Fixed { .. } => None,
@@ -234,12 +263,12 @@ impl Live {
         self.is_active && self.pull.is_some()
     }
 
-    pub fn latest(&self) -> Option<Arc<Latest>> {
+    pub fn latest(&self) -> Option<Arc<Tick>> {
         self.tick.load_full()
     }
 
     /// Refuses `rate_unavailable` when there is none, or it is too old.
-    fn price(&self, now: Time) -> Result<Arc<Latest>, MarketRefusal> {
+    fn price(&self, now: Time) -> Result<Arc<Tick>, MarketRefusal> {
         let unavailable = |reason: String, age_s: Option<u64>| {
             let pair = format!("{}/{}", self.base, self.quote);
             MarketRefusal::RateUnavailable { pair, reason, age_s }
@@ -264,8 +293,8 @@ impl Live {
         }
     }
 
-    fn used(&self, tick: &Latest) -> PriceUsed {
-        PriceUsed {
+    fn used(&self, tick: &Latest) -> Used {
+        let used = PriceUsed {
             price_id: tick.id,
             base: self.base,
             quote: self.quote,
@@ -274,17 +303,19 @@ impl Live {
             mid: tick.price.quote.mid,
             source: tick.price.source.clone(),
             as_of: tick.price.observed_at,
-        }
+        };
+        (used, tick.price.by)
     }
 }
 
 impl MarketContract for Board {
     fn rate(&self, client: ClientId, from: CurrencyCode, to: CurrencyCode) -> Result<RateFound> {
         let now = self.clock.now();
-        let prices = if from == to { vec![] } else { self.markets(client).find(from, to, now)? };
+        let used = if from == to { vec![] } else { self.markets(client).find(from, to, now)? };
+        let (prices, by): (Vec<PriceUsed>, Vec<Actor>) = used.into_iter().unzip();
         let exchange = PriceUsed::exchange(from, &prices).ok_or_else(|| beyond(from, to))?;
         let rate = exchange.rate(Rounding::Down).ok_or_else(|| beyond(from, to))?;
         let as_of = prices.iter().map(|it| it.as_of).min().unwrap_or(now);
-        Ok(RateFound { exchange, rate, prices, as_of, age: now.since(as_of) })
+        Ok(RateFound { exchange, rate, prices, by, as_of, age: now.since(as_of) })
     }
 }

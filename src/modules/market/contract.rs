@@ -8,13 +8,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::{
-    api::principal::ClientId,
+    api::principal::{Actor, ClientId, UserId},
     clock::Time,
     error::{Result, refusals},
     id::id,
     money::{Amount, Currency, CurrencyCode, Exchange, Percent, Rate, RateValue, Rounding},
-    store::codec::{Decode, Encode},
+    store::{
+        ReadTx,
+        codec::{Decode, Encode},
+    },
 };
+use crate::modules::client::contract::ClientContract;
 
 id!(/** A pair of currencies with its prices. */ MarketId, "mkt");
 id!(/** A price of a market. */ PriceId, "pri");
@@ -48,10 +52,31 @@ pub struct RateFound {
     pub rate: Rate,
     /// What it was derived from: none for the same currency, one, or two for a cross rate.
     pub prices: Vec<PriceUsed>,
+    /// Who sent each of them.
+    pub by: Vec<Actor>,
     /// The instant of the oldest of them; now, when there is none.
     pub as_of: Time,
     /// How old that was when asked.
     pub age: Duration,
+}
+
+impl RateFound {
+    /// Refuses `own_price` when `user` sent, forced or fixed one of the prices, with whatever key: guards keep a feed from
+    /// mistakes, not somebody from a price of their own.
+    pub fn check_not_of(
+        &self,
+        tx: &ReadTx,
+        clients: &dyn ClientContract,
+        client: ClientId,
+        user: UserId,
+    ) -> Result<()> {
+        for by in &self.by {
+            if clients.same_person(tx, client, *by, Actor::User(user))? {
+                return Err(MarketRefusal::OwnPrice.into());
+            }
+        }
+        Ok(())
+    }
 }
 
 /// An amount in another currency, and by what rate.
@@ -92,6 +117,9 @@ refusals! {
         /// at a guess. Try again when prices have arrived: see `GET markets`.
         RateUnavailable { pair: String, reason: String, age_s: Option<u64> }: Unavailable "rate_unavailable"
             => "{pair}: {reason}",
+        /// Nobody exchanges money at a price they sent, forced or fixed themselves, with whatever key. Somebody else's next
+        /// price will do.
+        OwnPrice: Forbidden "own_price" => "you sent this price yourself",
         /// The client has a market for these two currencies already, in this order or the other.
         MarketTaken { existing_id: MarketId }: Conflict "market_taken" => "{existing_id} is for the same currencies",
         /// The market takes no prices while it is paused.

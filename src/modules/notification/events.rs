@@ -63,6 +63,36 @@ impl SecretWords for EmailVerification {
     }
 }
 
+/// What the mail to the address a user has says when it is to have another one.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EmailChangeAnnounced {
+    /// Until when the other one may be confirmed.
+    pub expires_at: Time,
+}
+
+impl SecretWords for EmailChangeAnnounced {
+    const EVENT: &'static str = "user.email_change_requested";
+
+    fn expires_at(&self) -> Time {
+        self.expires_at
+    }
+}
+
+/// What the mail to the address a user had says when it has another one.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EmailChangeTold {
+    /// After so long it is of no use to be told.
+    pub expires_at: Time,
+}
+
+impl SecretWords for EmailChangeTold {
+    const EVENT: &'static str = "user.email_changed";
+
+    fn expires_at(&self) -> Time {
+        self.expires_at
+    }
+}
+
 /// What the mail says with which somebody who was invited becomes a user.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Invitation {

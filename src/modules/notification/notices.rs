@@ -12,7 +12,10 @@ use super::{
         Channel::{Database, Mail},
         Topic,
     },
-    events::{BeneficiaryConfirmation, EmailVerification, Invitation, PasswordReset, WithdrawalConfirmation},
+    events::{
+        BeneficiaryConfirmation, EmailChangeAnnounced, EmailChangeTold, EmailVerification, Invitation,
+        PasswordReset, WithdrawalConfirmation,
+    },
     notice::{NoticeKind, Notifiable, NotificationEvent},
     service::tell::{Part, Teller},
 };
@@ -36,8 +39,8 @@ use crate::{
         },
         market::events::ProviderFailed,
         payment::events::{
-            DisputeDismissed, DisputeInquired, DisputeLost, DisputeOpened, DisputeWon, PaymentConflicted,
-            PaymentExpired, PaymentFailed, PaymentLate,
+            DisputeDismissed, DisputeInquired, DisputeLost, DisputeOpened, DisputeUnbooked, DisputeWon,
+            PaymentConflicted, PaymentExpired, PaymentFailed, PaymentLate,
         },
         swap::events::SwapExecuted,
         user::events::{
@@ -45,9 +48,10 @@ use crate::{
         },
         withdrawal::events::{
             BeneficiaryConfirmed, BeneficiaryCreated, BeneficiaryDeleted, WithdrawalApproved,
-            WithdrawalCanceled, WithdrawalCompleted, WithdrawalConfirmed, WithdrawalExpired,
-            WithdrawalFailed, WithdrawalNeedsReconciliation, WithdrawalRejected, WithdrawalRequested,
-            WithdrawalReturned, WithdrawalSent,
+            WithdrawalCanceled, WithdrawalCompleted, WithdrawalConfirmed, WithdrawalConflicted,
+            WithdrawalExpired, WithdrawalFailed, WithdrawalFoundPaid, WithdrawalFoundUnpaid,
+            WithdrawalNeedsReconciliation, WithdrawalRejected, WithdrawalRequested, WithdrawalReturned,
+            WithdrawalSent,
         },
     },
 };
@@ -73,6 +77,8 @@ macro_rules! notices {
                 $( NoticeKind::of::<$event>(), )+
                 NoticeKind::of_secret::<PasswordReset>(),
                 NoticeKind::of_secret::<EmailVerification>(),
+                NoticeKind::of_secret::<EmailChangeAnnounced>(),
+                NoticeKind::of_secret::<EmailChangeTold>(),
                 NoticeKind::of_secret::<Invitation>(),
                 NoticeKind::of_secret::<WithdrawalConfirmation>(),
                 NoticeKind::of_secret::<BeneficiaryConfirmation>(),
@@ -147,6 +153,9 @@ notices! {
     WithdrawalFailed: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
     WithdrawalNeedsReconciliation: Withdrawals, BOTH, WITHDRAWAL, |_it| Notifiable::Admins;
     WithdrawalReturned: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
+    WithdrawalConflicted: Withdrawals, BOTH, WITHDRAWAL, |_it| Notifiable::Admins;
+    WithdrawalFoundPaid: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
+    WithdrawalFoundUnpaid: Withdrawals, BOTH, WITHDRAWAL, |it| it.user_id;
     BeneficiaryCreated: Security, BOTH, BENEFICIARIES, |it| it.ready_at.map(|_| it.user_id);
     BeneficiaryConfirmed: Security, BOTH, BENEFICIARIES, |it| it.user_id;
     BeneficiaryDeleted: Security, BOTH, BENEFICIARIES, |it| it.user_id;
@@ -157,6 +166,7 @@ notices! {
     PaymentLate: Payments, BOTH, PAYMENT, |_it| Notifiable::Admins;
 
     DisputeInquired: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
+    DisputeUnbooked: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
     DisputeOpened: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;
     DisputeWon: Payments, BOTH, DISPUTE, |it| it.user_id;
     DisputeLost: Payments, BOTH, DISPUTE, |_it| Notifiable::Admins;

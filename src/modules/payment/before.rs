@@ -2,8 +2,10 @@
 
 use super::{
     contract::{
-        AttemptId, GatewayId, GatewayKind, PaidState, PaymentId, PaymentStatus, RefundStatus, Review,
+        AttemptId, DisputeStatus, GatewayId, GatewayKind, PaidState, PaymentId, PaymentStatus, RefundStatus,
+        Review,
     },
+    dispute::model::{Dispute, Source as Taken},
     model::{
         Attempt, AttemptStatus, Claimant, Gateway, Health, Limits, Payment, Place, Said, Settlement, Setup,
         Whose,
@@ -363,6 +365,47 @@ impl From<RefundV1> for Refund {
     }
 }
 
+/// When a dispute was of a settled payment's money.
+#[derive(Encode, Decode)]
+pub struct DisputeV1 {
+    payment: PaymentId,
+    user: UserId,
+    payable: Option<String>,
+    gateway: GatewayId,
+    reference: Option<String>,
+    claimed: Amount,
+    amount: Amount,
+    reason: String,
+    entry: Option<EntryId>,
+    reversal: Option<EntryId>,
+    transaction: Option<TransactionId>,
+    history: History<DisputeStatus>,
+    stamp: Stamp,
+}
+
+impl From<DisputeV1> for Dispute {
+    fn from(it: DisputeV1) -> Dispute {
+        Dispute {
+            payment: Some(it.payment),
+            user: Some(it.user),
+            payable: it.payable,
+            gateway: it.gateway,
+            charge: None,
+            source: Taken::Payment,
+            reference: None,
+            noted: it.reference, // Whoever said it: the gateway is known by it, too.
+            claimed: it.claimed,
+            amount: it.amount,
+            reason: it.reason,
+            entry: it.entry,
+            reversal: it.reversal,
+            transaction: it.transaction,
+            history: it.history,
+            stamp: it.stamp,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -388,6 +431,9 @@ mod tests {
         assert_eq!(settlement.claimant.unwrap().approval.amount, settlement.amount);
         let refund: Refund = read(include_str!("../../../tests/golden/rows/payment.refunds.v1.hex"));
         assert_eq!((refund.charge.as_str(), refund.approval), ("pi_1", None));
+        let dispute: Dispute = read(include_str!("../../../tests/golden/rows/payment.disputes.v1.hex"));
+        let known = dispute.known_as().map(String::as_str);
+        assert_eq!((known, dispute.source, dispute.takes()), (Some("dp_1"), Taken::Payment, true));
         let gateway: Gateway = read(include_str!("../../../tests/golden/rows/payment.gateways.v1.hex"));
         assert_eq!((gateway.slug.as_str(), gateway.priority), ("bank", 100));
         let health: Health = read(include_str!("../../../tests/golden/rows/payment.gateway_health.v1.hex"));

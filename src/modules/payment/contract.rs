@@ -100,6 +100,8 @@ text_enum! {
         Won = "won",
         Lost = "lost",
         Dismissed = "dismissed",
+        /// The bank took the money back, and the books cannot follow yet.
+        Unbooked = "unbooked",
     }
 }
 
@@ -269,6 +271,10 @@ refusals! {
         NotDisputable { reason: String }: Unprocessable "not_disputable" => "the payment cannot be disputed: {reason}",
         /// More than what came, less what went back already.
         DisputeTooLarge { remaining: Amount }: Unprocessable "dispute_too_large" => "{remaining} can still be disputed",
+        /// A payer's bank takes this money back: until that dispute is over nothing else goes back of it. Of a dispute
+        /// to be noted: another one about this payment is not over, of another amount or with another reference;
+        /// say `separate` when they are two.
+        PaymentDisputed { dispute_id: DisputeId }: Conflict "payment_disputed" => "{dispute_id} is about this money",
         /// A gateway's message whose signature, time or form is wrong, or of a gateway there is not: which of these is
         /// not said. Signed over the bytes as sent, not older than five minutes.
         WebhookRefused: Malformed "webhook_refused" => "the message is not signed as it should be",

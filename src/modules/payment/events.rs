@@ -14,7 +14,9 @@ use crate::kernel::{
 
 /// Refunds and disputes are part of Payment: what they announce, others find here.
 pub use super::{
-    dispute::events::{DisputeDismissed, DisputeInquired, DisputeLost, DisputeOpened, DisputeWon},
+    dispute::events::{
+        DisputeDismissed, DisputeInquired, DisputeLost, DisputeOpened, DisputeUnbooked, DisputeWon,
+    },
     refund::events::{RefundCanceled, RefundFailed, RefundRequested, RefundSucceeded},
 };
 

@@ -44,21 +44,22 @@ pub const ATTEMPTS: Table<(ClientId, PaymentId, AttemptId), Attempt> = Table::ne
         }),
     ]);
 
+pub type SettlementKey = (ClientId, PaymentId, SettlementId);
+
 /// (client, payment, settlement) → money that came
-pub const SETTLEMENTS: Table<(ClientId, PaymentId, SettlementId), Settlement> =
-    Table::new("payment.settlements").with_indexes(&[
-        // The credit key: (client, gateway, the gateway's reference) → the one time this money is counted.
-        Index::lookup("payment.settlements_by_reference", |key, row| {
-            vec![(key.0, row.gateway, row.reference.clone()).to_key()]
-        }),
-        // (client, settlement) → what is in suspense, in the order it came
-        Index::listing(SUSPENSE, |key, row| match row.place {
-            Place::Suspense | Place::Refunding => vec![(key.0, key.2).to_key()],
-            Place::Waiting | Place::Credited | Place::Refunded | Place::Assigned => vec![],
-        }),
-        // (client, settlement) → it
-        Index::lookup(SETTLEMENTS_BY_ID, |key, _| vec![(key.0, key.2).to_key()]),
-    ]);
+pub const SETTLEMENTS: Table<SettlementKey, Settlement> = Table::new("payment.settlements").with_indexes(&[
+    // The credit key: (client, gateway, the gateway's reference) → the one time this money is counted.
+    Index::lookup("payment.settlements_by_reference", |key, row| {
+        vec![(key.0, row.gateway, row.reference.clone()).to_key()]
+    }),
+    // (client, settlement) → what is in suspense, in the order it came
+    Index::listing(SUSPENSE, |key, row| match row.place {
+        Place::Suspense | Place::Refunding => vec![(key.0, key.2).to_key()],
+        Place::Waiting | Place::Credited | Place::Refunded | Place::Assigned | Place::ChargedBack => vec![],
+    }),
+    // (client, settlement) → it
+    Index::lookup(SETTLEMENTS_BY_ID, |key, _| vec![(key.0, key.2).to_key()]),
+]);
 
 /// (client, gateway) → gateway
 pub const GATEWAYS: Table<(ClientId, GatewayId), Gateway> = Table::new("payment.gateways").with_indexes(&[

@@ -36,7 +36,9 @@ pub const MODULE: Module = Module {
 };
 
 fn register(boot: &mut Boot) -> Result<(), BootError> {
-    let service = Arc::new(Pricing { currencies: boot.require()?, users: boot.require()? });
+    let service =
+        Arc::new(Pricing { clients: boot.require()?, currencies: boot.require()?, users: boot.require()? });
+    service.users.judge_tiers(Box::new(service::is_better_tier));
     boot.tables(vec![FEES.info(), PLANS.info()]);
     boot.refusals(PricingRefusal::CATALOGUE.iter().copied());
     boot.alias("fee", "fee");

@@ -153,6 +153,7 @@ pub fn endpoints(service: &Arc<Swaps>) -> Vec<Endpoint> {
                 "user_not_active",
                 "external_id_taken",
                 "rate_unavailable",
+                "own_price",
                 "swap_too_small",
                 "swap_above_maximum",
             ])

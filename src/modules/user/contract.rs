@@ -13,7 +13,9 @@ use crate::{
             object::{ExternalId, Stamp, object, stamped},
             principal::{Actor, ClientId, Grants, UserId},
         },
+        clock::Time,
         error::{Result, fault, refusals},
+        events::event::EventId,
         machine::ChangeOut,
         money::Amount,
         store::{ReadTx, WriteTx},
@@ -46,6 +48,8 @@ pub struct User {
     pub id: UserId,
     /// Lower case; unique in the client.
     pub email: String,
+    /// The address it is to have, once whoever reads that one says so.
+    pub pending_email: Option<String>,
     pub first_name: String,
     pub last_name: String,
     pub phone: Option<String>,
@@ -94,6 +98,9 @@ pub struct NewUser {
     pub external_id: Option<ExternalId>,
     pub metadata: Metadata,
 }
+
+/// Whether the second of two tiers lets more through than the first, or costs less.
+pub type TierJudge = Box<dyn Fn(&ReadTx, ClientId, &str, &str) -> Result<bool> + Send + Sync>;
 
 /// The people of a client.
 pub trait UserContract: Send + Sync {
@@ -252,6 +259,28 @@ pub trait UserContract: Send + Sync {
         approval.cast(caller.actor(), is_voter, may_vote, ballot, policy, tx.now())
     }
 
+    /// Whoever knows what tiers mean says when a change of one loosens a control. Without a judge each does. Doubles need
+    /// not know.
+    fn judge_tiers(&self, _judge: TierJudge) {}
+
+    /// The user has the address it was to have: whoever reads that one has said so. Announces `user.email_changed`.
+    /// Refuses `email_taken`. Doubles need not know.
+    fn confirm_email(
+        &self,
+        _tx: &mut WriteTx,
+        _caller: &Caller,
+        _client: ClientId,
+        user: UserId,
+    ) -> Result<(User, EventId)> {
+        Err(fault!("{user} gets no other address here"))
+    }
+
+    /// Refuses `email_changed_lately` while the address is too new to choose a password by, or to confirm where money
+    /// goes: for as long as a new beneficiary has to cool. Doubles need not know.
+    fn check_email_settled(&self, _tx: &ReadTx, _client: ClientId, _user: UserId) -> Result<()> {
+        Ok(())
+    }
+
     /// The hash of the password; `None` when none was ever set.
     fn password_hash(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<String>>;
 
@@ -267,20 +296,26 @@ object! {
     #[derive(Debug)]
     pub struct UserOut: "user" of (
         id: UserId, user: &User, role_names: Vec<String>, history: Option<Vec<ChangeOut>>,
-        access_proposal: Option<AccessProposalId>,
+        access_proposals: Option<Vec<AccessProposalId>>, proposed: Option<ProposedTierOut>,
     ) {
         status: UserStatus = user.status,
         email: String = user.email.clone(),
+        /// The address it is to have, once that is confirmed with what was mailed to it. Until then the one before signs
+        /// in, and is written to.
+        pending_email: Option<String> = user.pending_email.clone(),
         first_name: String = user.first_name.clone(),
         last_name: String = user.last_name.clone(),
         phone: Option<String> = user.phone.clone(),
         /// The names of its roles.
         roles: Vec<String> = role_names,
-        /// What of its roles waits for a second person. Shown to staff and keys.
+        /// What of it waits for a second person: its roles, its address. Shown to staff and keys.
         #[serde(skip_serializing_if = "Option::is_none")]
-        access_proposal_id: Option<AccessProposalId> = access_proposal,
+        access_proposals: Option<Vec<AccessProposalId>> = access_proposals,
         /// What fees and limits it has.
         tier: String = user.tier.clone(),
+        /// A tier with more, or for less, that waits until somebody else agrees. Shown to staff and keys.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        proposed_tier: Option<ProposedTierOut> = proposed,
         /// What others give when they register.
         referral_code: String = user.referral_code.clone(),
         referred_by: Option<UserId> = user.referred_by,
@@ -290,11 +325,25 @@ object! {
     }
 }
 
+/// A tier that waits until somebody else agrees.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct ProposedTierOut {
+    pub tier: String,
+    pub proposed_by: Actor,
+    pub proposed_at: Time,
+    /// What a decision names: every proposal has another.
+    pub revision: u32,
+}
+
 refusals! {
     /// What User refuses.
     pub enum UserRefusal {
         /// Somebody of this client has this address.
         EmailTaken: Conflict "email_taken" => "this e-mail address is taken",
+        /// The e-mail address of this account is new: whoever had the one before was told, and has time to object. Until
+        /// then no password is chosen by mail, and no withdrawal and no beneficiary confirmed.
+        EmailChangedLately { until: Time }: Conflict "email_changed_lately"
+            => "the e-mail address is new: not before {until}",
         /// A frozen or disabled user pays nothing out. Credits, voids and the expiry of holds go on.
         UserNotActive { user_status: UserStatus }: Unprocessable "user_not_active" => "the user is {user_status}",
         /// Nobody of this client has this referral code.

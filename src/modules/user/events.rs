@@ -11,6 +11,12 @@ events! {
     /// Somebody has become a user, by registering or through staff.
     UserRegistered = "user.registered";
 
+    user_id of { user_id: UserId }
+    /// A user is to have another e-mail address; what it is confirmed with was mailed there.
+    UserEmailChangeRequested = "user.email_change_requested",
+    /// A user has another e-mail address.
+    UserEmailChanged = "user.email_changed";
+
     user_id of { user_id: UserId, reason: String }
     /// Nothing is paid out, the user's sessions have ended, and it does not sign in until staff end it.
     UserFrozen = "user.frozen",

@@ -1,11 +1,14 @@
 //! What User stores.
 
-use super::contract::{STANDARD_TIER, User, UserStatus};
+use super::{
+    before,
+    contract::{User, UserStatus},
+};
 use crate::{
     kernel::{
         api::{
             object::{Stamp, by_external_id, stamped},
-            principal::{ClientId, UserId},
+            principal::{Actor, ClientId, UserId},
         },
         clock::Time,
         error::{Result, fault},
@@ -38,12 +41,29 @@ pub const USERS: Table<(ClientId, UserId), UserRow> = Table::new("user.users").w
 /// (client, user) → the hash of its password. Apart, so that reading a user never reads it.
 pub const CREDENTIALS: Table<(ClientId, UserId), Credentials> = Table::new("user.credentials");
 
+/// (client, user) → a tier that waits until somebody else agrees
+pub const TIER_PROPOSALS: Table<(ClientId, UserId), TierProposal> = Table::new("user.tier_proposals");
+
 /// client → how many users it has. Kept by [`put`] alone.
 pub const COUNTS: Table<ClientId, Counts> = Table::new("user.counts");
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct TierProposal {
+    pub tier: String,
+    pub by: Actor,
+    pub at: Time,
+    /// The version of the user it was proposed with: every proposal has another.
+    pub revision: u32,
+}
+row!(TierProposal);
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct UserRow {
     pub email: String,
+    /// The address it is to have, once whoever reads that one says so.
+    pub pending_email: Option<String>,
+    /// When it got the address it has, where it had another one before.
+    pub email_changed_at: Option<Time>,
     pub first_name: String,
     pub last_name: String,
     pub phone: Option<String>,
@@ -54,39 +74,8 @@ pub struct UserRow {
     pub referred_by: Option<UserId>,
     pub stamp: Stamp,
 }
-row!(UserRow, 2, { 1 => UserRowV1 });
+row!(UserRow, 3, { 1 => before::UserRowV1, 2 => before::UserRowV2 });
 stamped!(UserRow);
-
-/// Before users had tiers.
-#[derive(Encode, Decode)]
-struct UserRowV1 {
-    email: String,
-    first_name: String,
-    last_name: String,
-    phone: Option<String>,
-    history: History<UserStatus>,
-    roles: Vec<RoleId>,
-    referral_code: String,
-    referred_by: Option<UserId>,
-    stamp: Stamp,
-}
-
-impl From<UserRowV1> for UserRow {
-    fn from(it: UserRowV1) -> UserRow {
-        UserRow {
-            email: it.email,
-            first_name: it.first_name,
-            last_name: it.last_name,
-            phone: it.phone,
-            history: it.history,
-            roles: it.roles,
-            tier: STANDARD_TIER.to_owned(),
-            referral_code: it.referral_code,
-            referred_by: it.referred_by,
-            stamp: it.stamp,
-        }
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Credentials {
@@ -129,6 +118,7 @@ impl UserRow {
             id,
             status: self.status(),
             email: self.email,
+            pending_email: self.pending_email,
             first_name: self.first_name,
             last_name: self.last_name,
             phone: self.phone,
@@ -254,6 +244,8 @@ mod tests {
     fn ann(at: Time) -> UserRow {
         UserRow {
             email: "ann@example.com".into(),
+            pending_email: Some("ann@example.org".into()),
+            email_changed_at: Some(at),
             first_name: "Ann".into(),
             last_name: "Smith".into(),
             phone: Some("+43 660 1234567".into()),
@@ -298,11 +290,18 @@ mod tests {
     fn the_stored_forms_stay_what_they_are() {
         let at = Time::from_micros(1_795_342_000_000_000);
         golden("user.users", &ann(at));
-        let first = include_str!("../../../tests/golden/rows/user.users.v1.hex");
-        let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
-        let standard = UserRow { tier: "standard".into(), ..ann(at) };
-        assert_eq!(UserRow::decode_row(&first).unwrap(), standard, "what the first release stored");
+        let settled = UserRow { pending_email: None, email_changed_at: None, ..ann(at) };
+        let standard = UserRow { tier: "standard".into(), ..settled.clone() };
+        for (release, stored, row) in [
+            ("first", include_str!("../../../tests/golden/rows/user.users.v1.hex"), standard),
+            ("second", include_str!("../../../tests/golden/rows/user.users.v2.hex"), settled),
+        ] {
+            let stored = data_encoding::HEXLOWER.decode(stored.trim().as_bytes()).unwrap();
+            assert_eq!(UserRow::decode_row(&stored).unwrap(), row, "what the {release} stored");
+        }
         golden("user.credentials", &Credentials { password_hash: "$argon2id$".into(), changed_at: at });
+        let proposal = TierProposal { tier: "gold".into(), by: Actor::System, at, revision: 2 };
+        golden("user.tier_proposals", &proposal);
         golden("user.counts", &Counts { active: 3, frozen: 2, disabled: 1, active_admins: 1 });
     }
 }

@@ -55,14 +55,15 @@ input! {
 }
 
 input! {
-    /// What is left out stays. Users change their own names and telephone number, staff the rest too.
+    /// What is left out stays. Users change their own names, telephone number and address, staff the rest too.
     pub struct UpdateUserIn {
+        /// Holds once it is confirmed with what is mailed there; the one it has ends what was asked for.
         email: Option<Email>,
         first_name: Option<PersonName>,
         last_name: Option<PersonName>,
         /// Empty removes it.
         phone: Option<Phone>,
-        /// Decides over fees and limits.
+        /// Decides over fees and limits. One with more, or for less, waits until somebody else agrees.
         tier: Option<Tier>,
         metadata: Metadata,
     }
@@ -123,12 +124,24 @@ pub fn endpoints(users: &Arc<Users>) -> Vec<Endpoint> {
             }))
             .prepares(hash_password, move |tx, call, hash| creating.create_by_staff(tx, call, hash)),
         patch("/users/{id}")
-            .about("Change a user's particulars")
+            .about("Change a user's particulars; a tier with more, or for less, waits until somebody else agrees")
             .own("users.update")
             .versioned()
-            .refuses(&["email_taken", "permission_escalation"])
+            .refuses(&["email_taken", "mail_not_configured", "permission_escalation"])
             .example(json!({ "first_name": "Anna", "phone": "+43 660 7654321" }))
             .writes_with(users, Users::update),
+        post("/users/{id}/tier/approve")
+            .about("Agree to a tier that somebody else proposed for a user")
+            .needs("users.approve")
+            .refuses(&["nothing_proposed", "self_approval", "revision_stale"])
+            .example(json!({ "revision": 2 }))
+            .writes_with(users, Users::approve_tier),
+        post("/users/{id}/tier/reject")
+            .about("Drop a tier that was proposed for a user")
+            .needs("users.reject")
+            .refuses(&["nothing_proposed", "revision_stale"])
+            .example(json!({ "revision": 2 }))
+            .writes_with(users, Users::reject_tier),
         put("/users/{id}/roles")
             .about("Replace a user's roles")
             .needs("users.assign_roles")

@@ -1,16 +1,19 @@
 //! The use cases of users.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{
-    access::{Asked, waiting_of},
-    contract::{NewUser, STANDARD_TIER, User, UserContract, UserOut, UserRefusal, UserStatus},
+    access::{Asked, Subject, waiting_of},
+    contract::{
+        NewUser, ProposedTierOut, STANDARD_TIER, TierJudge, User, UserContract, UserOut, UserRefusal,
+        UserStatus,
+    },
     events::{UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen},
     fields::{Phone, Tier, normalise_email},
     model::{USER, UserEvent, read_referral_code, referral_code},
     repository::{
-        BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, BY_ROLE, CREDENTIALS, Credentials, USERS, UserRow,
-        counts, put,
+        BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, BY_ROLE, CREDENTIALS, Credentials, TIER_PROPOSALS,
+        TierProposal, USERS, UserRow, counts, put,
     },
     routes::{NewUserIn, UpdateUserIn, UserRolesIn, UserStatisticsOut},
 };
@@ -24,24 +27,27 @@ use crate::{
             text::ReasonIn,
         },
         error::{Result, fault},
+        events::event::EventId,
         machine::{History, Step},
         store::{ReadTx, Scan, WriteTx},
     },
     modules::{
-        client::contract::ClientContract,
+        client::contract::{ClientContract, ClientRefusal, ProposalDecisionIn, check_revision, revision_of},
         currency::contract::CurrencyContract,
         role::contract::{ADMIN, RoleContract, RoleId, USER as USER_ROLE},
     },
 };
 
 pub struct Users {
-    pub roles: Arc<dyn RoleContract>,
     pub clients: Arc<dyn ClientContract>,
+    pub roles: Arc<dyn RoleContract>,
     pub currencies: Arc<dyn CurrencyContract>,
+    pub tiers: OnceLock<TierJudge>,
 }
 
 impl Users {
-    /// Staff, or a key, makes a user; also one that was frozen, or disabled, where it comes from.
+    /// Staff, or a key, makes a user; also one that was frozen, or disabled, where it comes from. A tier with more, or
+    /// for less, than everybody has waits until somebody else agrees.
     pub fn create_by_staff(
         &self,
         tx: &mut WriteTx,
@@ -54,9 +60,11 @@ impl Users {
         if input.tier.is_some() {
             call.caller.check_may("users.update_any")?;
         }
+        let tier = input.tier.as_ref().map_or(STANDARD_TIER, Tier::as_str);
+        let tier_waits = self.is_better_tier(tx, client, STANDARD_TIER, tier)?;
         let beginning = Beginning {
             referred_by: self.referrer(tx, client, input)?,
-            tier: input.tier.as_ref().map_or(STANDARD_TIER, Tier::as_str).to_owned(),
+            tier: if tier_waits { STANDARD_TIER } else { tier }.to_owned(),
             stopped: stopped(call)?,
         };
         let new = NewUser {
@@ -73,10 +81,18 @@ impl Users {
         };
         let user = self.make(tx, &call.caller, client, new, beginning)?;
         let row = self.row(tx, client, user.id)?;
+        if tier_waits {
+            let revision = revision_of(row.stamp.version);
+            let proposal =
+                TierProposal { tier: tier.to_owned(), by: call.caller.actor(), at: tx.now(), revision };
+            tx.put(&TIER_PROPOSALS, &(client, user.id), &proposal)?;
+        }
         self.out(tx, client, user.id, row, Reach::Any)
     }
 
-    /// What somebody may change: of oneself the name and the telephone number, of others the rest too.
+    /// What somebody may change: of oneself the name, the telephone number and the address, of others the rest too. A new
+    /// address holds once it is confirmed: see `email.rs`. A tier with more, or for less, waits until somebody else
+    /// agrees.
     pub fn update(&self, tx: &mut WriteTx, call: &Call<UserId, UpdateUserIn>) -> Result<UserOut> {
         let (caller, input, id) = (&call.caller, &call.input, call.path);
         let client = caller.client()?;
@@ -93,26 +109,86 @@ impl Users {
         if let Some(phone) = &input.phone {
             after.phone = phone.to_option();
         }
-        if let Some(tier) = &input.tier {
-            after.tier = tier.as_str().to_owned();
+        let mut proposed = None;
+        if let Some(tier) = input.tier.as_ref().map(|it| it.as_str().to_owned()) {
+            match self.is_better_tier(tx, client, &before.tier, &tier)? {
+                true => proposed = Some(tier),
+                false => after.tier = tier,
+            }
         }
         after.stamp.metadata.merge(input.metadata.clone());
         if caller.reach == Reach::Own(id) {
             self.check_own_change(input)?;
         }
-        if let Some(email) = &input.email
-            && email.as_str() != before.email
-        {
-            // Whoever decides the address can one day sign in as its owner.
-            self.check_grantable(tx, caller, client, &before.roles)?;
-            if tx.find(&USERS, BY_EMAIL, &(client, email.as_str().to_owned()))?.is_some() {
-                return Err(UserRefusal::EmailTaken.into());
-            }
-            after.email = email.as_str().to_owned();
-        }
 
-        self.change(tx, client, id, &before, &mut after)?;
+        if input.tier.is_some() {
+            // Whatever waited is not what is wanted now.
+            let forgotten = tx.delete(&TIER_PROPOSALS, &(client, id))?;
+            if forgotten || proposed.is_some() {
+                self.keep(tx, client, id, &before, &mut after)?;
+            } else {
+                self.change(tx, client, id, &before, &mut after)?;
+            }
+        } else {
+            self.change(tx, client, id, &before, &mut after)?;
+        }
+        if let Some(tier) = proposed {
+            let revision = revision_of(after.stamp.version);
+            let proposal = TierProposal { tier, by: caller.actor(), at: tx.now(), revision };
+            tx.put(&TIER_PROPOSALS, &(client, id), &proposal)?;
+        }
+        if let Some(email) = &input.email {
+            self.change_email(tx, caller, client, id, email.as_str())?;
+            after = self.row(tx, client, id)?;
+        }
         self.out(tx, client, id, after, caller.reach)
+    }
+
+    /// Agrees to a tier that somebody else proposed. Refuses `nothing_proposed`, `self_approval` (whoever proposed it, and
+    /// whose it is), `revision_stale`.
+    pub fn approve_tier(&self, tx: &mut WriteTx, call: &Call<UserId, ProposalDecisionIn>) -> Result<UserOut> {
+        let (client, before, proposal) = self.proposed_tier(tx, call)?;
+        for concerned in [proposal.by, Actor::User(call.path)] {
+            self.clients.check_other(tx, client, &call.caller, concerned)?;
+        }
+        check_revision(proposal.revision, call.input.revision)?;
+
+        tx.delete(&TIER_PROPOSALS, &(client, call.path))?;
+        let mut after = UserRow { tier: proposal.tier, ..before.clone() };
+        self.keep(tx, client, call.path, &before, &mut after)?;
+        self.out(tx, client, call.path, after, Reach::Any)
+    }
+
+    /// Drops a tier that was proposed: anybody may who could have agreed, and whoever proposed it. Refuses
+    /// `nothing_proposed`, `revision_stale`.
+    pub fn reject_tier(&self, tx: &mut WriteTx, call: &Call<UserId, ProposalDecisionIn>) -> Result<UserOut> {
+        let (client, before, proposal) = self.proposed_tier(tx, call)?;
+        check_revision(proposal.revision, call.input.revision)?;
+
+        tx.delete(&TIER_PROPOSALS, &(client, call.path))?;
+        let mut after = before.clone();
+        self.keep(tx, client, call.path, &before, &mut after)?;
+        self.out(tx, client, call.path, after, Reach::Any)
+    }
+
+    /// Refuses `not_found`, `nothing_proposed`.
+    fn proposed_tier<I>(
+        &self,
+        tx: &ReadTx,
+        call: &Call<UserId, I>,
+    ) -> Result<(ClientId, UserRow, TierProposal)> {
+        let client = call.caller.client()?;
+        let row = self.row(tx, client, call.path)?;
+        let proposal = tx.get(&TIER_PROPOSALS, &(client, call.path))?;
+        Ok((client, row, proposal.ok_or(ClientRefusal::NothingProposed)?))
+    }
+
+    /// Whether a user is let do more with the second tier than with the first, or for less.
+    fn is_better_tier(&self, tx: &ReadTx, client: ClientId, before: &str, after: &str) -> Result<bool> {
+        if before == after {
+            return Ok(false);
+        }
+        self.tiers.get().map_or(Ok(true), |judge| judge(tx, client, before, after))
     }
 
     /// Freezes, unfreezes, disables or enables.
@@ -211,7 +287,7 @@ impl Users {
         })
     }
 
-    fn row(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<UserRow> {
+    pub fn row(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<UserRow> {
         found(tx.get(&USERS, &(client, user))?)
     }
 
@@ -226,9 +302,23 @@ impl Users {
     ) -> Result<UserOut> {
         let is_staff = reach == Reach::Any;
         let history = is_staff.then(|| row.history.out());
-        let waiting = if is_staff { waiting_of(tx, client, id.to_string())? } else { None };
+        let mut waiting = vec![];
+        if is_staff {
+            for subject in [Subject::roles_of(id), Subject::email_of(id)] {
+                waiting.extend(waiting_of(tx, client, subject)?.map(|it| it.0));
+            }
+        }
+        let waiting = is_staff.then_some(waiting);
         let role_names = self.roles.names(tx, client, &row.roles)?;
-        Ok(UserOut::of(id, &row.into_user(id), role_names, history, waiting.map(|it| it.0)))
+        let proposal = match reach {
+            Reach::Any => tx.get(&TIER_PROPOSALS, &(client, id))?,
+            Reach::Own(_) => None,
+        };
+        let proposed = proposal.map(|it| {
+            let TierProposal { tier, by, at, revision } = it;
+            ProposedTierOut { tier, proposed_by: by, proposed_at: at, revision }
+        });
+        Ok(UserOut::of(id, &row.into_user(id), role_names, history, waiting, proposed))
     }
 
     pub fn admin(&self, tx: &ReadTx, client: ClientId) -> Result<RoleId> {
@@ -241,9 +331,6 @@ impl Users {
     }
 
     fn check_own_change(&self, input: &UpdateUserIn) -> Result<()> {
-        if input.email.is_some() {
-            return Err(Flaw::new("email", "not_allowed", "is changed by staff").into());
-        }
         if input.tier.is_some() {
             return Err(Flaw::new("tier", "not_allowed", "is changed by staff").into());
         }
@@ -254,7 +341,7 @@ impl Users {
     }
 
     /// Refuses `permission_escalation`. The role that anybody gets by registering may be given by anybody.
-    fn check_grantable(
+    pub fn check_grantable(
         &self,
         tx: &ReadTx,
         caller: &Caller,
@@ -294,7 +381,7 @@ impl Users {
     }
 
     /// Stores what has changed, as a new version; nothing when nothing has.
-    fn change(
+    pub fn change(
         &self,
         tx: &mut WriteTx,
         client: ClientId,
@@ -308,6 +395,18 @@ impl Users {
         if (before.status(), &before.roles) != (after.status(), &after.roles) {
             self.has_had_pair(tx, client)?; // Noted while both are there.
         }
+        self.keep(tx, client, user, before, after)
+    }
+
+    /// Stores it as a new version.
+    fn keep(
+        &self,
+        tx: &mut WriteTx,
+        client: ClientId,
+        user: UserId,
+        before: &UserRow,
+        after: &mut UserRow,
+    ) -> Result<()> {
         after.touch(tx.now());
         let admin = self.admin(tx, client)?;
         put(tx, (client, user), admin, Some(before), after)
@@ -359,6 +458,8 @@ impl Users {
         }
         let row = UserRow {
             email,
+            pending_email: None,
+            email_changed_at: None,
             first_name: new.first_name,
             last_name: new.last_name,
             phone: new.phone,
@@ -479,6 +580,24 @@ impl UserContract for Users {
         }
     }
 
+    fn judge_tiers(&self, judge: TierJudge) {
+        let _ = self.tiers.set(judge); // Once, at boot.
+    }
+
+    fn confirm_email(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        user: UserId,
+    ) -> Result<(User, EventId)> {
+        self.move_to_pending_email(tx, caller, client, user)
+    }
+
+    fn check_email_settled(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<()> {
+        self.check_settled(tx, client, user)
+    }
+
     fn password_hash(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Option<String>> {
         Ok(tx.get(&CREDENTIALS, &(client, user))?.map(|it| it.password_hash))
     }
@@ -496,7 +615,7 @@ impl UserContract for Users {
 
     fn show(&self, tx: &ReadTx, client: ClientId, user: User) -> Result<UserOut> {
         let role_names = self.roles.names(tx, client, &user.roles)?;
-        Ok(UserOut::of(user.id, &user, role_names, None, None))
+        Ok(UserOut::of(user.id, &user, role_names, None, None, None))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::kernel::{
     api::{object::Stamp, principal::UserId},
     clock::Time,
     machine::History,
+    mailed::MailedToken,
     money::Amount,
     store::codec::{Decode, Encode},
 };
@@ -66,6 +67,50 @@ impl From<WithdrawalV1> for Withdrawal {
             due_at: it.due_at,
             records: it.records,
             confirmation: None,
+            conflict: None,
+            stamp: it.stamp,
+        }
+    }
+}
+
+/// When what a gateway said against a person was only logged.
+#[derive(Encode, Decode)]
+pub struct WithdrawalV2 {
+    id: WithdrawalId,
+    user: UserId,
+    purpose: Purpose,
+    amount: Amount,
+    fee: Amount,
+    fee_included: bool,
+    payout: Amount,
+    history: History<WithdrawalStatus>,
+    approval: Approval,
+    gateway: Option<GatewayInfo>,
+    reference: Option<String>,
+    due_at: Option<Time>,
+    records: Vec<TransactionId>,
+    confirmation: Option<MailedToken>,
+    stamp: Stamp,
+}
+
+impl From<WithdrawalV2> for Withdrawal {
+    fn from(it: WithdrawalV2) -> Withdrawal {
+        Withdrawal {
+            id: it.id,
+            user: it.user,
+            purpose: it.purpose,
+            amount: it.amount,
+            fee: it.fee,
+            fee_included: it.fee_included,
+            payout: it.payout,
+            history: it.history,
+            approval: it.approval,
+            gateway: it.gateway,
+            reference: it.reference,
+            due_at: it.due_at,
+            records: it.records,
+            confirmation: it.confirmation,
+            conflict: None,
             stamp: it.stamp,
         }
     }

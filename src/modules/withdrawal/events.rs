@@ -43,6 +43,12 @@ events! {
         /// What it has become; empty in what was announced before this was told.
         #[serde(default)]
         status: String = row.status().to_string(),
+        /// What its gateway says against the books.
+        #[serde(default)]
+        conflict: Option<String> = row.conflict.as_ref().map(|it| it.reason.clone()),
+        /// What it was before.
+        #[serde(default)]
+        from_status: Option<String> = row.history.last().from.map(|it| it.to_string()),
     }
     /// Somebody wants money paid out; it is held from now on.
     WithdrawalRequested = "withdrawal.requested",
@@ -70,6 +76,14 @@ events! {
     WithdrawalNeedsReconciliation = "withdrawal.needs_reconciliation",
     /// It had arrived and came back. The payout is the user's again, the fee is kept.
     WithdrawalReturned = "withdrawal.returned",
+    /// Its gateway says what cannot be true with what the books say: two people have to find out.
+    WithdrawalConflicted = "withdrawal.conflicted",
+    /// They found out that the books are right.
+    WithdrawalConflictClosed = "withdrawal.conflict_closed",
+    /// They found out that it was paid, though its money had been given back: it is taken again.
+    WithdrawalFoundPaid = "withdrawal.found_paid",
+    /// They found out that it never went, though it counted as arrived: the money is the user's again, the fee too.
+    WithdrawalFoundUnpaid = "withdrawal.found_unpaid",
 }
 
 /// A user may be paid out to a further account from `ready_at` on.

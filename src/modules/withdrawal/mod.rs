@@ -19,6 +19,8 @@
 //! - Nobody decides over a withdrawal while a gateway is being asked.
 //! - What a user has to confirm is confirmed by that user, in time, with a token of which a hash is stored; staff and
 //!   keys may reject or cancel it meanwhile, and approve nothing.
+//! - What a gateway says against the books is neither believed nor forgotten: it is the withdrawal's `conflict` until two
+//!   people say what is true (`service/resolve.rs`).
 //! - Whoever asked for it, or whose money it is, does not approve it; everybody counts once.
 
 mod before;
@@ -73,6 +75,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.tables(vec![WITHDRAWALS.info(), BENEFICIARIES.info(), QUESTIONS.info()]);
     boot.alias("wdr", "withdrawal");
     boot.alias("bnf", "beneficiary");
+    boot.alias("wcf", "payout conflict");
     boot.refusals(WithdrawalRefusal::CATALOGUE.iter().copied());
     boot.machine(model::WITHDRAWAL.table());
     events::announce(boot);

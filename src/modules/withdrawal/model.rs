@@ -14,6 +14,10 @@
 //! A gateway tells by itself, too: `sent` is completed or failed by it (`gateway_completed`, `gateway_failed`), and
 //! what had arrived may come back (`gateway_returned`).
 //!
+//! What a gateway says against what a person said (paid, of what was given back; failed, of what had arrived; another
+//! amount) moves nothing by itself: it is a `conflict`, and two people say what is true. `found_paid` and `found_unpaid`
+//! lead from one end to the other then, and book it.
+//!
 //! The money is held in every state up to `needs_reconciliation`; the move out of them releases or captures it.
 
 use std::time::Duration;
@@ -28,7 +32,7 @@ use crate::kernel::{
         call::Caller,
         input::text_enum,
         object::{Stamp, stamped},
-        principal::UserId,
+        principal::{Actor, UserId},
     },
     clock::Time,
     error::Result,
@@ -38,7 +42,7 @@ use crate::kernel::{
     store::codec::{Decode, Encode, row},
 };
 use crate::modules::{
-    balance::contract::{HoldId, HouseAccount},
+    balance::contract::{HoldId, HouseAccount, PayoutConflictId},
     client::contract::{Approval, ApprovalPolicy},
     payment::contract::{GatewayInfo, MOST_QUESTIONS, patience},
     transaction::contract::TransactionId,
@@ -71,6 +75,10 @@ text_enum! {
         Fail = "fail",
         /// It came back.
         Return = "return",
+        /// It had been given up, or was back, and two people found out that it was paid after all.
+        FoundPaid = "found_paid",
+        /// A person had said that it had arrived, and two found out that it never went.
+        FoundUnpaid = "found_unpaid",
     }
 }
 
@@ -112,6 +120,9 @@ pub const WITHDRAWAL: Machine<WithdrawalStatus, WithdrawalEvent> = Machine {
         (NeedsReconciliation, GatewayFailed, Failed),
         (Completed, GatewayReturned, Returned),
         (Completed, Return, Returned),
+        (Completed, FoundUnpaid, Failed),
+        (Failed, FoundPaid, Completed),
+        (Returned, FoundPaid, Completed),
     ],
 };
 
@@ -177,10 +188,58 @@ pub struct Withdrawal {
     pub records: Vec<TransactionId>,
     /// What was mailed. Invariant: there exactly while the user has to confirm it.
     pub confirmation: Option<MailedToken>,
+    /// What its gateway says that cannot be true with what the books say, until two people say what is.
+    pub conflict: Option<Conflict>,
     pub stamp: Stamp,
 }
-row!(Withdrawal, 2, { 1 => before::WithdrawalV1 });
+row!(Withdrawal, 3, { 1 => before::WithdrawalV1, 2 => before::WithdrawalV2 });
 stamped!(Withdrawal);
+
+/// A gateway contradicts the books.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Conflict {
+    /// The cause of the entry that puts it right.
+    pub id: PayoutConflictId,
+    /// What the gateway says.
+    pub reason: String,
+    /// The gateway's reference.
+    pub reference: Option<String>,
+    pub at: Time,
+    /// What a decision names: another one once the gateway says something else, or somebody has proposed something.
+    pub revision: u32,
+    /// What the first of two people says.
+    pub proposal: Option<Proposal>,
+}
+
+/// What became of a payout, as somebody found out.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Proposal {
+    pub truth: PayoutTruth,
+    pub by: Actor,
+    pub reason: String,
+    pub at: Time,
+}
+
+text_enum! {
+    /// What became of a payout that the gateway and the books do not agree about.
+    pub enum PayoutTruth {
+        /// The money went.
+        Paid = "paid",
+        /// The money did not go, or is back.
+        NotPaid = "not_paid",
+    }
+}
+
+impl PayoutTruth {
+    /// What leads from where a withdrawal is to where it belongs; `None` when it is there.
+    pub fn leads_by(self, from: WithdrawalStatus) -> Option<WithdrawalEvent> {
+        match (self, from) {
+            (PayoutTruth::Paid, Failed | Returned) => Some(FoundPaid),
+            (PayoutTruth::NotPaid, Completed) => Some(FoundUnpaid),
+            _ => None,
+        }
+    }
+}
 
 /// What it is for.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]

@@ -27,10 +27,13 @@ pub const WITHDRAWALS: Table<(ClientId, WithdrawalId), Withdrawal> = Table::new(
         Index::listing(OPEN_BY_STATUS, |key, row| {
             row.status().holds_money().then(|| open_key(key.0, row.status()).to_key()).into_iter().collect()
         }),
+        // client → those whose gateway contradicts the books
+        Index::listing(CONFLICTED, |key, row| row.conflict.iter().map(|_| key.0.to_key()).collect()),
     ]);
 pub const BY_USER: &str = "withdrawal.by_user";
 pub const BY_EXTERNAL_ID: &str = "withdrawal.by_external_id";
 pub const BY_DEADLINE: &str = "withdrawal.by_deadline";
+pub const CONFLICTED: &str = "withdrawal.conflicted";
 pub const OPEN_BY_STATUS: &str = "withdrawal.open_by_status";
 
 /// (client, withdrawal) → when its gateway is asked what became of it

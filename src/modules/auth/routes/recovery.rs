@@ -93,7 +93,7 @@ pub fn endpoints(recovery: &Arc<Recovery>) -> Vec<Endpoint> {
             .public()
             .plain()
             .status(200)
-            .refuses(&["mail_token_gone"])
+            .refuses(&["mail_token_gone", "email_changed_lately"])
             .example(json!({ "token": "rst_…", "new_password": "a loud mountain brook" }))
             .runs_with(recovery, reset),
         post("/auth/email/verify")
@@ -101,7 +101,7 @@ pub fn endpoints(recovery: &Arc<Recovery>) -> Vec<Endpoint> {
             .public()
             .plain()
             .status(200)
-            .refuses(&["mail_token_gone"])
+            .refuses(&["mail_token_gone", "email_taken"])
             .example(json!({ "token": "vfy_…" }))
             .runs_with(recovery, verify),
         post("/auth/email/resend")

@@ -126,6 +126,7 @@ impl UserContract for Users {
         Ok(exists.then(|| User {
             id,
             email: "user@example.com".into(),
+            pending_email: None,
             first_name: "Ann".into(),
             last_name: "Example".into(),
             phone: None,

@@ -54,7 +54,10 @@ impl BalanceContract for Ledger {
     fn charge_back(&self, tx: &mut WriteTx, client: ClientId, entry: NewEntry<'_>) -> Result<Posted> {
         match Floor::of_cause(&entry.cause) {
             Floor::None => post::post(&*self.currencies, tx, client, entry, Floor::None),
-            Floor::Zero => Err(fault!("{} is no dispute: it takes nothing back", entry.cause)),
+            Floor::Zero => Err(fault!(
+                "{} is neither a dispute nor a payout that went: it takes nothing back",
+                entry.cause
+            )),
         }
     }
 

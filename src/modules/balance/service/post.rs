@@ -13,7 +13,9 @@ use crate::kernel::{
 };
 use crate::modules::{
     balance::{
-        contract::{Account, AccountOwner, BalanceRefusal, DisputeId, NewEntry, Posted, UserAccount},
+        contract::{
+            Account, AccountOwner, BalanceRefusal, DisputeId, NewEntry, PayoutConflictId, Posted, UserAccount,
+        },
         model::{
             chain,
             entry::{Entry, MOST_ENTRIES, Posting, entry_id},
@@ -28,14 +30,16 @@ use crate::modules::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Floor {
     Zero,
-    /// A chargeback: available money goes below zero when its user has spent it.
+    /// What is gone already: available money goes below zero when its user has spent it.
     None,
 }
 
 impl Floor {
-    /// As the journal says it: entries of disputes, and no others, take money back whether or not it is there.
+    /// As the journal says it: entries of disputes, and of payouts that went after all, and no others, take money back
+    /// whether or not it is there.
     pub fn of_cause(cause: &str) -> Floor {
-        if cause.parse::<DisputeId>().is_ok() { Floor::None } else { Floor::Zero }
+        let is_gone = cause.parse::<DisputeId>().is_ok() || cause.parse::<PayoutConflictId>().is_ok();
+        if is_gone { Floor::None } else { Floor::Zero }
     }
 }
 

@@ -1,9 +1,6 @@
 //! Clients as earlier releases stored them.
 
-use super::{
-    ClientRow, PolicyRow, Proposal,
-    loosened::{Loosened, SettingsProposal},
-};
+use super::{ClientRow, PolicyRow, Proposal, loosened::SettingsProposal};
 use crate::{
     kernel::{
         api::{
@@ -167,17 +164,41 @@ impl From<PolicyRowV1> for PolicyRow {
     }
 }
 
-/// When a proposal had no name.
+/// When there were four controls in the settings.
+#[derive(Encode, Decode)]
+pub struct LoosenedV1 {
+    pub funding_maximum: Option<Option<Amount>>,
+    pub withdrawal_minimum: Option<Option<Amount>>,
+    pub beneficiary_cooling_hours: Option<u32>,
+    pub swap_maximum: Option<Option<Amount>>,
+}
+
+/// When a proposal had no revision.
 #[derive(Encode, Decode)]
 pub struct SettingsProposalV1 {
-    loosened: Loosened,
+    loosened: LoosenedV1,
     by: Actor,
     at: Time,
+}
+
+#[derive(Encode, Decode)]
+pub struct SettingsProposalV2 {
+    loosened: LoosenedV1,
+    by: Actor,
+    at: Time,
+    revision: u32,
 }
 
 impl From<SettingsProposalV1> for SettingsProposal {
     fn from(it: SettingsProposalV1) -> SettingsProposal {
         let SettingsProposalV1 { loosened, by, at } = it;
-        SettingsProposal { loosened, by, at, revision: 1 }
+        SettingsProposalV2 { loosened, by, at, revision: 1 }.into()
+    }
+}
+
+impl From<SettingsProposalV2> for SettingsProposal {
+    fn from(it: SettingsProposalV2) -> SettingsProposal {
+        let SettingsProposalV2 { loosened, by, at, revision } = it;
+        SettingsProposal { loosened: loosened.into(), by, at, revision }
     }
 }

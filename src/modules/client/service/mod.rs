@@ -92,6 +92,10 @@ impl ClientContract for ClientService {
         row.map(|it| self.secrets.open_sealed(&secrets::place(client, name), &it.sealed)).transpose()
     }
 
+    fn held_by(&self, tx: &ReadTx, client: ClientId, actor: Actor) -> Result<Vec<Actor>> {
+        keys::held_by(tx, client, actor)
+    }
+
     fn same_person(&self, tx: &ReadTx, client: ClientId, a: Actor, b: Actor) -> Result<bool> {
         if a == b {
             return Ok(true);

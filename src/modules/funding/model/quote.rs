@@ -119,7 +119,7 @@ pub mod tests {
         };
         let rate = Rate::new(value, btc, usd);
         let exchange = Exchange::through(btc, &[rate]).unwrap();
-        RateFound { exchange, rate, prices: vec![price], as_of: at, age: Duration::ZERO }
+        RateFound { exchange, rate, prices: vec![price], by: vec![], as_of: at, age: Duration::ZERO }
     }
 
     const LASTS: Duration = Duration::from_secs(3600);

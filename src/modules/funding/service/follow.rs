@@ -58,13 +58,14 @@ impl Fundings {
         let caller = Caller::behind(envelope);
         let client = caller.client()?;
         let mut funding = load(tx, client, id)?;
-        if FUNDING.next(funding.status(), event).is_err() {
+        let is_end = matches!(event, FundingEvent::Fail | FundingEvent::Cancel | FundingEvent::Expire);
+        if FUNDING.next(funding.status(), event).is_err() || is_end && funding.waits() {
             return Ok(());
         }
 
         funding.history.step(&FUNDING, event, &caller, reason, tx.now())?;
         store(tx, client, id, &mut funding)?;
-        if matches!(event, FundingEvent::Fail | FundingEvent::Cancel | FundingEvent::Expire) {
+        if is_end {
             self.uncount(tx, client, id, &funding)?;
         }
         match event {

@@ -68,6 +68,9 @@ impl Fundings {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let mut funding = load(tx, client, call.path)?;
         caller.may_reach(Some(funding.user))?;
+        if funding.waits() {
+            return Err(FUNDING.refusal(funding.status(), FundingEvent::Cancel).into()); // Its money has come.
+        }
         if funding.history.step(&FUNDING, FundingEvent::Cancel, caller, None, tx.now())? == Step::Repeated {
             return Ok(FundingOut::of(call.path, &funding));
         }

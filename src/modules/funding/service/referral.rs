@@ -120,18 +120,24 @@ impl Fundings {
         self.take_commission(tx, key, row)
     }
 
-    /// The bank gave a deposit back: so is the commission, unless it was never gone.
+    /// The bank gave a deposit back: so is the commission, unless it was never gone, or a person took it.
     pub fn won_back(&self, tx: &mut WriteTx, envelope: &Envelope, event: DisputeWon) -> Result<()> {
         let Some(id) = funding_of(event.payable.as_deref()) else { return Ok(()) };
         let Some((key, mut row)) = self.referral_of(tx, envelope, id)? else { return Ok(()) };
         let (client, user) = key;
         let is_gone = matches!(row.status, ReferralStatus::Owed | ReferralStatus::TakenBack);
+        let Some(payment) = event.payment_id else { return Ok(()) };
         let is_whole = load(tx, client, id)?.status() == FundingStatus::Completed
-            && !self.payments.get(tx, client, event.payment_id)?.went_back;
+            && !self.payments.get(tx, client, payment)?.went_back;
         let Some(commission) = row.commission.filter(|_| is_gone && is_whole) else { return Ok(()) };
 
-        if row.status == ReferralStatus::TakenBack {
-            let (amount, user) = (load(tx, client, commission)?.credit, self.users.get(tx, client, user)?);
+        let paid = load(tx, client, commission)?;
+        let is_reversed = paid.status() == FundingStatus::Reversed;
+        if is_reversed && paid.history.last().actor != Actor::System {
+            return Ok(()); // A person took it, for reasons of its own.
+        }
+        if is_reversed {
+            let (amount, user) = (paid.credit, self.users.get(tx, client, user)?);
             row.commission =
                 Some(self.pay_commission(tx, envelope, client, (row.referrer, &user), amount)?);
         }

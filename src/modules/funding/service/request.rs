@@ -38,7 +38,7 @@ impl Fundings {
     ///
     /// Refuses, in this order: `currency_inactive`, what is wrong with the amount and with fields that do not belong to
     /// the type, `currency_inactive` of the currency to pay in, `forbidden`, `not_found` and `user_not_active` of the user, `self_approval`, `reason_required`, `same_account`,
-    /// `external_id_taken`, `above_maximum`, `fee_above_amount`, `rate_unavailable`,
+    /// `external_id_taken`, `above_maximum`, `fee_above_amount`, `rate_unavailable`, `own_price`,
     /// `below_limit`, `above_limit`, `limit_reached`; then what the payment, or the books, refuse.
     pub fn request(&self, tx: &mut WriteTx, call: &Call<(), FundingIn>) -> Result<FundingOut> {
         let (caller, input) = (&call.caller, &call.input);
@@ -68,6 +68,7 @@ impl Fundings {
         let quote = match pay {
             Some(pay) => {
                 let found = self.market.rate(client, pay.code, currency.code)?;
+                found.check_not_of(tx, &*self.clients, client, user)?;
                 let settings = self.clients.get(tx, client)?.settings;
                 let lasts_s = settings.funding.quote_expires_after_s.min(settings.payment.expires_after_s);
                 let expires_at = tx.now().after(Duration::from_secs(lasts_s));

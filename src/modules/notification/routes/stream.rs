@@ -5,12 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::body::Bytes;
 use serde_json::json;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::sync::watch;
 
 use super::inbox::out;
 use crate::{
@@ -20,6 +16,7 @@ use crate::{
             endpoint::{Endpoint, Streamed, get},
             input::input,
             principal::UserId,
+            stream::{Frames, frame, listen},
         },
         boot::Kernel,
         error::Result,
@@ -41,10 +38,6 @@ pub struct StreamQuery {
 }
 input!(StreamQuery { after, user_id });
 
-/// A stream ends by itself and its reader comes back: a session that has ended does not listen for ever.
-const LASTS: Duration = Duration::from_secs(300);
-/// Something is sent at least this often, so that both sides notice when the other is gone.
-const BEAT: Duration = Duration::from_secs(15);
 const PIECE: usize = 50;
 
 pub fn endpoints(inboxes: &Arc<Inboxes>) -> Vec<Endpoint> {
@@ -60,16 +53,6 @@ pub fn endpoints(inboxes: &Arc<Inboxes>) -> Vec<Endpoint> {
     ]
 }
 
-struct Listening {
-    kernel: Arc<Kernel>,
-    owner: Owner,
-    after: Option<NotificationId>,
-    unread: Option<u64>,
-    changes: watch::Receiver<u64>,
-    stop: watch::Receiver<bool>,
-    ends_at: Instant,
-}
-
 fn stream(
     kernel: Arc<Kernel>,
     owner: Owner,
@@ -77,13 +60,16 @@ fn stream(
     changes: watch::Receiver<u64>,
     stop: watch::Receiver<bool>,
 ) -> Result<Streamed> {
-    let after = match after {
+    let mut after = match after {
         Some(after) => Some(after),
         None => kernel.store_of(MODULE.name).read(|tx| newest(tx, owner))?,
     };
-    let ends_at = Instant::now() + LASTS;
-    let listening = Listening { kernel, owner, after, unread: None, changes, stop, ends_at };
-    Ok(Box::pin(futures_util::stream::unfold(Some(listening), next)))
+    let mut unread = None;
+    Ok(listen(changes, stop, Duration::ZERO, move || {
+        let news = kernel.store_of(MODULE.name).read(|tx| news(tx, owner, after, unread))?;
+        (after, unread) = (news.after, Some(news.unread));
+        Ok(news.frames)
+    }))
 }
 
 fn newest(tx: &ReadTx, owner: Owner) -> Result<Option<NotificationId>> {
@@ -91,52 +77,30 @@ fn newest(tx: &ReadTx, owner: Owner) -> Result<Option<NotificationId>> {
     Ok(newest.transpose()?.map(|((_, _, id), _)| id))
 }
 
-async fn next(listening: Option<Listening>) -> Option<(Bytes, Option<Listening>)> {
-    let mut it = listening?;
-    loop {
-        it.changes.borrow_and_update();
-        // A store that does not answer ends the stream; the reader comes back to where it was.
-        let frames =
-            it.kernel.store_of(MODULE.name).read(|tx| frames(tx, it.owner, it.after, it.unread)).ok()?;
-        (it.after, it.unread) = (frames.after, Some(frames.unread));
-        if !frames.text.is_empty() {
-            return Some((frames.text.into(), Some(it)));
-        }
-        let quiet = tokio::select! {
-            changed = it.changes.changed() => changed.ok().map(|()| false)?,
-            Ok(_) = it.stop.wait_for(|it| *it) => return None,
-            () = sleep_until(it.ends_at) => return None,
-            () = sleep(BEAT) => true,
-        };
-        if quiet {
-            return Some((Bytes::from_static(b":\n\n"), Some(it)));
-        }
-    }
-}
-
-struct Frames {
-    text: String,
+struct News {
+    frames: Frames,
     after: Option<NotificationId>,
     unread: u64,
 }
 
 /// What is new behind `after`, and the counter when it is not the one that was said last.
-fn frames(tx: &ReadTx, owner: Owner, after: Option<NotificationId>, said: Option<u64>) -> Result<Frames> {
+fn news(tx: &ReadTx, owner: Owner, after: Option<NotificationId>, said: Option<u64>) -> Result<News> {
     let mut scan = Scan::prefix(&owner);
     if let Some(after) = after {
         scan = scan.after((owner.0, owner.1, after).to_key());
     }
     let inbox = inbox(tx, owner)?;
-    let mut frames = Frames { text: String::new(), after, unread: inbox.unread };
-    for row in tx.scan(&NOTIFICATIONS, scan).take(PIECE) {
+    let mut news = News { frames: Frames::default(), after, unread: inbox.unread };
+    for (number, row) in tx.scan(&NOTIFICATIONS, scan).take(PIECE).enumerate() {
         let ((_, user, id), row) = row?;
         let data = serde_json::to_string(&out(id, user, row, &inbox)).unwrap_or_default();
-        frames.text.push_str(&format!("id: {id}\nevent: notification\ndata: {data}\n\n"));
-        frames.after = Some(id);
+        news.frames.text.push_str(&frame(id, "notification", &data));
+        news.frames.has_more = number + 1 == PIECE;
+        news.after = Some(id);
     }
     if said != Some(inbox.unread) {
         let data = json!({ "unread": inbox.unread });
-        frames.text.push_str(&format!("event: unread\ndata: {data}\n\n"));
+        news.frames.text.push_str(&format!("event: unread\ndata: {data}\n\n"));
     }
-    Ok(frames)
+    Ok(news)
 }

@@ -13,7 +13,7 @@ use crate::{
             endpoint::{Endpoint, get, patch, post},
             input::{Metadata, input},
             object::{ExternalId, object},
-            page::{Cursor, Limit, Paging, page, page_of},
+            page::{Cursor, Limit, PageQuery, Paging, page, page_of},
         },
         clock::Time,
         error::Result,
@@ -93,12 +93,6 @@ pub struct TemplateQuery {
     built_in: Option<bool>,
 }
 input!(TemplateQuery { limit, cursor, event_type, built_in });
-
-pub struct VersionQuery {
-    limit: Limit,
-    cursor: Option<Cursor>,
-}
-input!(VersionQuery { limit, cursor });
 
 /// Words for an event.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -204,10 +198,10 @@ pub fn endpoints(templates: &Arc<Templates>) -> Vec<Endpoint> {
         get("/notification-templates/{id}/versions")
             .about("List every version of a template, newest first")
             .needs("notification-templates.view_any")
-            .lists(|tx, call: &Call<TemplateId, VersionQuery>| {
+            .lists(|tx, call: &Call<TemplateId, PageQuery>| {
                 let client = call.caller.client()?;
                 found(tx.get(&TEMPLATES, &(client, call.path))?)?;
-                let paging = Paging::new(call.input.limit, &call.input.cursor, call.path);
+                let paging = call.input.paging_of(call.path);
                 let rows = page(tx, &TEMPLATE_VERSIONS, &(client, call.path), &paging, |_| true)?;
                 Ok(rows.map(|((_, id, version), row)| TemplateVersionOut::of(id, row, version)))
             }),

@@ -13,15 +13,20 @@ use crate::{
     },
     modules::{
         balance::contract::EntryId,
-        payment::contract::{DisputeStatus, GatewayId, PaymentId},
+        payment::{
+            before::DisputeV1,
+            contract::{DisputeStatus, GatewayId, PaymentId, SettlementId},
+        },
         transaction::contract::TransactionId,
     },
 };
 
 text_enum! {
     pub enum DisputeEvent {
-        /// The bank takes the money back.
+        /// What the bank took is booked.
         ChargeBack = "charge_back",
+        /// The bank took it, and it cannot be booked yet.
+        Await = "await",
         Win = "win",
         Lose = "lose",
         /// It was a question only.
@@ -35,10 +40,16 @@ use DisputeStatus as Is;
 /// A dispute that is heard of only when it is over begins there: nothing was booked, and nothing is.
 pub const DISPUTE: Machine<DisputeStatus, DisputeEvent> = Machine {
     name: "dispute",
-    initial: &[Is::Inquiry, Is::Open, Is::Won, Is::Dismissed],
+    initial: &[Is::Inquiry, Is::Unbooked, Is::Open, Is::Won, Is::Dismissed],
     moves: &[
         (Is::Inquiry, On::ChargeBack, Is::Open),
+        (Is::Inquiry, On::Await, Is::Unbooked),
         (Is::Inquiry, On::Dismiss, Is::Dismissed),
+        (Is::Unbooked, On::ChargeBack, Is::Open),
+        (Is::Unbooked, On::Win, Is::Won),
+        // The bank keeps what was never booked; it still is, once there is something to book it on.
+        (Is::Unbooked, On::Lose, Is::Lost),
+        (Is::Unbooked, On::Dismiss, Is::Dismissed),
         (Is::Open, On::Win, Is::Won),
         (Is::Open, On::Lose, Is::Lost),
         // Banks think again.
@@ -49,19 +60,27 @@ pub const DISPUTE: Machine<DisputeStatus, DisputeEvent> = Machine {
 /// A payer's bank takes back what came, or asks about it.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Dispute {
-    pub payment: PaymentId,
-    pub user: UserId,
+    /// `None` while nobody knows which payment it is about: `charge` will tell.
+    pub payment: Option<PaymentId>,
+    /// Whose money it takes, or whose payment it is about.
+    pub user: Option<UserId>,
     /// The id of what was paid for.
     pub payable: Option<String>,
     pub gateway: GatewayId,
-    /// The gateway's own. Two disputes of a gateway never have the same.
+    /// The gateway's reference of the money, where it said it.
+    pub charge: Option<String>,
+    pub source: Source,
+    /// The gateway's own, once it told of it. Two disputes of a gateway never have the same.
     pub reference: Option<String>,
-    /// What the bank wants.
+    /// What a person noted: the bank's, or the gateway's. Neither has two disputes.
+    pub noted: Option<String>,
+    /// What the bank wants; nothing as long as what the gateway says is no amount of the payment's currency.
     pub claimed: Amount,
-    /// What is taken back: what the bank wants, as far as it did not go back already. Invariant: <= claimed.
+    /// What is taken back: what the bank wants, as far as it did not go back already. Invariant: <= claimed, and
+    /// nothing while unbooked.
     pub amount: Amount,
     pub reason: String,
-    /// The entry that took it back. Invariant: there once open or lost.
+    /// The entry that took it back. Invariant: there once open; once lost, unless nothing was left to take.
     pub entry: Option<EntryId>,
     /// The entry that booked it back. Invariant: there once won, if there was an entry.
     pub reversal: Option<EntryId>,
@@ -70,8 +89,19 @@ pub struct Dispute {
     pub history: History<DisputeStatus>,
     pub stamp: Stamp,
 }
-row!(Dispute);
+row!(Dispute, 2, { 1 => DisputeV1 });
 stamped!(Dispute);
+
+/// Where the money is that the bank takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum Source {
+    /// It was credited with its payment, or is about to be.
+    Payment,
+    /// In suspense: nobody's.
+    Suspense(SettlementId),
+    /// It was in suspense, and became a user's.
+    Assigned(SettlementId),
+}
 
 impl Dispute {
     pub fn status(&self) -> DisputeStatus {
@@ -82,16 +112,32 @@ impl Dispute {
     pub fn takes(&self) -> bool {
         matches!(self.status(), Is::Open | Is::Lost)
     }
+
+    /// Whether the bank took money of which the books say nothing yet.
+    pub fn is_unbooked(&self) -> bool {
+        matches!(self.status(), Is::Unbooked | Is::Lost) && self.entry.is_none()
+    }
+
+    /// Whether it is undecided who gets the money.
+    pub fn is_undecided(&self) -> bool {
+        matches!(self.status(), Is::Inquiry | Is::Unbooked | Is::Open)
+    }
+
+    /// What others know it by: the gateway's own, or what a person noted.
+    pub fn known_as(&self) -> Option<&String> {
+        self.reference.as_ref().or(self.noted.as_ref())
+    }
 }
 
 /// What leads from where a dispute is to where the gateway says it is. Late words lead nowhere.
 pub fn way(from: DisputeStatus, to: DisputeStatus) -> &'static [DisputeEvent] {
     match (from, to) {
-        (Is::Inquiry, Is::Open) => &[On::ChargeBack],
+        (Is::Inquiry | Is::Unbooked, Is::Open) => &[On::ChargeBack],
         (Is::Inquiry, Is::Lost) => &[On::ChargeBack, On::Lose],
         (Is::Inquiry, Is::Won | Is::Dismissed) => &[On::Dismiss],
-        (Is::Open, Is::Lost) => &[On::Lose],
-        (Is::Open | Is::Lost, Is::Won | Is::Dismissed) => &[On::Win],
+        (Is::Unbooked, Is::Dismissed) => &[On::Dismiss],
+        (Is::Open | Is::Unbooked, Is::Lost) => &[On::Lose],
+        (Is::Open | Is::Unbooked | Is::Lost, Is::Won) | (Is::Open | Is::Lost, Is::Dismissed) => &[On::Win],
         _ => &[],
     }
 }
@@ -114,11 +160,14 @@ mod tests {
         golden(
             "payment.disputes",
             &Dispute {
-                payment: PaymentId::from_bytes([2; 16]),
-                user: UserId::from_bytes([1; 16]),
+                payment: Some(PaymentId::from_bytes([2; 16])),
+                user: Some(UserId::from_bytes([1; 16])),
                 payable: Some("fnd_1".into()),
                 gateway: GatewayId::from_bytes([4; 16]),
+                charge: Some("pi_1".into()),
+                source: Source::Suspense(SettlementId::from_bytes([7; 16])),
                 reference: Some("dp_1".into()),
+                noted: Some("bank-1".into()),
                 claimed: Amount::new(600, usd).unwrap(),
                 amount: Amount::new(500, usd).unwrap(),
                 reason: "fraudulent".into(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{
-    model::Dispute,
+    model::{Dispute, Source},
     repository::{BY_USER, DISPUTES},
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     modules::{
         balance::contract::EntryId,
         payment::{
-            contract::{DisputeId, DisputeStatus, GatewayId, PaymentId},
+            contract::{DisputeId, DisputeStatus, GatewayId, PaymentId, SettlementId},
             service::Payments,
         },
         transaction::contract::TransactionId,
@@ -36,12 +36,17 @@ input! {
     pub struct DisputeIn {
         /// A settled payment.
         payment_id: PaymentId,
+        /// Money that came for it and went to suspense, when it is that the bank took.
+        settlement_id: Option<SettlementId>,
         /// At most what came, less what went back already.
         amount: AmountText,
         /// What the bank says.
         reason: Text<500>,
         /// The gateway's or the bank's own: what the gateway tells of it later is then known.
         reference: Option<Text<200>>,
+        /// It is another one than the dispute about this payment that is not over. Unless this is said, they are one
+        /// when their amounts are the same.
+        separate: Option<bool>,
         external_id: Option<ExternalId>,
         metadata: Metadata,
     }
@@ -51,7 +56,7 @@ filters! {
     pub struct DisputeQuery of Dispute, owned by user {
         status: DisputeStatus = |it| it.status(),
         currency: CurrencyCode = |it| it.amount.currency().code,
-        payment_id: PaymentId = |it| it.payment,
+        payment_id: PaymentId = |it, wanted| it.payment == Some(*wanted),
         gateway_id: GatewayId = |it| it.gateway,
     }
 }
@@ -60,17 +65,28 @@ object! {
     /// A payer's bank takes back what came, or asks about it.
     pub struct DisputeOut: "dispute" of (id: DisputeId, row: &Dispute) {
         status: DisputeStatus = row.status(),
-        payment_id: PaymentId = row.payment,
-        user_id: UserId = row.user,
+        /// `null` while nobody knows which payment it is about.
+        payment_id: Option<PaymentId> = row.payment,
+        /// Whose money is taken, or whose payment it is about.
+        user_id: Option<UserId> = row.user,
         gateway_id: GatewayId = row.gateway,
-        /// What is taken back of its user.
+        /// The gateway's reference of the money, where it said it.
+        charge_reference: Option<String> = row.charge.clone(),
+        /// Where the money was, when it had come to suspense.
+        settlement_id: Option<SettlementId> = match row.source {
+            Source::Payment => None,
+            Source::Suspense(id) | Source::Assigned(id) => Some(id),
+        },
+        /// What is taken back: nothing while it is unbooked.
         amount: Amount = row.amount,
         /// What the bank wants: more than `amount` when a part went back before.
         claimed_amount: Amount = row.claimed,
         currency: CurrencyCode = row.amount.currency().code,
         reason: String = row.reason.clone(),
-        /// The gateway's own.
-        reference: Option<String> = row.reference.clone(),
+        /// The gateway's own, or what a person noted.
+        reference: Option<String> = row.known_as().cloned(),
+        /// What a person noted: the bank's, or the gateway's.
+        noted_reference: Option<String> = row.noted.clone(),
         /// The entry that took the money back.
         entry_id: Option<EntryId> = row.entry,
         /// The entry that booked it back.
@@ -97,6 +113,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
                 "self_approval",
                 "external_id_taken",
                 "reference_used",
+                "payment_disputed",
                 "dispute_too_large",
             ])
             .example(json!({
@@ -118,5 +135,12 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
             .refuses(&["self_approval", "invalid_state_transition"])
             .example(json!({ "reason": "no evidence in time" }))
             .writes_with(service, Payments::lose_dispute),
+        post("/disputes/{id}/dismiss")
+            .about("Say that the bank only asked, or that what it took was none of this client's")
+            .needs("disputes.resolve")
+            .money()
+            .refuses(&["self_approval", "invalid_state_transition"])
+            .example(json!({ "reason": "a payment of another shop with this provider" }))
+            .writes_with(service, Payments::dismiss_dispute),
     ]
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::repository::DISPUTES;
+use super::{model::Source, repository::DISPUTES};
 use crate::{
     kernel::{
         api::principal::ClientId,
@@ -14,7 +14,8 @@ use crate::{
         balance::contract::{AccountOwner, HouseAccount, UserAccount},
         payment::{
             contract::{DisputeStatus, PaymentId},
-            repository::PAYMENTS,
+            model::Place,
+            repository::{PAYMENTS, SETTLEMENTS, SETTLEMENTS_BY_ID},
             service::Payments,
         },
     },
@@ -28,16 +29,35 @@ impl Payments {
         for row in tx.scan(&DISPUTES, Scan::all()) {
             let ((client, id), dispute) = row?;
             let status = dispute.status();
-            *of_payment.entry((client, dispute.payment)).or_default() +=
-                if dispute.takes() { dispute.amount.minor() } else { 0 };
+            if let (Some(payment), Source::Payment) = (dispute.payment, dispute.source) {
+                *of_payment.entry((client, payment)).or_default() +=
+                    if dispute.takes() { dispute.amount.minor() } else { 0 };
+            }
             let is_booked_back = status == DisputeStatus::Won && dispute.entry.is_some();
-            if dispute.takes() != (dispute.entry.is_some() && dispute.reversal.is_none())
-                || dispute.reversal.is_some() != is_booked_back
-                || dispute.amount > dispute.claimed
+            let is_away = dispute.entry.is_some() && dispute.reversal.is_none();
+            let is_booked = match status {
+                DisputeStatus::Open => is_away,
+                DisputeStatus::Lost => is_away || dispute.amount.is_zero(),
+                DisputeStatus::Unbooked => !is_away && dispute.amount.is_zero(),
+                DisputeStatus::Inquiry | DisputeStatus::Won | DisputeStatus::Dismissed => !is_away,
+            };
+            if !is_booked || dispute.reversal.is_some() != is_booked_back || dispute.amount > dispute.claimed
             {
                 wrong.push(format!("{id} is {status}, its entries say otherwise"));
             }
-            let available = AccountOwner::User(dispute.user, UserAccount::Available);
+            if let Source::Suspense(settlement) = dispute.source {
+                let place =
+                    tx.find(&SETTLEMENTS, SETTLEMENTS_BY_ID, &(client, settlement))?.map(|it| it.1.place);
+                if is_away && place != Some(Place::ChargedBack) {
+                    wrong.push(format!("{id} is {status}, {settlement} is {place:?}"));
+                }
+            }
+            let from = match (dispute.source, dispute.user) {
+                (Source::Payment | Source::Assigned(_), Some(user)) => {
+                    AccountOwner::User(user, UserAccount::Available)
+                }
+                _ => AccountOwner::House(HouseAccount::Suspense),
+            };
             let clearing = AccountOwner::House(HouseAccount::Clearing(dispute.gateway.bytes()));
             for (entry, back) in [(dispute.entry, 1), (dispute.reversal, -1)] {
                 let Some(entry) = entry else { continue };
@@ -46,7 +66,7 @@ impl Payments {
                     lines.iter().filter(|it| it.account.owner == owner).map(|it| it.delta).sum()
                 };
                 let wanted = back * dispute.amount.minor();
-                if moved(clearing) != wanted || moved(available) != -wanted {
+                if moved(clearing) != wanted || moved(from) != -wanted {
                     wrong.push(format!("{id} and {entry} do not agree on what was taken back"));
                 }
             }

@@ -32,8 +32,8 @@ use crate::{
             events::PayoutReported,
             model::Gateway,
             refund::repository::REFUNDS,
-            repository::{ATTEMPTS, BY_REFERENCE, GATEWAYS, GATEWAYS_BY_ID},
-            service::{Case, Payments, Try, gateway},
+            repository::{ATTEMPTS, GATEWAYS, GATEWAYS_BY_ID},
+            service::{Case, Payments, Try, attempt_of_reference, gateway},
         },
     },
 };
@@ -132,10 +132,7 @@ impl Payments {
         match message.about {
             About::Intent { intent, attempt } => self.hear_intent(tx, caller, (client, id), intent, attempt),
             About::Refund(refund) => self.hear_refund(tx, caller, (client, id), refund),
-            About::Dispute(word) => match of_reference(tx, client, id, &word.charge)? {
-                Some((payment, _)) => self.hear_dispute(tx, caller, (client, id), payment, word),
-                None => Ok(()),
-            },
+            About::Dispute(word) => self.hear_dispute(tx, caller, (client, id), word),
             About::Payout(payout) => self.hear_payout(tx, caller, id, payout),
             About::Transfer(transfer) => self.hear_transfer(tx, caller, (client, id, row), transfer),
             About::Other => Ok(()),
@@ -152,7 +149,7 @@ impl Payments {
     ) -> Result<()> {
         let found = match attempt {
             Some(named) => Some(named),
-            None => of_reference(tx, client, id, &intent.id)?,
+            None => attempt_of_reference(tx, client, id, &intent.id)?,
         };
         let Some((payment, attempt)) = found else { return Ok(()) };
         let Some((mut case, mut attempt)) = self.attempt_of(tx, (client, id), payment, attempt)? else {
@@ -168,7 +165,7 @@ impl Payments {
         for notice in notices {
             self.hear(tx, caller, &mut case, &mut attempt, notice)?;
         }
-        case.finish(tx, caller, Some(&mut attempt))
+        self.finish(tx, caller, &mut case, Some(&mut attempt))
     }
 
     /// The attempt, when it is one through this gateway.
@@ -261,20 +258,8 @@ impl Payments {
             Err(_) => return Err(PaymentRefusal::WebhookRefused.into()),
         };
         self.hear(tx, caller, &mut case, &mut attempt, notice)?;
-        case.finish(tx, caller, Some(&mut attempt))
+        self.finish(tx, caller, &mut case, Some(&mut attempt))
     }
-}
-
-/// The attempt a reference of the gateway stands for.
-fn of_reference(
-    tx: &ReadTx,
-    client: ClientId,
-    gateway: GatewayId,
-    reference: &str,
-) -> Result<Option<(PaymentId, AttemptId)>> {
-    let prefix = (client, gateway, reference.to_owned());
-    let found = tx.scan_index(&ATTEMPTS, BY_REFERENCE, Scan::prefix(&prefix)).next().transpose()?;
-    Ok(found.map(|((_, payment, attempt), _)| (payment, attempt)))
 }
 
 /// Forgets old messages.

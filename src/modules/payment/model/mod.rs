@@ -369,6 +369,8 @@ text_enum! {
         Refunded = "refunded",
         /// Was in suspense, and became a user's.
         Assigned = "assigned",
+        /// Was in suspense, and its payer's bank took it back.
+        ChargedBack = "charged_back",
     }
 }
 

@@ -115,6 +115,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
                     "self_approval",
                     "user_not_active",
                     "external_id_taken",
+                    "payment_disputed",
                     "refund_too_large",
                     "insufficient_funds",
                 ])
@@ -132,6 +133,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
                 .money()
                 .refuses(&[
                     "invalid_state_transition",
+                    "payment_disputed",
                     "self_approval",
                     "revision_stale",
                     "not_on_committee",

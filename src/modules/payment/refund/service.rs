@@ -31,6 +31,7 @@ use crate::{
         payment::{
             adapter::{RefundOutcome, RefundRequest},
             contract::{GatewayKind, PaymentRefusal, PaymentStatus, RefundId, RefundStatus, SettlementId},
+            dispute::{model::Source as Taken, repository::check_undisputed},
             model::Place,
             repository::{CONVERTED, SETTLEMENTS},
             service::{Case, Payments, credited, gateway},
@@ -52,7 +53,7 @@ impl Payments {
     /// Sets the money aside and tells the gateway; above the client's limit a second person has to agree first.
     ///
     /// Refuses, in this order: `not_found`, what is wrong with the amount, `not_refundable`, `self_approval`,
-    /// `user_not_active`, `external_id_taken`, `refund_too_large`, `insufficient_funds`.
+    /// `user_not_active`, `external_id_taken`, `payment_disputed`, `refund_too_large`, `insufficient_funds`.
     pub fn request_refund(
         &self,
         tx: &mut WriteTx,
@@ -73,6 +74,7 @@ impl Payments {
         self.check_not_own(tx, caller, &case)?;
         self.users.check_may_pay(tx, client, user)?;
         check_external_id(tx, &REFUNDS, BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
+        check_undisputed(tx, client, case.id, Taken::Payment)?;
         let remaining = case.payment.refundable()?;
         if amount > remaining {
             return Err(PaymentRefusal::RefundTooLarge { remaining }.into());
@@ -126,7 +128,7 @@ impl Payments {
     }
 
     /// Money in suspense goes back to whoever sent it. Refuses `not_found`, `invalid_state_transition` (it is decided
-    /// already).
+    /// already), `payment_disputed`.
     pub fn refund_suspense(
         &self,
         tx: &mut WriteTx,
@@ -166,7 +168,8 @@ impl Payments {
     }
 
     /// Somebody else agrees: once enough did, it goes. Refuses `not_found`, `invalid_state_transition`,
-    /// `self_approval`, `revision_stale`, `not_on_committee`, `already_voted`, `user_not_active`.
+    /// `payment_disputed` (its bank may take the money itself), `self_approval`, `revision_stale`, `not_on_committee`,
+    /// `already_voted`, `user_not_active`.
     pub fn approve_refund(
         &self,
         tx: &mut WriteTx,
@@ -175,6 +178,11 @@ impl Payments {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let mut refund = load(tx, client, call.path)?;
         if refund.status() == RefundStatus::RequiresApproval {
+            let source = match refund.source {
+                Source::Held(_) => Taken::Payment,
+                Source::Suspense(settlement) => Taken::Suspense(settlement),
+            };
+            check_undisputed(tx, client, refund.payment, source)?;
             let concerned: Vec<Actor> =
                 [refund.history.creator()].into_iter().chain(refund.user.map(Actor::User)).collect();
             let motion = Motion { operation: ApprovalOperation::Refund, concerned: &concerned };
@@ -313,11 +321,12 @@ impl Payments {
         }
     }
 
-    /// What it paid for was taken back as a whole: nothing is left to refund. Refuses `refund_too_large` when a part
-    /// was refunded or disputed already, or is about to be.
+    /// What it paid for was taken back as a whole: nothing is left to refund. Refuses `payment_disputed` while a bank
+    /// takes it, `refund_too_large` when a part was refunded or disputed already, or is about to be.
     pub fn reversed(&self, tx: &mut WriteTx, envelope: &Envelope, event: FundingReversed) -> Result<()> {
         let Some(payment) = event.payment_id else { return Ok(()) };
         let client = Caller::behind(envelope).client()?;
+        check_undisputed(tx, client, payment, Taken::Payment)?;
         let mut case = Case::load(tx, client, payment)?;
         if !case.payment.refunded.is_zero() || !case.payment.disputed.is_zero() {
             let remaining = case.payment.refundable()?;
@@ -396,12 +405,32 @@ impl Payments {
         (refund.entry, refund.due_at, refund.needs_review, refund.error) = (Some(entry), None, false, None);
         let out = keep(tx, client, id, &mut refund)?;
         tx.publish(caller, &RefundSucceeded::of(id, &refund, Some(&refund.reason)))?;
+        self.book_waiting(tx, caller, &mut Case::load(tx, client, refund.payment)?)?;
+        Ok(out)
+    }
+
+    /// The money stays where it was, unless its payer's bank has taken it meanwhile. Refuses
+    /// `invalid_state_transition`.
+    #[allow(clippy::too_many_arguments, reason = "who, what, which way and why")]
+    fn give_up(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        id: RefundId,
+        refund: Refund,
+        event: RefundEvent,
+        reason: Option<&str>,
+    ) -> Result<RefundOut> {
+        let payment = refund.payment;
+        let out = self.end_refund(tx, caller, client, id, refund, event, reason)?;
+        self.book_waiting(tx, caller, &mut Case::load(tx, client, payment)?)?;
         Ok(out)
     }
 
     /// The money stays where it was. Refuses `invalid_state_transition`.
     #[allow(clippy::too_many_arguments, reason = "who, what, which way and why")]
-    fn give_up(
+    pub fn end_refund(
         &self,
         tx: &mut WriteTx,
         caller: &Caller,

@@ -51,7 +51,7 @@ input! {
 object! {
     /// Money in suspense: it came when its payment had no use for it.
     pub struct SuspenseOut: "suspense_item" of (id: SettlementId, row: &Settlement) timed {
-        /// `suspense`, `awaiting_second`, `refunding`; in the end `credited`, `assigned` or `refunded`.
+        /// `suspense`, `awaiting_second`, `refunding`; in the end `credited`, `assigned`, `refunded` or `charged_back`.
         #[schema(value_type = String)]
         status: &'static str = row.shown_status(),
         /// The payment it came for.
@@ -87,7 +87,13 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
             .about("Say whose money in suspense is; a second person has to agree")
             .needs("suspense.assign")
             .money()
-            .refuses(&["invalid_state_transition", "not_assignable", "user_not_active", "self_approval"])
+            .refuses(&[
+                "invalid_state_transition",
+                "payment_disputed",
+                "not_assignable",
+                "user_not_active",
+                "self_approval",
+            ])
             .example(json!({ "user_id": "usr_01h455vb4pex5vsknk084sn02q", "reason": "the bank names her" }))
             .writes_with(service, Payments::assign),
         post("/suspense/{id}/approve")
@@ -96,6 +102,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
             .money()
             .refuses(&[
                 "invalid_state_transition",
+                "payment_disputed",
                 "not_assignable",
                 "user_not_active",
                 "self_approval",
@@ -117,7 +124,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
                 .about("Pay money in suspense back to whoever sent it")
                 .needs("suspense.refund")
                 .money()
-                .refuses(&["invalid_state_transition"])
+                .refuses(&["invalid_state_transition", "payment_disputed"])
                 .example(json!({ "reason": "nobody knows whose it is" })),
             move |tx, call: &Call<SettlementId, ReasonIn>| refunding.refund_suspense(tx, call),
             |tx, call| of_suspense(tx, call.caller.client()?, call.path),

@@ -51,7 +51,7 @@ impl Payments {
             _ if case.payment.is_due_to_expire(now) => {
                 let mut attempt = attempt;
                 self.expire(tx, &caller, &mut case, attempt.as_mut())?;
-                case.finish(tx, &caller, attempt.as_mut())
+                self.finish(tx, &caller, &mut case, attempt.as_mut())
             }
             Some(attempt) if case.payment.is_polled(now) => {
                 // Set anew when it answers; until then it is asked no more than hourly.
@@ -72,7 +72,7 @@ impl Payments {
             // Nothing to do after all; `plan` says when there is.
             _ => {
                 case.payment.due_at = None;
-                case.finish(tx, &caller, None)
+                self.finish(tx, &caller, &mut case, None)
             }
         }
     }

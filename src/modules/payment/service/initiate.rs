@@ -193,7 +193,7 @@ impl Payments {
         }
         let awaits = case.payment.status() == PaymentStatus::RequiresAction;
         case.payment.poll_at = outcome.ask_after.filter(|_| awaits).map(|it| tx.now().after(it));
-        case.finish(tx, caller, Some(attempt))?;
+        self.finish(tx, caller, case, Some(attempt))?;
         if outcome.webhooks.is_empty() {
             return Ok(());
         }

@@ -53,7 +53,7 @@ impl Payments {
             Some((_, known)) => {
                 let reason = format!("{} was marked as {} before", money.reference, known.amount);
                 self.conflict(tx, caller, &mut case, &mut attempt, money, &reason)?;
-                case.finish(tx, caller, Some(&mut attempt))?;
+                self.finish(tx, caller, &mut case, Some(&mut attempt))?;
                 return Ok(case.out(caller));
             }
             None => {}
@@ -68,7 +68,7 @@ impl Payments {
             }
             let reason = format!("{} was marked as {} before", money.reference, said.amount);
             self.conflict(tx, caller, &mut case, &mut attempt, money, &reason)?;
-            case.finish(tx, caller, Some(&mut attempt))?;
+            self.finish(tx, caller, &mut case, Some(&mut attempt))?;
             return Ok(case.out(caller));
         }
         if case.payment.is_due_to_expire(tx.now()) {
@@ -93,7 +93,7 @@ impl Payments {
         } else {
             self.receive(tx, caller, &mut case, &mut attempt, money)?;
         }
-        case.finish(tx, caller, Some(&mut attempt))?;
+        self.finish(tx, caller, &mut case, Some(&mut attempt))?;
         Ok(case.out(caller))
     }
 
@@ -116,7 +116,7 @@ impl Payments {
 
         if !is_enough {
             case.payment.said = Some(said);
-            case.finish(tx, caller, Some(&mut attempt))?;
+            self.finish(tx, caller, &mut case, Some(&mut attempt))?;
             return Ok(case.out(caller));
         }
         case.payment.review = Review::None;
@@ -124,7 +124,7 @@ impl Payments {
         let money =
             Money { reference: said.reference, amount: said.amount, reason: said.reason, proof: said.proof };
         self.receive(tx, caller, &mut case, &mut attempt, money)?;
-        case.finish(tx, caller, Some(&mut attempt))?;
+        self.finish(tx, caller, &mut case, Some(&mut attempt))?;
         Ok(case.out(caller))
     }
 
@@ -147,7 +147,7 @@ impl Payments {
         case.payment.review = Review::None;
         case.step(tx, caller, PaymentEvent::AwaitPayer, Some(&call.input.reason))?;
         case.news.push(News::MarkRejected { reason: String::from(&call.input.reason) });
-        case.finish(tx, caller, Some(&mut attempt))?;
+        self.finish(tx, caller, &mut case, Some(&mut attempt))?;
         Ok(case.out(caller))
     }
 
@@ -169,7 +169,7 @@ impl Payments {
         }
 
         self.decline(tx, caller, &mut case, &mut attempt, reason)?;
-        case.finish(tx, caller, Some(&mut attempt))?;
+        self.finish(tx, caller, &mut case, Some(&mut attempt))?;
         Ok(case.out(caller))
     }
 

@@ -27,7 +27,7 @@ use super::{
     model::{
         ATTEMPT, Attempt, AttemptEvent, Gateway, PAYMENT, Payment, PaymentEvent, Place, Settlement, Verdict,
     },
-    repository::{ATTEMPTS, GATEWAYS, PAYMENTS, SETTLEMENTS},
+    repository::{ATTEMPTS, BY_REFERENCE, GATEWAYS, PAYMENTS, SETTLEMENTS, SettlementKey},
     routes::payments::{AttemptOut, PaymentOut},
 };
 use crate::{
@@ -181,6 +181,11 @@ impl Case {
         Ok(())
     }
 
+    /// Whether what is to be announced says that money came.
+    pub fn brings_money(&self) -> bool {
+        self.news.iter().any(|it| matches!(it, News::Settled { .. } | News::Late { .. }))
+    }
+
     pub fn save(&mut self, tx: &mut WriteTx) -> Result<()> {
         self.payment.plan();
         save(tx, &PAYMENTS, &(self.client, self.id), &mut self.payment)
@@ -272,9 +277,31 @@ fn settlement_of(
     gateway: GatewayId,
     reference: &str,
 ) -> Result<Option<(PaymentId, Settlement)>> {
-    let key = (client, gateway, reference.to_owned());
-    let found = tx.find(&SETTLEMENTS, "payment.settlements_by_reference", &key)?;
+    let found = item_of_reference(tx, client, gateway, reference)?;
     Ok(found.map(|((_, payment, _), row)| (payment, row)))
+}
+
+/// The same, and where it is kept.
+pub fn item_of_reference(
+    tx: &ReadTx,
+    client: ClientId,
+    gateway: GatewayId,
+    reference: &str,
+) -> Result<Option<(SettlementKey, Settlement)>> {
+    let key = (client, gateway, reference.to_owned());
+    tx.find(&SETTLEMENTS, "payment.settlements_by_reference", &key)
+}
+
+/// The attempt a reference of the gateway stands for.
+pub fn attempt_of_reference(
+    tx: &ReadTx,
+    client: ClientId,
+    gateway: GatewayId,
+    reference: &str,
+) -> Result<Option<(PaymentId, AttemptId)>> {
+    let prefix = (client, gateway, reference.to_owned());
+    let found = tx.scan_index(&ATTEMPTS, BY_REFERENCE, Scan::prefix(&prefix)).next().transpose()?;
+    Ok(found.map(|((_, payment, attempt), _)| (payment, attempt)))
 }
 
 /// What came for a payment and waits for the rest.

@@ -59,7 +59,7 @@ impl Payments {
                 }
             }
         }
-        case.finish(tx, caller, Some(&mut attempt))?;
+        self.finish(tx, caller, &mut case, Some(&mut attempt))?;
         Ok(case.out(caller))
     }
 

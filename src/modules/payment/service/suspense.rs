@@ -20,9 +20,10 @@ use crate::{
         client::contract::{Approval, ApprovalOperation, ApproveIn, Motion, RejectIn},
         payment::{
             contract::{PaidState, PaymentId, PaymentRefusal, SettlementId},
+            dispute::{model::Source, repository::check_undisputed},
             events::SuspenseAssigned,
             model::{Claimant, Place, Settlement, Whose, compare},
-            repository::{SETTLEMENTS, SETTLEMENTS_BY_ID},
+            repository::{SETTLEMENTS, SETTLEMENTS_BY_ID, SettlementKey},
             routes::suspense::{AssignIn, SuspenseOut},
         },
         transaction::contract::{EntryType, Record},
@@ -30,13 +31,11 @@ use crate::{
     },
 };
 
-type Key = (ClientId, PaymentId, SettlementId);
-
 impl Payments {
     /// The first person says whose it is: nothing is booked yet. Said again it changes nothing.
     ///
-    /// Refuses, in this order: `not_found`, `invalid_state_transition`, then of whom it is to become `not_found`,
-    /// `not_assignable`, `user_not_active`, `self_approval`.
+    /// Refuses, in this order: `not_found`, `invalid_state_transition`, `payment_disputed`, then of whom it is to become
+    /// `not_found`, `not_assignable`, `user_not_active`, `self_approval`.
     pub fn assign(&self, tx: &mut WriteTx, call: &Call<SettlementId, AssignIn>) -> Result<SuspenseOut> {
         let (caller, client, input) = (&call.caller, call.caller.client()?, &call.input);
         let whose = match (input.payment_id, input.user_id) {
@@ -56,6 +55,7 @@ impl Payments {
             return Ok(SuspenseOut::of(call.path, &item));
         }
         check_waits(&item, "assign")?;
+        check_undisputed(tx, client, key.1, Source::Suspense(key.2))?;
         let user = self.check_assignable(tx, client, &item, whose)?;
         self.check_none_of(tx, caller, client, user)?;
 
@@ -68,7 +68,7 @@ impl Payments {
     }
 
     /// Somebody else agrees: once enough did, it is booked. Refuses `not_found`, `invalid_state_transition`,
-    /// `self_approval`, `not_assignable`, `user_not_active`, `revision_stale`, `not_on_committee`, `already_voted`.
+    /// `self_approval`, `payment_disputed`, `not_assignable`, `user_not_active`, `revision_stale`, `not_on_committee`, `already_voted`.
     pub fn approve_assignment(
         &self,
         tx: &mut WriteTx,
@@ -80,6 +80,7 @@ impl Payments {
             return Err(refused(&item, "approve").into());
         };
         self.clients.check_other(tx, client, caller, claimant.by)?;
+        check_undisputed(tx, client, key.1, Source::Suspense(key.2))?;
         let user = self.check_assignable(tx, client, &item, claimant.whose)?;
         self.check_none_of(tx, caller, client, user)?;
         let concerned: Vec<Actor> = [claimant.by].into_iter().chain(user.map(Actor::User)).collect();
@@ -141,23 +142,25 @@ impl Payments {
         Ok(())
     }
 
-    /// Money in suspense about which nobody decided yet. Refuses `not_found`, `invalid_state_transition`.
+    /// Money in suspense about which nobody decided yet. Refuses `not_found`, `invalid_state_transition`,
+    /// `payment_disputed`.
     pub fn in_suspense(
         &self,
         tx: &ReadTx,
         client: ClientId,
         id: SettlementId,
         event: &str,
-    ) -> Result<(Key, Settlement)> {
+    ) -> Result<(SettlementKey, Settlement)> {
         let (key, item) = find(tx, client, id)?;
         check_waits(&item, event)?;
+        check_undisputed(tx, client, key.1, Source::Suspense(key.2))?;
         Ok((key, item))
     }
 
-    /// Notes where money that was in suspense is now.
-    pub fn move_settlement(&self, tx: &mut WriteTx, key: Key, place: Place) -> Result<()> {
+    /// Notes where money that was in suspense is now: whose it was to become is void.
+    pub fn move_settlement(&self, tx: &mut WriteTx, key: SettlementKey, place: Place) -> Result<()> {
         let mut item = found(tx.get(&SETTLEMENTS, &key)?)?;
-        item.place = place;
+        (item.place, item.claimant) = (place, None);
         save(tx, &SETTLEMENTS, &key, &mut item)
     }
 
@@ -214,7 +217,7 @@ impl Payments {
         &self,
         tx: &mut WriteTx,
         caller: &Caller,
-        key: Key,
+        key: SettlementKey,
         item: &mut Settlement,
         user: UserId,
     ) -> Result<()> {
@@ -241,7 +244,7 @@ impl Payments {
         &self,
         tx: &mut WriteTx,
         caller: &Caller,
-        key: Key,
+        key: SettlementKey,
         item: &mut Settlement,
         payment: PaymentId,
     ) -> Result<()> {
@@ -268,11 +271,11 @@ impl Payments {
         if matches!(case.payment.paid_state, PaidState::Exact | PaidState::Over) {
             self.credit(tx, caller, &mut case, &mut attempt)?;
         }
-        case.finish(tx, caller, Some(&mut attempt))
+        self.finish(tx, caller, &mut case, Some(&mut attempt))
     }
 }
 
-fn find(tx: &ReadTx, client: ClientId, id: SettlementId) -> Result<(Key, Settlement)> {
+fn find(tx: &ReadTx, client: ClientId, id: SettlementId) -> Result<(SettlementKey, Settlement)> {
     let (key, item) = found(tx.find(&SETTLEMENTS, SETTLEMENTS_BY_ID, &(client, id))?)?;
     Ok((key, item))
 }

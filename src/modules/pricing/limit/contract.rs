@@ -51,6 +51,9 @@ pub trait LimitContract: Send + Sync {
     /// It came to nothing: what was counted at this instant does not count any more. What never was counted is no
     /// mistake: it is older than the limits.
     fn give_back(&self, tx: &mut WriteTx, client: ClientId, used: LimitUse, at: Time) -> Result<()>;
+
+    /// It came about all the same: what was given back counts again, whatever the limits say.
+    fn count_again(&self, tx: &mut WriteTx, client: ClientId, used: LimitUse, at: Time) -> Result<()>;
 }
 
 refusals! {

@@ -14,7 +14,7 @@
 
 pub mod contract;
 mod model;
-mod repository;
+pub(super) mod repository;
 mod routes;
 mod service;
 

@@ -60,6 +60,23 @@ pub fn rule(
     }
 }
 
+/// Whether a tier lets anything through that another stops.
+pub fn is_looser_tier(tx: &ReadTx, client: ClientId, before: &str, after: &str) -> Result<bool> {
+    for row in tx.scan(&LIMITS, Scan::prefix(&client)) {
+        let (_, operation, currency, _) = row?.0;
+        let Ok(operation) = operation.parse() else { continue };
+        let stops = rule(tx, client, operation, currency, before)?;
+        let is_looser = match rule(tx, client, operation, currency, after)? {
+            Some(limit) => limit.is_looser_than(stops.as_ref()),
+            None => stops.is_some(),
+        };
+        if is_looser {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn whose(client: ClientId, operation: LimitOperation, user: UserId, currency: Currency) -> Whose {
     (client, operation.name().to_owned(), user, currency.code)
 }
@@ -112,8 +129,18 @@ pub fn count(tx: &mut WriteTx, client: ClientId, used: LimitUse) -> Result<()> {
         }
     }
 
-    tx.put(&USES, &(whose.clone(), now, used.cause), &Used { amount: used.amount })?;
-    let key = (whose, day_of(now));
+    count_at(tx, client, used, now)
+}
+
+/// Counts it as of this instant: once.
+pub fn count_at(tx: &mut WriteTx, client: ClientId, used: LimitUse, at: Time) -> Result<()> {
+    let whose = whose(client, used.operation, used.user, used.amount.currency());
+    let key = (whose.clone(), at, used.cause);
+    if tx.exists(&USES, &key)? {
+        return Ok(());
+    }
+    tx.put(&USES, &key, &Used { amount: used.amount })?;
+    let key = (whose, day_of(at));
     let before = tx.get(&DAYS, &key)?.map_or(Amount::zero(used.amount.currency()), |it| it.amount);
     tx.put(&DAYS, &key, &Used { amount: before.plus(used.amount)? })
 }

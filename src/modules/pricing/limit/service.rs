@@ -50,6 +50,13 @@ impl LimitContract for Limits {
     fn give_back(&self, tx: &mut WriteTx, client: ClientId, used: LimitUse, at: Time) -> Result<()> {
         repository::uncount(tx, client, used, at)
     }
+
+    fn count_again(&self, tx: &mut WriteTx, client: ClientId, used: LimitUse, at: Time) -> Result<()> {
+        if at <= tx.now().before(LimitWindow::Month.lasts()) {
+            return Ok(()); // No window reaches as far.
+        }
+        repository::count_at(tx, client, used, at)
+    }
 }
 
 impl Limits {

@@ -158,7 +158,7 @@ pub fn endpoints(service: &Arc<Pricing>) -> Vec<Endpoint> {
         post("/fees")
             .about("Make a fee rule; it counts at once")
             .needs("fees.create_any")
-            .refuses(&["currency_inactive", "external_id_taken", "fee_taken"])
+            .refuses(&["currency_inactive", "self_approval", "external_id_taken", "fee_taken"])
             .example(json!({
                 "name": "Deposits in dollars", "operation": "funding", "currency": "USD", "percent": "1.5",
                 "fixed": "0.30", "max": "50.00", "tiers": [{ "from": "1000.00", "percent": "1" }],
@@ -168,13 +168,13 @@ pub fn endpoints(service: &Arc<Pricing>) -> Vec<Endpoint> {
             .about("Change what a rule costs, from now on")
             .needs("fees.update_any")
             .versioned()
-            .refuses(&["fee_inactive"])
+            .refuses(&["fee_inactive", "self_approval"])
             .example(json!({ "percent": "1.25", "max": null }))
             .writes_with(service, Pricing::change_fee),
         post("/fees/{id}/deactivate")
             .about("Take a rule out of force")
             .needs("fees.update_any")
-            .refuses(&["invalid_state_transition"])
+            .refuses(&["self_approval", "invalid_state_transition"])
             .writes_with(service, Pricing::deactivate_fee),
         post("/fees/preview")
             .about("Show what an operation would cost")

@@ -4,7 +4,7 @@ use super::Pricing;
 use crate::{
     kernel::{
         api::{
-            call::{Call, found},
+            call::{Call, Caller, found},
             input::{Change, Flaw},
             object::{Stamp, check_external_id, save},
             principal::{Actor, ClientId},
@@ -15,6 +15,7 @@ use crate::{
         store::{ReadTx, WriteTx},
     },
     modules::{
+        client::contract::ClientRefusal,
         pricing::{
             contract::{FeeId, FeeOperation, FeeQuestion, PricingContract as _, PricingRefusal},
             model::rule::{Applies, Cost, FEE, Fee, FeeEvent, FeeStatus, Tier},
@@ -30,7 +31,7 @@ impl Pricing {
         Ok(FeeOut::of(call.path, &found(tx.get(&FEES, &(call.caller.client()?, call.path))?)?))
     }
 
-    /// Refuses `currency_inactive`, what is wrong with the fields, `external_id_taken`, `fee_taken`.
+    /// Refuses `currency_inactive`, what is wrong with the fields, `self_approval`, `external_id_taken`, `fee_taken`.
     pub fn create_fee(&self, tx: &mut WriteTx, call: &Call<(), FeeIn>) -> Result<FeeOut> {
         let (client, input) = (call.caller.client()?, &call.input);
         let active = |code| self.currencies.active(tx, client, code);
@@ -55,6 +56,7 @@ impl Pricing {
             tiers: read_tiers(input.tiers.as_deref().unwrap_or_default(), currency)?,
         };
         cost.check(applies.operation)?;
+        self.check_not_own(tx, &call.caller, &applies)?;
         check_external_id(tx, &FEES, FEE_BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
         let rules = in_force(tx, client, applies.operation)?;
         if let Some((existing_id, _)) = rules.into_iter().find(|it| it.1.applies == applies) {
@@ -73,7 +75,8 @@ impl Pricing {
         Ok(FeeOut::of(id, &fee))
     }
 
-    /// Changes what it costs, from now on; what it applies to stays. Refuses `fee_inactive`.
+    /// Changes what it costs, from now on; what it applies to stays. Refuses `fee_inactive`,
+    /// `self_approval`.
     pub fn change_fee(&self, tx: &mut WriteTx, call: &Call<FeeId, FeePatchIn>) -> Result<FeeOut> {
         let (client, input) = (call.caller.client()?, &call.input);
         let mut fee = found(tx.get(&FEES, &(client, call.path))?)?;
@@ -81,6 +84,7 @@ impl Pricing {
         if fee.status() != FeeStatus::Active {
             return Err(PricingRefusal::FeeInactive.into());
         }
+        self.check_not_own(tx, &call.caller, &fee.applies)?;
         let (currency, cost) = (fee.applies.currency, &mut fee.cost);
         if let Some(name) = &input.name {
             fee.name = String::from(name);
@@ -99,10 +103,11 @@ impl Pricing {
         Ok(FeeOut::of(call.path, &fee))
     }
 
-    /// It is not asked any more; what was charged stays. Refuses `invalid_state_transition`.
+    /// It is not asked any more; what was charged stays. Refuses `self_approval`, `invalid_state_transition`.
     pub fn deactivate_fee(&self, tx: &mut WriteTx, call: &Call<FeeId>) -> Result<FeeOut> {
         let (caller, client) = (&call.caller, call.caller.client()?);
         let mut fee = found(tx.get(&FEES, &(client, call.path))?)?;
+        self.check_not_own(tx, caller, &fee.applies)?;
         if fee.history.step(&FEE, FeeEvent::Deactivate, caller, None, tx.now())? == Step::Moved {
             save(tx, &FEES, &(client, call.path), &mut fee)?;
         }
@@ -140,6 +145,23 @@ impl Pricing {
             user_tier: tier,
             spread_percent,
         })
+    }
+
+    /// What everybody pays is the client's business, decided by one person. Refuses `self_approval` to whoever has, or
+    /// whose key's makers have, the tier that a rule is for: nobody says what they pay themselves.
+    fn check_not_own(&self, tx: &ReadTx, caller: &Caller, applies: &Applies) -> Result<()> {
+        let Some(tier) = applies.tier.as_deref().filter(|it| *it != user::contract::STANDARD_TIER) else {
+            return Ok(());
+        };
+        let client = caller.client()?;
+        for person in self.clients.held_by(tx, client, caller.actor())? {
+            if let Actor::User(user) = person
+                && self.users.find(tx, client, user)?.is_some_and(|it| it.tier == tier)
+            {
+                return Err(ClientRefusal::SelfApproval.into());
+            }
+        }
+        Ok(())
     }
 
     /// The tier named, or the caller's own.

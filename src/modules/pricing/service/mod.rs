@@ -6,23 +6,41 @@ mod plans;
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    contract::{FeeFound, FeeOperation, FeeQuestion, PlanId, PlanInfo, PlanStatus, PricingContract},
-    model::rule::{Case, FeeStatus, most_specific},
+    contract::{FeeFound, FeeId, FeeOperation, FeeQuestion, PlanId, PlanInfo, PlanStatus, PricingContract},
+    limit,
+    model::rule::{Case, Fee, FeeStatus, most_specific},
     repository::{FEES, PLANS, in_force, versions},
 };
 use crate::{
     kernel::{
-        api::{call::found, principal::ClientId},
+        api::{call::found, input::Named as _, principal::ClientId},
         error::Result,
         money::{Amount, CurrencyCode, Percent},
         store::{ReadTx, Scan},
     },
-    modules::{currency::contract::CurrencyContract, user::contract::UserContract},
+    modules::{
+        client::contract::ClientContract, currency::contract::CurrencyContract, user::contract::UserContract,
+    },
 };
 
 pub struct Pricing {
+    pub clients: Arc<dyn ClientContract>,
     pub currencies: Arc<dyn CurrencyContract>,
     pub users: Arc<dyn UserContract>,
+}
+
+/// Whether users of the second tier may do more than those of the first, or for less. Two lists of fees have no order: a
+/// tier with rules of its own may cost less.
+pub fn is_better_tier(tx: &ReadTx, client: ClientId, before: &str, after: &str) -> Result<bool> {
+    for operation in FeeOperation::ALL {
+        let rules = in_force(tx, client, *operation)?;
+        let names =
+            |it: &(FeeId, Fee)| it.1.applies.tier.as_deref().is_some_and(|it| [before, after].contains(&it));
+        if rules.iter().any(names) {
+            return Ok(true);
+        }
+    }
+    limit::repository::is_looser_tier(tx, client, before, after)
 }
 
 impl PricingContract for Pricing {

@@ -9,7 +9,7 @@ use crate::{
             call::{Call, found},
             input::Flaw,
             object::{Stamp, check_external_id},
-            principal::ClientId,
+            principal::{ClientId, UserId},
         },
         error::Result,
         machine::{History, Step},
@@ -47,7 +47,7 @@ impl Swaps {
         };
         let tier = self.users.check_may_pay(tx, client, user)?.tier;
         check_external_id(tx, &QUOTES, QUOTES_BY_EXTERNAL_ID, client, input.external_id.as_ref())?;
-        let terms = self.terms(tx, client, &tier, wanted, from, to)?;
+        let terms = self.terms(tx, client, (user, &tier), wanted, from, to)?;
         let settings = self.clients.get(tx, client)?.settings.swap;
         self.check_maximum(client, terms.from, settings.maximum)?;
 
@@ -79,17 +79,19 @@ impl Swaps {
         Ok(QuoteOut::of(call.path, &quote))
     }
 
-    /// The one place where rate, spread and fee come together. Refuses `rate_unavailable`, `swap_too_small`.
+    /// The one place where rate, spread and fee come together. Refuses `rate_unavailable`, `own_price`,
+    /// `swap_too_small`.
     fn terms(
         &self,
         tx: &ReadTx,
         client: ClientId,
-        tier: &str,
+        (user, tier): (UserId, &str),
         wanted: Wanted,
         from: Currency,
         to: Currency,
     ) -> Result<Terms> {
         let found = self.market.rate(client, from.code, to.code)?;
+        found.check_not_of(tx, &*self.clients, client, user)?;
         let spread = self.pricing.spread(tx, client, from.code, to.code, tier)?;
         let nothing_left = || {
             let (pair, reason) =

@@ -3,8 +3,8 @@
 //! ```text
 //! users, users/{id}/roles ─┐
 //! invitations/accept       ├─► what decides over nothing: at once
-//! roles/{id} of people     ─┘   the rest ─► waiting ── approve ─► approved: given
-//!                                             ├─ reject ──► rejected
+//! roles/{id} of people     ─┤   the rest ─► waiting ── approve ─► approved: given
+//! the address of who decides┘                  ├─ reject ──► rejected
 //!                                             └─ said anew ─► withdrawn
 //! ```
 //!
@@ -28,7 +28,7 @@ mod service;
 use std::sync::Arc;
 
 pub use self::{
-    model::{AccessProposalId, Asked},
+    model::{AccessProposalId, Asked, Subject},
     repository::waiting_of,
 };
 use super::service::Users;

@@ -23,6 +23,8 @@ text_enum! {
         Roles = "roles",
         /// What a role allows.
         RolePermissions = "role_permissions",
+        /// The e-mail address of a user who decides: whoever reads it can choose the password.
+        Email = "email",
     }
 }
 
@@ -58,6 +60,8 @@ pub enum Asked {
     Roles { user: UserId, roles: Vec<RoleId> },
     /// That a role allows these too.
     Permissions { role: RoleId, permissions: Vec<String> },
+    /// That a user has this address.
+    Email { user: UserId, email: String },
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -76,12 +80,13 @@ impl Asked {
         match self {
             Asked::Roles { .. } => AccessKind::Roles,
             Asked::Permissions { .. } => AccessKind::RolePermissions,
+            Asked::Email { .. } => AccessKind::Email,
         }
     }
 
     pub fn user(&self) -> Option<UserId> {
         match self {
-            Asked::Roles { user, .. } => Some(*user),
+            Asked::Roles { user, .. } | Asked::Email { user, .. } => Some(*user),
             Asked::Permissions { .. } => None,
         }
     }
@@ -89,16 +94,33 @@ impl Asked {
     pub fn role(&self) -> Option<RoleId> {
         match self {
             Asked::Permissions { role, .. } => Some(*role),
-            Asked::Roles { .. } => None,
+            Asked::Roles { .. } | Asked::Email { .. } => None,
         }
     }
 
-    /// At most one proposal of each waits.
-    pub fn subject(&self) -> String {
+    /// What it would change: at most one proposal of each waits.
+    pub fn subject(&self) -> Subject {
         match self {
-            Asked::Roles { user, .. } => user.to_string(),
-            Asked::Permissions { role, .. } => role.to_string(),
+            Asked::Roles { user, .. } => Subject::roles_of(*user),
+            Asked::Permissions { role, .. } => {
+                Subject(AccessKind::RolePermissions.to_string(), role.to_string())
+            }
+            Asked::Email { user, .. } => Subject::email_of(*user),
         }
+    }
+}
+
+/// What a proposal would change, and of whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject(pub String, pub String);
+
+impl Subject {
+    pub fn roles_of(user: UserId) -> Subject {
+        Subject(AccessKind::Roles.to_string(), user.to_string())
+    }
+
+    pub fn email_of(user: UserId) -> Subject {
+        Subject(AccessKind::Email.to_string(), user.to_string())
     }
 }
 

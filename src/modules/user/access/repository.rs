@@ -1,6 +1,6 @@
 //! What is stored of what waits for a second person.
 
-use super::model::{AccessProposal, AccessProposalId, AccessStatus};
+use super::model::{AccessProposal, AccessProposalId, AccessStatus, Subject};
 use crate::kernel::{
     api::principal::ClientId,
     clock::Time,
@@ -11,7 +11,7 @@ use crate::kernel::{
     },
 };
 
-/// (client, user or role) → what waits of it
+/// (client, what would change, user or role) → what waits of it
 pub const WAITING: &str = "user.access_proposals_waiting";
 
 /// (client, proposal) → what was asked for, and what became of it.
@@ -19,7 +19,10 @@ pub const ACCESS_PROPOSALS: Table<(ClientId, AccessProposalId), AccessProposal> 
     Table::new("user.access_proposals").with_indexes(&[Index::lookup(WAITING, |(client, _), row| match row
         .status()
     {
-        AccessStatus::Waiting => vec![(*client, row.asked.subject()).to_key()],
+        AccessStatus::Waiting => {
+            let Subject(kind, whose) = row.asked.subject();
+            vec![(*client, kind, whose).to_key()]
+        }
         _ => vec![],
     })]);
 
@@ -36,9 +39,9 @@ row!(Pair);
 pub fn waiting_of(
     tx: &ReadTx,
     client: ClientId,
-    subject: String,
+    Subject(kind, whose): Subject,
 ) -> Result<Option<(AccessProposalId, AccessProposal)>> {
-    let row = tx.find(&ACCESS_PROPOSALS, WAITING, &(client, subject))?;
+    let row = tx.find(&ACCESS_PROPOSALS, WAITING, &(client, kind, whose))?;
     Ok(row.map(|((_, id), row)| (id, row)))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::model::{AccessKind, AccessProposal, AccessProposalId, AccessStatus};
+use super::model::{AccessKind, AccessProposal, AccessProposalId, AccessStatus, Asked};
 use crate::{
     kernel::{
         api::{
@@ -20,7 +20,7 @@ use crate::{
 object! {
     /// What somebody was to be allowed, and waits for a second person: it would decide over what others ask for.
     pub struct AccessProposalOut: "access_proposal" of (
-        id: AccessProposalId, row: &AccessProposal, roles: Option<Vec<String>>, permissions: Option<Vec<String>>
+        id: AccessProposalId, row: &AccessProposal, roles: Option<Vec<String>>
     ) {
         status: AccessStatus = row.status(),
         kind: AccessKind = row.asked.kind(),
@@ -31,7 +31,15 @@ object! {
         /// Which role it is that would allow more.
         role_id: Option<RoleId> = row.asked.role(),
         /// What the role would allow too.
-        permissions: Option<Vec<String>> = permissions,
+        permissions: Option<Vec<String>> = match &row.asked {
+            Asked::Permissions { permissions, .. } => Some(permissions.clone()),
+            _ => None,
+        },
+        /// Which address the user would have.
+        email: Option<String> = match &row.asked {
+            Asked::Email { email, .. } => Some(email.clone()),
+            _ => None,
+        },
         proposed_by: Actor = row.history.creator(),
         /// What others think of it.
         approval: ApprovalOut = ApprovalOut::of(&row.approval),
@@ -70,6 +78,7 @@ pub fn endpoints(users: &Arc<Users>) -> Vec<Endpoint> {
                 "already_voted",
                 "invalid_state_transition",
                 "last_admin",
+                "email_taken",
             ])
             .example(json!({ "revision": 1 }))
             .writes_with(users, Users::approve_access),

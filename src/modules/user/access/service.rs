@@ -149,7 +149,7 @@ impl Users {
 
     /// Agrees to what somebody else proposed; once enough people did it is in force. Refuses, in this order: `not_found`,
     /// `self_approval`, `permission_escalation`, `proposer_gone`, `revision_stale`, `not_on_committee`, `already_voted`,
-    /// `invalid_state_transition`, `last_admin`.
+    /// `invalid_state_transition`, `last_admin`, `email_taken`.
     pub fn approve_access(
         &self,
         tx: &mut WriteTx,
@@ -181,6 +181,7 @@ impl Users {
         match row.asked.clone() {
             Asked::Roles { user, roles } => drop(self.put_roles(tx, caller, client, user, roles)?),
             Asked::Permissions { role, permissions } => self.roles.widen(tx, client, role, &permissions)?,
+            Asked::Email { user, email } => self.ask_for_email(tx, caller, client, user, email)?,
         }
         tx.publish(caller, &AccessApproved { access_proposal_id: id })?;
         self.access_out(tx, client, id, row)
@@ -234,6 +235,11 @@ impl Users {
                 given.iter().find(|it| !grants.has(it) && !own.contains(*it)).cloned()
             }
             Asked::Permissions { permissions, .. } => permissions.iter().find(|it| !grants.has(it)).cloned(),
+            // Who decides the address can one day sign in.
+            Asked::Email { user, .. } => {
+                let held = self.permissions_of(tx, client, *user)?;
+                held.iter().find(|it| !grants.has(it)).cloned()
+            }
         };
         match missing {
             Some(permission) => Err(RoleRefusal::PermissionEscalation { permission }.into()),
@@ -258,10 +264,10 @@ impl Users {
         mut row: AccessProposal,
     ) -> Result<AccessProposalOut> {
         self.seen_access(tx, client, &mut row)?;
-        let (roles, permissions) = match row.asked.clone() {
-            Asked::Roles { roles, .. } => (Some(self.roles.names(tx, client, &roles)?), None),
-            Asked::Permissions { permissions, .. } => (None, Some(permissions)),
+        let roles = match &row.asked {
+            Asked::Roles { roles, .. } => Some(self.roles.names(tx, client, roles)?),
+            _ => None,
         };
-        Ok(AccessProposalOut::of(id, &row, roles, permissions))
+        Ok(AccessProposalOut::of(id, &row, roles))
     }
 }

@@ -97,7 +97,7 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
         post("/beneficiaries/{id}/confirm")
             .about("Confirm a beneficiary with the token from the mail; its cooling time begins")
             .signed_in()
-            .refuses(&["owner_confirms", "beneficiary_confirmed", "mail_token_gone"])
+            .refuses(&["owner_confirms", "beneficiary_confirmed", "email_changed_lately", "mail_token_gone"])
             .example(json!({ "token": "cfm_…" }))
             .prepares(
                 move |kernel, call| {

@@ -12,7 +12,7 @@ use crate::kernel::api::endpoint::Endpoint;
 pub use beneficiaries::{BeneficiaryIn, BeneficiaryOut};
 pub use verbs::{
     ConfirmIn, ReconcileOutcome, WithdrawalCancelIn, WithdrawalCompleteIn, WithdrawalProcessIn,
-    WithdrawalReconcileIn,
+    WithdrawalReconcileIn, WithdrawalResolveIn,
 };
 pub use withdrawals::{WithdrawalIn, WithdrawalOut};
 

@@ -11,7 +11,10 @@ use crate::kernel::api::{
 };
 use crate::modules::{
     payment::contract::GatewayId,
-    withdrawal::service::{Withdrawals, confirm::Guess},
+    withdrawal::{
+        model::PayoutTruth,
+        service::{Withdrawals, confirm::Guess},
+    },
 };
 
 input! {
@@ -60,6 +63,17 @@ input! {
     }
 }
 
+input! {
+    #[derive(Debug)]
+    pub struct WithdrawalResolveIn {
+        /// The `revision` of the conflict that was looked at: refused when it is another one by now.
+        revision: u32,
+        truth: PayoutTruth,
+        /// How it was found out.
+        reason: Line<500>,
+    }
+}
+
 pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
     const MOVES: &[&str] = &["invalid_state_transition"];
     const BY_OTHERS: &[&str] = &["self_approval", "invalid_state_transition"];
@@ -72,7 +86,12 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
                 "Confirm a withdrawal with the token from the mail; then it is approved, or waits for people",
             )
             .signed_in()
-            .refuses(&["owner_confirms", "invalid_state_transition", "mail_token_gone"])
+            .refuses(&[
+                "owner_confirms",
+                "invalid_state_transition",
+                "email_changed_lately",
+                "mail_token_gone",
+            ])
             .example(json!({ "token": "cfm_…" }))
             .prepares(
                 move |kernel, call| {
@@ -142,6 +161,13 @@ pub fn endpoints(service: &Arc<Withdrawals>) -> Vec<Endpoint> {
                 json!({ "outcome": "completed", "reference": "E2E-4711", "reason": "on the bank statement" }),
             )
             .writes_with(service, Withdrawals::reconcile),
+        post("/withdrawals/{id}/resolve")
+            .about("Say what is true of a withdrawal whose gateway contradicts the books; somebody else has to say the same, then it is booked")
+            .needs("withdrawals.resolve")
+            .money()
+            .refuses(&["self_approval", "invalid_state_transition", "revision_stale"])
+            .example(json!({ "revision": 1, "truth": "paid", "reason": "on the statement of the provider" }))
+            .writes_with(service, Withdrawals::resolve),
         post("/withdrawals/{id}/return")
             .about(
                 "Say that a completed withdrawal came back; the payout is the user's again, the fee is kept",

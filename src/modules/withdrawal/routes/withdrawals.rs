@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::json;
 
 use crate::kernel::{
@@ -11,7 +12,7 @@ use crate::kernel::{
         input::{Metadata, input},
         object::{ExternalId, Filters as _, filters, list, object},
         page::{Page, page_by},
-        principal::UserId,
+        principal::{Actor, UserId},
         text::Line,
     },
     clock::Time,
@@ -28,8 +29,8 @@ use crate::modules::{
     withdrawal::{
         contract::{BeneficiaryId, WithdrawalId, WithdrawalStatus, WithdrawalType},
         method::Method,
-        model::{WITHDRAWAL, Withdrawal},
-        repository::{BY_USER, OPEN_BY_STATUS, WITHDRAWALS, open_key},
+        model::{Conflict, PayoutTruth, WITHDRAWAL, Withdrawal},
+        repository::{BY_USER, CONFLICTED, OPEN_BY_STATUS, WITHDRAWALS, open_key},
         service::Withdrawals,
     },
 };
@@ -68,6 +69,40 @@ filters! {
         status: WithdrawalStatus = |it| it.status(),
         r#type: WithdrawalType = |it| it.kind(),
         currency: CurrencyCode = |it| it.amount.currency().code,
+        /// Whether its gateway contradicts the books.
+        conflicted: bool = |it| it.conflict.is_some(),
+    }
+}
+
+/// What a gateway says against the books, and what the first of two people says of it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct PayoutConflictOut {
+    /// What the gateway says.
+    reason: String,
+    /// The gateway's reference.
+    reference: Option<String>,
+    at: Time,
+    /// What a decision names.
+    revision: u32,
+    truth: Option<PayoutTruth>,
+    found_by: Option<Actor>,
+    found_reason: Option<String>,
+    found_at: Option<Time>,
+}
+
+impl PayoutConflictOut {
+    fn of(conflict: &Conflict) -> PayoutConflictOut {
+        let found = conflict.proposal.as_ref();
+        PayoutConflictOut {
+            reason: conflict.reason.clone(),
+            reference: conflict.reference.clone(),
+            at: conflict.at,
+            revision: conflict.revision,
+            truth: found.map(|it| it.truth),
+            found_by: found.map(|it| it.by),
+            found_reason: found.map(|it| it.reason.clone()),
+            found_at: found.map(|it| it.at),
+        }
     }
 }
 
@@ -105,6 +140,8 @@ object! {
         votes: Vec<VoteOut> = VoteOut::all(&row.approval_under(policy)),
         /// When what it waits for is overdue.
         due_at: Option<Time> = row.due_at,
+        /// While two people have to find out what is true.
+        conflict: Option<PayoutConflictOut> = row.conflict.as_ref().map(PayoutConflictOut::of),
         transaction_ids: Vec<TransactionId> = row.records.clone(),
         #[schema(value_type = Vec<String>)]
         allowed_events: Vec<&'static str> = WITHDRAWAL.allowed(row.status()),
@@ -170,6 +207,9 @@ fn listed(
     let (client, query) = (call.caller.client()?, &call.input);
     let user = call.caller.limited_to(query.common.user_id)?;
     let page = match query.status.filter(|it| user.is_none() && it.holds_money()) {
+        _ if query.conflicted == Some(true) && user.is_none() => {
+            page_by(tx, &WITHDRAWALS, CONFLICTED, &client, &query.paging(user), |it| query.keeps(it))?
+        }
         Some(status) => {
             let key = open_key(client, status);
             page_by(tx, &WITHDRAWALS, OPEN_BY_STATUS, &key, &query.paging(user), |it| query.keeps(it))?

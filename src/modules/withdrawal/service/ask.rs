@@ -4,9 +4,13 @@
 //! | said | processing, sent, needs_reconciliation | completed | failed |
 //! |---|---|---|---|
 //! | sent | sent | nothing | nothing |
-//! | paid | completed | nothing | logged as an error: the money is away, and the user's again |
-//! | failed | failed | returned | nothing |
-//! | another amount, currency or reference; a state nobody knows | needs_reconciliation | logged as an error | the same |
+//! | paid | completed | nothing | conflict: the money is away, and the user's again |
+//! | failed | failed | returned; conflict, when it was a person who said that it arrived | nothing |
+//! | another amount, currency or reference | needs_reconciliation | conflict | conflict |
+//! | a state nobody knows | needs_reconciliation | nothing | nothing |
+//!
+//! A conflict waits for two people: see `resolve.rs`. Who says by hand that it arrived knows it by the bank's reference,
+//! and the gateway by its own: these may differ.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -16,7 +20,7 @@ use super::{
     payout::request,
 };
 use crate::kernel::{
-    api::{call::Caller, principal::ClientId},
+    api::{call::Caller, input::Named as _, principal::ClientId},
     error::Result,
     events::{
         courier::{Courier, OnInterrupted, Outcome, Ready, Report, Sending, TargetPlan},
@@ -155,20 +159,27 @@ impl Withdrawals {
         }
         let said = &event.gateway_reference;
         let payout = withdrawal.payout;
+        let is_by_hand = withdrawal.history.last().event == WithdrawalEvent::Complete.name();
         let is_same = event.amount_minor == payout.minor().to_string()
             && event.currency == payout.currency().code
-            && withdrawal.reference.as_ref().is_none_or(|it| it == said);
+            && (is_by_hand || withdrawal.reference.as_ref().is_none_or(|it| it == said));
         let reference = said.clone();
         let reason = event.reason.unwrap_or_else(|| "the gateway could not".to_owned());
         let outcome = match event.outcome.as_str() {
             _ if !is_same => {
                 let (amount, code) = (&event.amount_minor, event.currency);
-                let reason = format!("the gateway paid out {amount} {code} in minor units as {said}");
-                return self.lose_track(tx, &caller, withdrawal, &reason);
+                let word = &event.outcome;
+                let reason = format!("The gateway says {word} of {amount} {code} in minor units as {said}");
+                return match is_open(withdrawal.status())
+                    || withdrawal.status() == WithdrawalStatus::Processing
+                {
+                    true => self.lose_track(tx, &caller, withdrawal, &reason),
+                    false => self.contradict(tx, &caller, withdrawal, reason, Some(reference)).map(drop),
+                };
             }
             "paid" => PayoutOutcome::Completed { reference },
             "sent" => PayoutOutcome::Sent { reference },
-            "failed" if withdrawal.status() == WithdrawalStatus::Completed => {
+            "failed" if withdrawal.status() == WithdrawalStatus::Completed && !is_by_hand => {
                 withdrawal.reference = Some(reference);
                 let event = WithdrawalEvent::GatewayReturned;
                 return self.advance(tx, &caller, withdrawal, event, Some(&reason)).map(drop);
@@ -179,7 +190,7 @@ impl Withdrawals {
         self.note(tx, &caller, withdrawal, outcome).map(drop)
     }
 
-    /// What the gateway says cannot be: a person finds out.
+    /// What the gateway says cannot be, of what is on its way: a person finds out.
     fn lose_track(
         &self,
         tx: &mut WriteTx,
@@ -188,11 +199,7 @@ impl Withdrawals {
         reason: &str,
     ) -> Result<()> {
         if WITHDRAWAL.next(withdrawal.status(), WithdrawalEvent::LoseTrack).is_err() {
-            let (id, status) = (withdrawal.id, withdrawal.status());
-            if status != WithdrawalStatus::NeedsReconciliation {
-                tracing::error!(withdrawal.id = %id, "Withdrawal {id} is {status}, and now {reason}");
-            }
-            return Ok(());
+            return Ok(()); // Track of it is lost already, or its end is known.
         }
         self.advance(tx, caller, withdrawal, WithdrawalEvent::LoseTrack, Some(reason)).map(drop)
     }

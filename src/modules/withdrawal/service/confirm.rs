@@ -116,7 +116,7 @@ impl Withdrawals {
     }
 
     /// Looks at the token, and counts a wrong guess. Refuses `not_found`, `owner_confirms`,
-    /// `invalid_state_transition`.
+    /// `invalid_state_transition`, `email_changed_lately`.
     pub fn guess(&self, tx: &mut WriteTx, call: &Call<WithdrawalId, ConfirmIn>) -> Result<Guess> {
         let client = call.caller.client()?;
         let mut withdrawal = self.to_confirm(tx, call)?;
@@ -125,6 +125,7 @@ impl Withdrawals {
         }
         withdrawal.check_not_expired(WithdrawalEvent::Confirm, tx.now())?;
         WITHDRAWAL.next(withdrawal.status(), WithdrawalEvent::Confirm)?;
+        self.users.check_email_settled(tx, client, withdrawal.user)?;
         let Some(token) = &mut withdrawal.confirmation else { return Ok(Guess::Wrong) };
         if token.reads(&self.secrets, &call.input.token) {
             return Ok(if token.is_good(tx.now()) { Guess::Right } else { Guess::Wrong });
@@ -154,7 +155,8 @@ impl Withdrawals {
         self.out(tx, &call.caller, &withdrawal)
     }
 
-    /// The same of a beneficiary. Refuses `not_found`, `owner_confirms`, `beneficiary_confirmed`.
+    /// The same of a beneficiary. Refuses `not_found`, `owner_confirms`, `beneficiary_confirmed`,
+    /// `email_changed_lately`.
     pub fn guess_beneficiary(
         &self,
         tx: &mut WriteTx,
@@ -166,6 +168,7 @@ impl Withdrawals {
         let Standing::Unconfirmed(token) = &mut beneficiary.standing else {
             return Err(WithdrawalRefusal::BeneficiaryConfirmed.into());
         };
+        self.users.check_email_settled(tx, client, beneficiary.user)?;
         if token.reads(&self.secrets, &call.input.token) {
             return Ok(if token.is_good(tx.now()) { Guess::Right } else { Guess::Wrong });
         }

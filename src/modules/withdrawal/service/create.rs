@@ -181,6 +181,7 @@ impl Withdrawals {
             reference: None,
             due_at: status.deadline(now),
             records: vec![],
+            conflict: None,
             confirmation: None,
             stamp: Stamp::new(tx, asked.input.external_id.as_ref(), &asked.input.metadata),
         };

@@ -8,6 +8,7 @@ pub mod confirm;
 mod create;
 mod decide;
 mod payout;
+mod resolve;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use super::{
 use crate::kernel::{
     api::{
         call::{Call, Caller},
+        input::Named as _,
         principal::{Actor, ClientId},
     },
     error::{Result, fault},
@@ -128,6 +130,10 @@ impl Withdrawals {
         match withdrawal.status() {
             PendingConfirmation | PendingReview | Processing | Sent | NeedsReconciliation => {} // Stays held.
             Approved => self.hand_over(tx, client, &withdrawal)?,
+            Completed if event == WithdrawalEvent::FoundPaid => {
+                self.take_again(tx, caller, &mut withdrawal)?
+            }
+            Failed if event == WithdrawalEvent::FoundUnpaid => self.give_up(tx, caller, &mut withdrawal)?,
             Completed => self.capture(tx, client, &withdrawal)?,
             Failed | Rejected | Canceled | Expired => self.release(tx, client, &withdrawal)?,
             Returned => self.take_back(tx, caller, client, &withdrawal)?,
@@ -225,7 +231,14 @@ fn narration(purpose: &Purpose) -> String {
 /// Tells of the state just entered.
 fn announce(tx: &mut WriteTx, caller: &Caller, withdrawal: &Withdrawal) -> Result<()> {
     use WithdrawalStatus::*;
+    let event = &withdrawal.history.last().event;
     match withdrawal.status() {
+        Completed if event == WithdrawalEvent::FoundPaid.name() => {
+            tx.publish(caller, &WithdrawalFoundPaid::of(withdrawal))
+        }
+        Failed if event == WithdrawalEvent::FoundUnpaid.name() => {
+            tx.publish(caller, &WithdrawalFoundUnpaid::of(withdrawal))
+        }
         PendingConfirmation => tx.publish(caller, &WithdrawalRequested::of(withdrawal)),
         PendingReview if withdrawal.history.last().from.is_some() => {
             tx.publish(caller, &WithdrawalConfirmed::of(withdrawal))

@@ -139,10 +139,15 @@ impl Withdrawals {
             return Ok(withdrawal);
         }
         if WITHDRAWAL.next(withdrawal.status(), event).is_err() {
-            // The deadline passed, and a person has decided meanwhile.
-            let (id, status) = (withdrawal.id, withdrawal.status());
-            tracing::error!(withdrawal.id = %id, "Withdrawal {id} is {status}, and now the gateway says {outcome:?}");
-            return Ok(withdrawal);
+            // A person has decided meanwhile, or the gateway thinks again.
+            let said = match &outcome {
+                PayoutOutcome::Completed { reference } => format!("The gateway paid it out as {reference}"),
+                PayoutOutcome::Sent { reference } => format!("The gateway sent it as {reference}"),
+                PayoutOutcome::Failed { reason } | PayoutOutcome::Unknown { reason } => {
+                    format!("The gateway did not pay it out: {reason}")
+                }
+            };
+            return self.contradict(tx, caller, withdrawal, said, reference.cloned());
         }
         withdrawal.reference = reference.cloned().or(withdrawal.reference);
         self.advance(tx, caller, withdrawal, event, reason.map(String::as_str))

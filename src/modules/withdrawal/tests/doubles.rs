@@ -289,6 +289,7 @@ impl UserContract for World {
         let known = User {
             id: id(2),
             email: "ann@example.com".into(),
+            pending_email: None,
             first_name: "Ann".into(),
             last_name: "Lee".into(),
             phone: None,
@@ -306,6 +307,10 @@ impl UserContract for World {
     }
     fn get(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<User> {
         found(UserContract::find(self, tx, client, user)?)
+    }
+    fn freeze(&self, _: &mut WriteTx, _: &Caller, _: ClientId, _: UserId, _: &str) -> Result<bool> {
+        self.state().status = UserStatus::Frozen;
+        Ok(true)
     }
     fn with_role(
         &self,
@@ -447,6 +452,10 @@ impl LimitContract for World {
     }
 
     fn give_back(&self, _: &mut WriteTx, _: ClientId, _: LimitUse, _: Time) -> Result<()> {
+        Ok(())
+    }
+
+    fn count_again(&self, _: &mut WriteTx, _: ClientId, _: LimitUse, _: Time) -> Result<()> {
         Ok(())
     }
 }

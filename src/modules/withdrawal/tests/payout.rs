@@ -133,13 +133,16 @@ fn a_late_answer_counts_unless_a_person_was_faster() {
         desk.wait(5 * MINUTE);
         desk.meet_deadlines();
         decide(&desk, &withdrawal);
-        desk.settle(key(1), &withdrawal, says).unwrap()["status"].as_str().unwrap().to_owned()
+        let settled = desk.settle(key(1), &withdrawal, says).unwrap();
+        let conflict = settled["conflict"]["reason"].as_str().map(|it| format!(", {it}")).unwrap_or_default();
+        format!("{}{conflict}", settled["status"].as_str().unwrap())
     };
     assert_eq!(lost(completed(), |_, _| ()), "completed");
     assert_eq!(lost(failed(), |_, _| ()), "failed");
     assert_eq!(lost(unknown(), |_, _| ()), "needs_reconciliation");
     let as_failed = |desk: &Desk, it: &str| desk.reconcile(staff(7), it, "failed").map(|_| ()).unwrap();
-    assert_eq!(lost(completed(), as_failed), "failed");
+    assert_eq!(lost(failed(), as_failed), "failed");
+    assert_eq!(lost(completed(), as_failed), "failed, The gateway paid it out as G-1");
 }
 
 #[test]

@@ -13,7 +13,10 @@ use crate::{
         payment::contract::{GatewayInfo, GatewayKind},
         withdrawal::{
             contract::WithdrawalStatus,
-            model::{Beneficiary, Purpose, Question, Standing, WITHDRAWAL, Withdrawal, WithdrawalEvent},
+            model::{
+                Beneficiary, Conflict, PayoutTruth, Proposal, Purpose, Question, Standing, WITHDRAWAL,
+                Withdrawal, WithdrawalEvent,
+            },
         },
     },
 };
@@ -60,9 +63,26 @@ fn a_withdrawal_has_the_same_bytes_in_every_release() {
         due_at: Some(at.after(30 * DAY)),
         records: vec![id(13), id(14)],
         confirmation: Some(MailedToken { hash: [3; 32], wrong: 1, expires_at: at.after(DAY) }),
+        conflict: Some(Conflict {
+            id: id(15),
+            reason: "paid".into(),
+            reference: Some("G-2".into()),
+            at,
+            revision: 2,
+            proposal: Some(Proposal {
+                truth: PayoutTruth::NotPaid,
+                by: Actor::User(id(8)),
+                reason: "seen".into(),
+                at,
+            }),
+        }),
         stamp: Stamp { external_id: Some("7".into()), metadata: notes(), version: 3, ..Stamp::at(at) },
     };
     golden("withdrawal.withdrawals", &withdrawal);
+    let second = include_str!("../../../../tests/golden/rows/withdrawal.withdrawals.v2.hex");
+    let second = data_encoding::HEXLOWER.decode(second.trim().as_bytes()).unwrap();
+    let withdrawal = Withdrawal { conflict: None, ..withdrawal };
+    assert_eq!(Withdrawal::decode_row(&second).unwrap(), withdrawal, "before there were conflicts");
     let first = include_str!("../../../../tests/golden/rows/withdrawal.withdrawals.v1.hex");
     let first = data_encoding::HEXLOWER.decode(first.trim().as_bytes()).unwrap();
     let withdrawal = Withdrawal { confirmation: None, ..withdrawal };

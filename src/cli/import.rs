@@ -317,8 +317,8 @@ async fn plan(
             if recipe.path == USERS {
                 users.insert(old_id, Err(steps.len()));
             }
-            for (from, field) in [("user_id", "user_id"), ("referred_by", "referred_by")] {
-                let Some(old) = object[from].as_str() else { continue };
+            for field in ["user_id", "referred_by"] {
+                let Some(old) = object[field].as_str() else { continue };
                 let known = users.get(old).ok_or_else(|| {
                     wrong(*line, format!("names a user that is not in the file: {old}. Export both"))
                 })?;
@@ -430,11 +430,10 @@ async fn rehearse(backend: &Backend, client: &str, steps: &mut [Step]) -> Result
     for (at, step) in steps.iter_mut().enumerate() {
         let Some(mut body) = step.body.take() else { continue };
         for (field, other) in &step.of {
-            match places.get(other).and_then(|it| it.first()) {
-                // A command that is prepared is so before there are ids; nothing is refused for who brought somebody.
-                _ if step.recipe.path == USERS => {}
-                Some(place) => body[*field] = json!({ "id_of": place }),
-                None => {}
+            // A command that is prepared is so before there are ids; nothing is refused for who brought somebody.
+            let place = places.get(other).and_then(|it| it.first()).filter(|_| step.recipe.path != USERS);
+            if let Some(place) = place {
+                body[*field] = json!({ "id_of": place });
             }
         }
         let first = commands.len();

@@ -197,6 +197,7 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(call(&place, "healthcheck", &format!("--set server.listen={listen}"))["ok"], true);
     let again = call(&place, "operator reset-password", "ops@example.com");
     assert_ne!(again["password"], operator["password"]);
+    assert_eq!(call(&place, "operator reset-2fa", "ops@example.com")["email"], "ops@example.com");
     assert_eq!(call(&place, "operator list", "")["data"][0]["email"], "ops@example.com");
     let token = call(&place, "operator token create", "deployment");
     let clients = "/api/v1/clients";
@@ -385,6 +386,27 @@ fn demo_lives_its_ninety_days_once() {
     assert!(count(&first, "/fundings?limit=100&status=completed") > 40);
     assert!(count(&first, "/withdrawals?limit=100&status=completed") > 10);
     assert!(count(&first, "/transfers?limit=100") > 10);
+    // What came with the years of a business: plans, prices, exchanges, and what goes wrong.
+    for (path, wanted) in [
+        ("/plans?status=published", 1),
+        ("/investments?status=active", 2),
+        ("/investments?status=closed", 4),
+        ("/markets?status=active", 2),
+        ("/swaps", 3),
+        ("/refunds?status=succeeded", 1),
+        ("/disputes", 1),
+        ("/users?status=frozen", 2),
+        ("/webhook-endpoints", 1),
+        ("/webhook-deliveries", 1),
+    ] {
+        assert_eq!(count(&first, path), wanted, "{path}");
+    }
+    let (_, markets) = first.get("/api/v1/markets", first.text("secret_key"));
+    let markets: Value = serde_json::from_str(&markets).unwrap();
+    for market in markets["data"].as_array().unwrap() {
+        let id = text(market, "id");
+        assert!(count(&first, &format!("/markets/{id}/candles?interval=1d&limit=100")) >= 90, "{market}");
+    }
     let fundings = count(&first, "/fundings?limit=100");
     assert_eq!(place.json("verify --data data/demo.redb")["ok"], true);
     assert_eq!(first.stop(), Some(0));

@@ -1,8 +1,8 @@
 //! `coffer demo`: ninety plausible days of two businesses, then a server on them.
 //!
 //! The days are lived through the API itself, by a clock that is moved, so that the data is exactly what the API
-//! makes. They are the same days every time, and end today: people to pay out, a deposit on its way and a correction
-//! wait for somebody to decide.
+//! makes. They are the same days every time, and end today: people to pay out, a deposit on its way, a correction and a
+//! disputed payment wait for somebody to decide; a server that does not answer has not heard of a swap.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    dev::{print_line, welcome},
+    dev::{LOOPBACK, print_line, welcome},
     exit::Failure,
     local::Backend,
     operator::random_password,
@@ -47,7 +47,11 @@ impl Demo {
         if let Some(port) = self.port {
             beneath.push(("server.listen", format!("127.0.0.1:{port}")));
         }
-        let config = context.load(&beneath)?.config;
+        let mut config = context.load(&beneath)?.config;
+        // The receiver that does not answer is on this machine: nothing of it is told to anybody outside.
+        if config.webhooks.allow_networks.is_empty() {
+            config.webhooks.allow_networks = LOOPBACK.iter().filter_map(|it| it.parse().ok()).collect();
+        }
         super::log(&config.log);
         if !config.storage.path.exists() {
             eprintln!("Living through {DAYS} days, once …");
@@ -100,6 +104,8 @@ struct Cast {
     slug: &'static str,
     currency: &'static str,
     others: &'static [&'static str],
+    /// What it has prices of, in its default currency.
+    priced: &'static [&'static str],
     staff: (&'static str, &'static str),
     customers: &'static [(&'static str, &'static str)],
 }
@@ -109,6 +115,7 @@ const NORTHWIND: Cast = Cast {
     slug: "northwind",
     currency: "USD",
     others: &["EUR", "BTC", "ETH", "USDT"],
+    priced: &["EUR", "BTC"],
     staff: ("Grace", "Okafor"),
     customers: &[
         ("Ada", "Lindqvist"),
@@ -127,6 +134,7 @@ const HARBOR: Cast = Cast {
     slug: "harbor",
     currency: "EUR",
     others: &["USD"],
+    priced: &[],
     staff: ("Ines", "Carvalho"),
     customers: &[("Jonas", "Weber"), ("Katarzyna", "Zielinska"), ("Liam", "Byrne"), ("Mei", "Tanaka")],
 };
@@ -160,6 +168,10 @@ struct House {
     cast: &'static Cast,
     bank: String,
     sandbox: String,
+    /// Ids, as `priced` in its cast.
+    markets: Vec<String>,
+    /// On offer to whoever has prices.
+    plan: Option<String>,
     /// E-mail address and password.
     staff: (String, String),
     /// Ids, in the order they joined.
@@ -191,6 +203,25 @@ impl House {
         let (bank, sandbox) =
             (gateway("manual", "Bank transfer").await?, gateway("sandbox", "Sandbox").await?);
 
+        let mut markets = vec![];
+        for base in cast.priced {
+            let market = json!({ "base": base, "quote": cast.currency });
+            let market = backend.post("/markets", market).client(Some(&id)).send().await?;
+            markets.push(text(&market, "id"));
+        }
+        let mut plan = None;
+        if !cast.priced.is_empty() {
+            let body = json!({
+                "name": "Harbour loft", "type": "real_estate", "currency": cast.currency, "min_amount": "100.00",
+                "return_percent": "9", "return_basis": "annual", "day_count": "ACT/365", "cadence": "weekly",
+                "compounding": false, "term_days": 30, "early_close_penalty_percent": "1", "cooling_off_hours": 24,
+                "benefits": ["A tour of the building"],
+            });
+            let made = text(&backend.post("/plans", body).client(Some(&id)).send().await?, "id");
+            backend.post(format!("/plans/{made}/publish"), json!({})).client(Some(&id)).send().await?;
+            plan = Some(made);
+        }
+
         let (first, last) = cast.staff;
         let staff = (email(cast, first), random_password());
         let body = json!({
@@ -206,6 +237,8 @@ impl House {
             cast,
             bank,
             sandbox,
+            markets,
+            plan,
             staff,
             customers: vec![],
         })
@@ -213,6 +246,7 @@ impl House {
 
     async fn live_a_day(&mut self, story: &Story, day: u64) -> Result<(), Failure> {
         story.pass_minutes(chance(day, 0) % 90);
+        self.price(story, day, &[40, 20, 0]).await?;
         // Somebody joins every fourth day.
         if day.is_multiple_of(4) && self.customers.len() < self.cast.customers.len() {
             self.welcome(story).await?;
@@ -238,7 +272,104 @@ impl House {
             52 => self.large_withdrawal(story, 120_000, Some("reject")).await,
             61 => self.correction(story, true).await,
             _ => Ok(()),
+        }?;
+        if let Some(plan) = &self.plan {
+            self.grow(story, day, plan).await?;
         }
+        Ok(())
+    }
+
+    /// What a business does that has prices and a plan: some of it matures, some of it runs on.
+    async fn grow(&self, story: &Story, day: u64, plan: &str) -> Result<(), Failure> {
+        match day {
+            12 => self.invest(story, &self.customers[0], plan, "pay_out").await,
+            26 => self.invest(story, &self.customers[1], plan, "roll_principal").await,
+            44 => self.invest(story, &self.customers[2], plan, "pay_out").await,
+            80 => self.invest(story, &self.customers[3], plan, "roll_all").await,
+            15 => self.swap(story, day, &self.customers[1], "EUR").await,
+            33 => self.swap(story, day, &self.customers[0], "BTC").await,
+            56 => self.refund(story, &self.customers[3]).await,
+            78 => self.listen(story).await,
+            79 => self.swap(story, day, &self.customers[2], "BTC").await,
+            _ => Ok(()),
+        }
+    }
+
+    /// What things are worth: observed so many minutes ago.
+    async fn price(&self, story: &Story, day: u64, minutes_ago: &[u64]) -> Result<(), Failure> {
+        let now = story.kernel.store.clock().now();
+        let mut prices = vec![];
+        for minutes in minutes_ago {
+            for (market, base) in self.markets.iter().zip(self.cast.priced) {
+                let luck = chance(day, 1_000 + minutes);
+                let price = match *base {
+                    "BTC" => format!("{}.00", 98_000 + 90 * day + luck % 1_500),
+                    _ => format!("1.{:04}", 800 + luck % 120),
+                };
+                let observed_at = now.before(Duration::from_secs(60 * minutes));
+                prices.push(json!({
+                    "market_id": market, "price": price, "observed_at": observed_at, "source": "desk",
+                }));
+            }
+        }
+        if prices.is_empty() {
+            return Ok(());
+        }
+        self.ask(story, "/markets/prices", json!({ "prices": prices })).send().await.map(drop)
+    }
+
+    async fn invest(&self, story: &Story, user: &str, plan: &str, then: &str) -> Result<(), Failure> {
+        self.deposit(story, user, 60_000, true).await?;
+        let body =
+            json!({ "plan_id": plan, "amount": "500.00", "user_id": user, "maturity_instruction": then });
+        self.ask(story, "/investments", body).send().await.map(drop)
+    }
+
+    async fn swap(&self, story: &Story, day: u64, user: &str, to: &str) -> Result<(), Failure> {
+        self.deposit(story, user, 40_000, true).await?;
+        self.price(story, day, &[0]).await?;
+        let body = json!({
+            "from_currency": self.cast.currency, "to_currency": to, "from_amount": "250.00", "user_id": user,
+        });
+        let quote = self.ask(story, "/swaps/quotes", body).send().await?;
+        self.ask(story, "/swaps", json!({ "quote_id": quote["id"] })).send().await.map(drop)
+    }
+
+    /// Part of a deposit goes back to where it came from; somebody else agrees.
+    async fn refund(&self, story: &Story, user: &str) -> Result<(), Failure> {
+        let funding = self.fund(story, user, 30_000).await?;
+        self.initiate(story, &funding, &self.sandbox).await?;
+        story.pass_minutes(180);
+        let body = json!({
+            "payment_id": funding["payment_id"], "amount": "120.00", "reason": "paid twice by mistake",
+        });
+        let refund = self.ask(story, "/refunds", body).send().await?;
+        if refund["status"] != "requires_approval" {
+            return Ok(());
+        }
+        story.pass_minutes(20);
+        let path = format!("/refunds/{}/approve", text(&refund, "id"));
+        let body = json!({ "revision": refund["approval"]["revision"] });
+        self.ask(story, &path, body).bearer(&self.sign_in(story).await?).send().await.map(drop)
+    }
+
+    /// A server of the business is to be told of swaps and refunds; nothing answers there.
+    async fn listen(&self, story: &Story) -> Result<(), Failure> {
+        let body = json!({
+            "url": "http://127.0.0.1:9/coffer", "event_types": ["swap.executed", "refund.*"],
+            "description": "the book-keeping, which moved",
+        });
+        self.ask(story, "/webhook-endpoints", body).send().await.map(drop)
+    }
+
+    /// A bank takes back what came by card.
+    async fn dispute(&self, story: &Story, user: &str) -> Result<(), Failure> {
+        let funding = self.fund(story, user, 26_000).await?;
+        self.initiate(story, &funding, &self.sandbox).await?;
+        let body = json!({
+            "payment_id": funding["payment_id"], "amount": "260.00", "reason": "the holder does not know of it",
+        });
+        self.ask(story, "/disputes", body).send().await.map(drop)
     }
 
     /// What is left for whoever looks at the demonstration.
@@ -248,6 +379,7 @@ impl House {
         self.correction(story, false).await?;
         let funding = self.fund(story, &self.customers[1], 42_000).await?;
         self.initiate(story, &funding, &self.bank).await?;
+        self.dispute(story, &self.customers[6]).await?;
         let path = format!("/users/{}/freeze", self.customers[5]);
         let frozen = self.ask(story, &path, json!({ "reason": "asked for it: the phone was stolen" }));
         frozen.header("if-match", "*").send().await.map(drop)

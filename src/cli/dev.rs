@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The networks that only this machine is in.
-const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
+pub const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
 
 #[derive(Args)]
 pub struct Dev {

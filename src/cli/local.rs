@@ -96,6 +96,10 @@ impl Backend {
         Ask { body: Some(body), ..Ask::new(self, Method::POST, path.into()) }
     }
 
+    pub fn put(&self, path: impl Into<String>, body: Value) -> Ask<'_> {
+        Ask { body: Some(body), ..Ask::new(self, Method::PUT, path.into()) }
+    }
+
     /// A list with its pages put together, `limit` rows at most.
     pub async fn list(&self, path: &str, client: Option<&str>, limit: usize) -> Result<Value, Failure> {
         let mut rows = vec![];

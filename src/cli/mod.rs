@@ -15,6 +15,7 @@ mod demo;
 mod dev;
 mod events;
 mod exit;
+mod import;
 mod key;
 mod ledger;
 mod local;
@@ -106,7 +107,7 @@ enum Command {
     /// Write what a client has to a file, an object a line
     Export(data::Export),
     /// Make anew what a client had: currencies, categories, roles, users
-    Import(data::Import),
+    Import(import::Import),
     /// Check everything in the data file, offline or beside a running server
     Verify,
     /// The configuration

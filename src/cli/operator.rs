@@ -22,6 +22,9 @@ pub enum Operator {
     Create(WithPassword),
     /// Give an operator a new password; sessions opened with the old one end
     ResetPassword(WithPassword),
+    /// Take away the second factor of an operator who lost it; its sessions end
+    #[command(name = "reset-2fa")]
+    Reset2fa { email: String },
     /// List the operators
     List,
     /// Tokens for programs that act as an operator
@@ -74,6 +77,11 @@ impl Operator {
                 let operator =
                     context.changing().await?.post("/operator/operators/reset-password", body).send().await?;
                 Ok(with_password(operator, is_made.then_some(password)))
+            }
+            Operator::Reset2fa { email } => {
+                let path = "/operator/operators/reset-2fa";
+                let operator = context.changing().await?.post(path, json!({ "email": email })).send().await?;
+                Ok(Answer::object(operator, FIELDS))
             }
             Operator::List => {
                 let operators =

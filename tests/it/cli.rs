@@ -101,11 +101,19 @@ impl Server {
 
     /// Status and body of a command.
     pub fn post(&self, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        self.send("POST", path, token, body)
+    }
+
+    pub fn put(&self, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        self.send("PUT", path, token, body)
+    }
+
+    fn send(&self, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
         let address = self.text("url").strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let (body, key) = (body.to_string(), format!("{:?}", Instant::now()).replace(' ', ""));
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
              Idempotency-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -189,6 +197,7 @@ fn every_command_answers_json_with_a_server_and_without() {
     assert_eq!(call(&place, "healthcheck", &format!("--set server.listen={listen}"))["ok"], true);
     let again = call(&place, "operator reset-password", "ops@example.com");
     assert_ne!(again["password"], operator["password"]);
+    assert_eq!(call(&place, "operator reset-2fa", "ops@example.com")["email"], "ops@example.com");
     assert_eq!(call(&place, "operator list", "")["data"][0]["email"], "ops@example.com");
     let token = call(&place, "operator token create", "deployment");
     let clients = "/api/v1/clients";
@@ -395,6 +404,27 @@ fn demo_lives_its_ninety_days_once() {
     assert!(count(&first, "/fundings?limit=100&status=completed") > 40);
     assert!(count(&first, "/withdrawals?limit=100&status=completed") > 10);
     assert!(count(&first, "/transfers?limit=100") > 10);
+    // What came with the years of a business: plans, prices, exchanges, and what goes wrong.
+    for (path, wanted) in [
+        ("/plans?status=published", 1),
+        ("/investments?status=active", 2),
+        ("/investments?status=closed", 4),
+        ("/markets?status=active", 2),
+        ("/swaps", 3),
+        ("/refunds?status=succeeded", 1),
+        ("/disputes", 1),
+        ("/users?status=frozen", 2),
+        ("/webhook-endpoints", 1),
+        ("/webhook-deliveries", 1),
+    ] {
+        assert_eq!(count(&first, path), wanted, "{path}");
+    }
+    let (_, markets) = first.get("/api/v1/markets", first.text("secret_key"));
+    let markets: Value = serde_json::from_str(&markets).unwrap();
+    for market in markets["data"].as_array().unwrap() {
+        let id = text(market, "id");
+        assert!(count(&first, &format!("/markets/{id}/candles?interval=1d&limit=100")) >= 90, "{market}");
+    }
     let fundings = count(&first, "/fundings?limit=100");
     assert_eq!(place.json("verify --data data/demo.redb")["ok"], true);
     assert_eq!(first.stop(), Some(0));

@@ -305,7 +305,9 @@ async fn a_default_takes_two_people_neither_of_them_the_owner() {
     let because = json!({ "reason": "insolvent", "recovered_amount": "250.00" });
     bench.verb(&bench.ann().await, &id, "default", because.clone()).await.refused(403, "forbidden");
     bench.coffer.new_events();
-    let asked = bench.verb(&sue, &id, "default", because).await.expect(200).body;
+    let asked = bench.verb(&sue, &id, "default", because.clone()).await.expect(200).body;
+    // It was a new request, and voided the votes on the one before.
+    assert_eq!(bench.verb(&sue, &id, "default", because).await.expect(200).body, asked);
     assert_eq!(
         (&asked["status"], &asked["default_request"]["reason"]),
         (&json!("active"), &json!("insolvent"))

@@ -129,7 +129,8 @@ async fn people_are_told_as_they_prefer() {
     // A notice about security comes whatever is preferred.
     coffer.key().post(&format!("/users/{ann_id}/freeze"), json!({ "reason": "a check" })).await.expect(200);
     coffer.settle().await;
-    assert_eq!(unread(&ann).await, 3);
+    let path = format!("/notifications/unread-count?user_id={ann_id}");
+    assert_eq!(coffer.key().get(&path).await.expect(200).body["unread"], 3);
     assert_eq!(coffer.mailbox().last().unwrap().subject, "Your account is frozen");
 }
 

@@ -198,6 +198,38 @@ async fn a_reference_stands_for_one_payment_and_one_amount() {
     assert_eq!(available(&coffer, &user).await, "50.00");
 }
 
+/// What a gateway had said came was in nobody's account and in no list, once a person would not credit it.
+#[tokio::test]
+async fn money_that_does_not_fit_goes_back_when_a_person_says_so() {
+    let coffer = Instance::start().await;
+    let user = user(&coffer, "ann").await;
+    let payment = charge(&coffer, &user, "100.04").await;
+    initiate(&coffer, &payment, &coffer.credentials().sandbox_gateway).await.expect(200);
+    let said = show(&coffer, &payment).await;
+    assert_eq!(said["review"], "conflicted");
+    let came = said["said"]["amount"].as_str().unwrap().to_owned();
+    coffer.new_events();
+    let done = resolve(&coffer, &payment, "refund").await.expect(200);
+    assert_eq!(state(&done.body), "failed none over 0.00");
+    assert_eq!(coffer.new_events(), ["payment.late", "payment.failed"]);
+    assert_eq!(resolve(&coffer, &payment, "refund").await.expect(200).body, done.body, "once");
+    assert_eq!(available(&coffer, &user).await, "0.00");
+
+    let list = coffer.key().get("/suspense").await.expect(200);
+    let item = &list.body["data"][0];
+    assert_eq!((&item["amount"], &item["payment_id"]), (&json!(came), &json!(payment)));
+    let path = format!("/suspense/{}/refund", item["id"].as_str().unwrap());
+    let refund = coffer.key().post(&path, json!({ "reason": "sent too much" })).await.expect(200);
+    assert_eq!((&refund.body["amount"], &refund.body["user_id"]), (&json!(came), &Value::Null));
+    assert_eq!(suspense(&coffer).await, []);
+
+    // Of an outcome nobody knows nothing is known to have come.
+    let unknown = charge(&coffer, &user, "100.02").await;
+    initiate(&coffer, &unknown, &coffer.credentials().sandbox_gateway).await.expect(200);
+    assert_eq!(show(&coffer, &unknown).await["review"], "needs_review");
+    resolve(&coffer, &unknown, "refund").await.refused(422, "not_refundable");
+}
+
 #[tokio::test]
 async fn late_money_goes_to_suspense_once() {
     let coffer = Instance::start().await;

@@ -277,3 +277,28 @@ async fn operators_have_the_same_and_a_set_up_link_leads_back_in() {
     claim(setup().await).await;
     assert!(login().await.body.get("token").is_some(), "whoever has the machine comes in");
 }
+
+/// Whoever had lost the password and the authenticator got a new password, and was still asked for a code.
+#[tokio::test]
+async fn an_operator_who_lost_the_authenticator_is_helped_by_another() {
+    let coffer = Instance::start().await;
+    let someone = json!({ "email": "night@example.com", "password": PASSWORD });
+    coffer.operator().post("/operator/operators", someone.clone()).await.expect(201);
+    let login = || async { coffer.nobody().post("/operator/login", someone.clone()).await.expect(200) };
+    let night = coffer.with(&text(&login().await.body["token"]));
+    let password = json!({ "password": PASSWORD });
+    let secret = text(&night.post("/operator/totp/enroll", password).await.expect(200).body["secret"]);
+    send(&night, "/operator/totp/confirm", &code(&coffer, &secret)).await.expect(200);
+    assert_eq!(login().await.body["mfa_required"], true);
+
+    let path = "/operator/operators/reset-2fa";
+    let named = |email: &str| json!({ "email": email });
+    coffer.key().post(path, named("night@example.com")).await.refused(403, "forbidden");
+    coffer.operator().post(path, named("day@example.com")).await.refused(404, "not_found");
+    for _ in 0..2 {
+        let reset = coffer.operator().post(path, named("Night@example.com")).await.expect(200);
+        assert_eq!(reset.body["email"], "night@example.com");
+    }
+    night.get("/operator/tokens").await.refused(401, "unauthenticated");
+    assert!(login().await.body.get("token").is_some());
+}

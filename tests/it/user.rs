@@ -248,3 +248,48 @@ async fn another_clients_users_are_not_there() {
     assert_eq!(ids(&foreign.get("/users?q=ann").await.expect(200)), [""; 0]);
     foreign.post("/users", person("ann@example.com", &[])).await.expect(201);
 }
+
+#[tokio::test]
+async fn somebody_known_from_elsewhere_is_made_as_they_were() {
+    let coffer = Instance::start().await;
+    let key = coffer.key();
+    let made = |email: &str, more: Value| {
+        let mut body = json!({ "email": email, "first_name": "A", "last_name": "B", "password": PASSWORD });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let ann = key.post("/users", made("ann@example.com", json!({ "tier": "gold" }))).await.expect(201);
+    coffer.new_events();
+    let stopped = json!({ "status": "frozen", "reason": "a stolen phone", "referred_by": ann.id() });
+    let bob = key.post("/users", made("bob@example.com", stopped)).await.expect(201);
+    assert_eq!(coffer.new_events(), ["user.registered", "user.frozen"]);
+    assert_eq!(
+        (&ann.body["tier"], &bob.body["tier"], &bob.body["status"], &bob.body["referred_by"]),
+        (&json!("gold"), &json!("standard"), &json!("frozen"), &ann.body["id"])
+    );
+    assert_eq!(bob.body["status_history"][1]["reason"], "a stolen phone");
+    let body = json!({ "email": "bob@example.com", "password": PASSWORD });
+    coffer.publishable().post("/auth/login", body).await.refused(401, "bad_credentials");
+    let statistics = key.get("/users/statistics").await.expect(200);
+    assert_eq!((&statistics.body["active"], &statistics.body["frozen"]), (&json!(1), &json!(1)));
+
+    for (more, status, code) in [
+        (json!({ "status": "disabled" }), 422, "required"),
+        (json!({ "referred_by": "usr_00000000000000000000000000" }), 422, "referral_unknown"),
+        (json!({ "referred_by": ann.id(), "referral_code": ann.body["referral_code"] }), 422, "not_allowed"),
+    ] {
+        key.post("/users", made("cid@example.com", more)).await.refused(status, code);
+    }
+    // What it takes to change these later, it takes at the beginning.
+    let maker = json!({ "name": "maker", "permissions": ["users.create_any"] });
+    inside(&coffer).post("/roles", maker).await.expect(201);
+    let (_, maker) = user(&coffer, "mia@example.com", &["maker"]).await;
+    for (more, wanted) in [
+        (json!({ "tier": "gold" }), "users.update_any"),
+        (json!({ "status": "disabled", "reason": "left" }), "users.disable"),
+    ] {
+        let refused = maker.post("/users", made("cid@example.com", more)).await.refused(403, "forbidden");
+        assert_eq!(refused.body["required_permission"], wanted);
+    }
+    maker.post("/users", made("cid@example.com", json!({}))).await.expect(201);
+}

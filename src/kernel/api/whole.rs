@@ -5,7 +5,8 @@
 //! that file, opened at the same time. The last line says that it is the last; an export without one broke off.
 //!
 //! Commands that are rehearsed run in one write transaction, each on what those before it left, and then nothing of it
-//! is kept.
+//! is kept. Those of a module in a file of its own run behind the others, in a transaction of that file: they see of
+//! `default` what is there already, not what was rehearsed.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,7 +23,7 @@ use super::{
     body::Body,
     call::{Call, Caller},
     endpoint::{Endpoint, Handler, RawCall, Streamed, get, post},
-    input::{Field, Flaw, Flaws, input},
+    input::{Field, Flaw, Flaws, input, text_enum},
     problem::{ApiRefusal, Problem},
 };
 use crate::kernel::{
@@ -76,12 +77,20 @@ input! {
 input! {
     /// A command, as one would send it.
     pub struct CommandIn {
-        /// Of a POST that is one transaction: `/users`, `/currencies/EUR/activate`.
+        /// `POST` unless it says `PUT`.
+        method: Option<Verb>,
+        /// Of a command that is one transaction: `/users`, `/currencies/EUR/activate`. A part of it that is `{3}` is the
+        /// id of what command 3, counted from 0, would make.
         path: String,
         /// Where a member of it is `{"id_of": 3}`, the id stands of what command 3, counted from 0, would make. Not in a
         /// command that prepares something before its transaction (`/users`, `/markets`): the id is not known then.
         body: Sent,
     }
+}
+
+text_enum! {
+    /// What may be tried.
+    pub enum Verb { Post = "POST", Put = "PUT" }
 }
 
 /// What the command itself reads.
@@ -115,31 +124,37 @@ pub struct TriedOut {
     /// Why it would be refused.
     code: Option<String>,
     detail: Option<String>,
+    /// Whether some of it would wait for a second person.
+    waits: bool,
 }
 
-/// The commands there are, by how many parts their paths have and by the first one, which is never a name for anything:
+/// The commands there are, by method, how many parts their paths have and by the first one, which is never a name for anything:
 /// each is found without looking at the others.
-struct Commands<'a>(HashMap<(usize, &'a str), Vec<&'a Endpoint>>);
+struct Commands<'a>(HashMap<(Method, usize, &'a str), Vec<&'a Endpoint>>);
 
 impl<'a> Commands<'a> {
     fn of(kernel: &'a Kernel) -> Commands<'a> {
         let mut commands: HashMap<_, Vec<_>> = HashMap::new();
-        for it in kernel.endpoints.iter().filter(|it| it.method == Method::POST && !kernel.is_away(it)) {
-            commands.entry(place(it.path)).or_default().push(it);
+        for it in kernel.endpoints.iter().filter(|it| [Method::POST, Method::PUT].contains(&it.method)) {
+            commands.entry(place(&it.method, it.path)).or_default().push(it);
         }
         Commands(commands)
     }
 
     /// The command of a path, and its parts. What is written out goes before what stands for anything.
-    fn find(&self, path: &str) -> Option<(&'a Endpoint, Vec<String>)> {
-        let candidates = self.0.get(&place(path))?;
+    fn find(&self, verb: Verb, path: &str) -> Option<(&'a Endpoint, Vec<String>)> {
+        let method = match verb {
+            Verb::Post => Method::POST,
+            Verb::Put => Method::PUT,
+        };
+        let candidates = self.0.get(&place(&method, path))?;
         let found = candidates.iter().filter_map(|it| Some((*it, parts(it.path, path)?)));
         found.min_by_key(|it| it.1.len())
     }
 }
 
-fn place(path: &str) -> (usize, &str) {
-    (path.split('/').count(), path.split('/').nth(1).unwrap_or_default())
+fn place<'a>(method: &Method, path: &'a str) -> (Method, usize, &'a str) {
+    (method.clone(), path.split('/').count(), path.split('/').nth(1).unwrap_or_default())
 }
 
 /// What stands in `path` where `wanted` has `{…}`; `None` when it is another path.
@@ -159,7 +174,9 @@ fn export(kernel: Arc<Kernel>, call: &Call<(), ExportQuery>) -> Result<Streamed>
     call.caller.client()?;
     let mut lists = vec![];
     for path in call.input.lists.split(',') {
-        let is_one = |it: &&Endpoint| it.list && it.path == path && !path.contains('{');
+        // A list, or the only one of its kind: what the client itself is.
+        let is_one =
+            |it: &&Endpoint| matches!(it.handler, Handler::Read(_)) && it.path == path && !path.contains('{');
         let Some(found) = kernel.endpoints.iter().find(is_one) else {
             return Err(Flaw::new("lists", "invalid_format", format!("{path} is no list")).into());
         };
@@ -238,7 +255,8 @@ fn write_list(
         query.extend(cursor.take().map(|it| ("cursor".to_owned(), it)));
         let page = read(tx, RawCall { caller: caller.clone(), path: vec![], query, body: Value::Null })?;
         let mut lines = String::new();
-        for object in page["data"].as_array().into_iter().flatten() {
+        let only = std::slice::from_ref(&page);
+        for object in page["data"].as_array().map_or(only, Vec::as_slice) {
             let line = json!({ "module": list.module, "path": list.path, "object": object });
             lines.push_str(&format!("{line}\n"));
             objects += 1;
@@ -260,19 +278,19 @@ async fn rehearse(kernel: &Arc<Kernel>, caller: Caller, commands: Vec<CommandIn>
         return Err(Flaw::new("commands", "out_of_range", message).into());
     }
     let known = Commands::of(kernel);
-    let mut steps: Vec<(u16, Try)> = vec![];
+    let mut steps: Vec<Step> = vec![];
     for (at, command) in commands.into_iter().enumerate() {
         let wrong = |what: &str| Flaw::new(&format!("commands[{at}].path"), "invalid_format", what);
-        let found = known.find(&command.path);
-        let (found, path) =
-            found.ok_or_else(|| wrong("there is no such command, or it is of another file"))?;
+        let found = known.find(command.method.unwrap_or(Verb::Post), &command.path);
+        let (found, path) = found.ok_or_else(|| wrong("there is no such command"))?;
         let raw = RawCall { caller: caller.clone(), path, query: vec![], body: command.body.0 };
-        let try_it: Try = match &found.handler {
+        let run: Try = match &found.handler {
             Handler::Write(write) => {
                 let write = write.clone();
                 Box::new(move |tx, made| {
+                    let path = raw.path.iter().map(|it| with_id(it, made)).collect();
                     let body = with_ids(raw.body.clone(), made);
-                    write(RawCall { body, ..raw })(tx)
+                    write(RawCall { path, body, ..raw })(tx)
                 })
             }
             Handler::Prepared(prepare) => {
@@ -286,39 +304,86 @@ async fn rehearse(kernel: &Arc<Kernel>, caller: Caller, commands: Vec<CommandIn>
             }
             _ => return Err(wrong("is not one transaction").into()),
         };
-        steps.push((found.status, try_it));
+        let annex =
+            kernel.annexes.iter().position(|it| kernel.is_away(&found) && it.modules.contains(&found.module));
+        steps.push(Step { at, annex, status: found.status, run });
     }
-    kernel.store.write(move |tx| try_all(tx, steps, &caller.request_id)).await
+    let mut all = Tried { made: vec![None; steps.len()], data: vec![] };
+    let files = std::iter::once(None).chain((0..kernel.annexes.len()).map(Some));
+    for file in files {
+        let here: Vec<Step> = steps.extract_if(.., |it| it.annex == file).collect();
+        if here.is_empty() {
+            continue;
+        }
+        let store = file.map_or(&kernel.store, |it| &kernel.annexes[it].store);
+        let request_id = caller.request_id.clone();
+        all = store.write(move |tx| try_all(tx, here, all, &request_id)).await?;
+    }
+    all.data.sort_by_key(|it| it.0);
+    Ok(RehearsalOut { object: "rehearsal", data: all.data.into_iter().map(|it| it.1).collect() })
 }
 
 /// What to do when it is known what the commands before it made.
 type Try = Box<dyn FnOnce(&mut WriteTx, &[Option<String>]) -> Result<Body> + Send>;
 
-/// Does all of it, then keeps none of it. Beside each the status of success.
-fn try_all(tx: &mut WriteTx, steps: Vec<(u16, Try)>, request_id: &str) -> Result<RehearsalOut> {
-    let mut data = vec![];
+/// A command to be tried.
+struct Step {
+    /// Its place among all of them.
+    at: usize,
+    /// The file its transaction is of; `None` is `default`.
+    annex: Option<usize>,
+    /// The status of success.
+    status: u16,
+    run: Try,
+}
+
+/// What was tried so far.
+struct Tried {
+    /// By place: the id of what it would make.
+    made: Vec<Option<String>>,
+    data: Vec<(usize, TriedOut)>,
+}
+
+/// Does all of it, then keeps none of it.
+fn try_all(tx: &mut WriteTx, steps: Vec<Step>, mut all: Tried, request_id: &str) -> Result<Tried> {
     let dropped: Result<()> = tx.attempt(|tx| {
-        let mut made = vec![];
-        for (status, try_it) in steps {
-            let outcome = tx.attempt(|tx| try_it(tx, &made));
-            made.push(outcome.as_ref().ok().and_then(|it| it.head().id().map(str::to_owned)));
-            data.push(match outcome {
-                Ok(_) => TriedOut { status, code: None, detail: None },
+        for Step { at, status, run, .. } in steps {
+            let out = match tx.attempt(|tx| run(tx, &all.made)) {
+                Ok(body) => {
+                    all.made[at] = body.head().id().map(str::to_owned);
+                    TriedOut { status, code: None, detail: None, waits: waits(&body.value()?) }
+                }
                 // What is refused is what is asked about; a fault is nobody's answer.
                 Err(error @ Error::Fault(_)) => return Err(error),
                 Err(error) => {
                     let problem = Problem::of(&error, request_id);
                     let text = |name: &str| problem.document[name].as_str().map(str::to_owned);
-                    TriedOut { status: problem.status, code: text("code"), detail: text("detail") }
+                    let (code, detail) = (text("code"), text("detail"));
+                    TriedOut { status: problem.status, code, detail, waits: false }
                 }
-            });
+            };
+            all.data.push((at, out));
         }
         Err(ApiRefusal::NotFound.into()) // Drops it all.
     });
     match dropped {
         Err(error @ Error::Fault(_)) => Err(error),
-        _ => Ok(RehearsalOut { object: "rehearsal", data }),
+        _ => Ok(all),
     }
+}
+
+/// Whether an answer says that some of what was asked for waits for a second person.
+pub fn waits(answer: &Value) -> bool {
+    let says = |it: &Value| !it.is_null() && it.as_array().is_none_or(|it| !it.is_empty());
+    ["proposed", "proposed_tier", "access_proposals"].iter().any(|it| answer.get(it).is_some_and(says))
+}
+
+/// A part of a path, or the id that stands for it.
+fn with_id(part: &str, made: &[Option<String>]) -> String {
+    let place = part.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+    let place = place.and_then(|it| it.parse::<usize>().ok());
+    let id = place.and_then(|it| made.get(it).cloned().flatten());
+    id.unwrap_or_else(|| part.to_owned())
 }
 
 /// With the ids that are not known before.

@@ -1,6 +1,6 @@
 //! Who a session token stands for, as things are now.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     repository::{BY_ACCESS, SESSIONS},
@@ -12,7 +12,6 @@ use crate::{
             principal::{Actor, Authenticator, Grants, Principal},
             problem::ApiRefusal,
         },
-        boot::Catalogue,
         error::Result,
         secret::is_token,
         store::ReadTx,
@@ -26,7 +25,6 @@ pub struct SessionAuthenticator {
     pub sessions: Arc<Sessions>,
     pub clients: Arc<dyn ClientContract>,
     pub roles: Arc<dyn RoleContract>,
-    pub catalogue: Catalogue,
 }
 
 impl Authenticator for SessionAuthenticator {
@@ -44,12 +42,11 @@ impl Authenticator for SessionAuthenticator {
             return Err(ApiRefusal::ClientInactive.into());
         }
         let user = self.sessions.users.find(tx, client, user)?.ok_or_else(unknown)?;
-        let mut permissions = self.roles.permissions(tx, client, &user.roles)?;
-        match user.status {
-            UserStatus::Active => {}
-            UserStatus::Frozen => permissions = Arc::new(of_frozen(&permissions, &self.catalogue.get())),
-            UserStatus::Disabled => return Err(unknown().into()),
+        // Its sessions have ended with its freeze; this holds even for one that was missed.
+        if user.status != UserStatus::Active {
+            return Err(unknown().into());
         }
+        let permissions = self.roles.permissions(tx, client, &user.roles)?;
         self.sessions.last_used.note((client, user.id, session), tx.now());
         Ok(Principal {
             actor: Actor::User(user.id),
@@ -57,33 +54,5 @@ impl Authenticator for SessionAuthenticator {
             session: Some(session),
             grants: Grants::Permissions(permissions),
         })
-    }
-}
-
-/// A frozen user keeps what only looks and what concerns itself (there the modules decide what a frozen user may);
-/// the powers of staff rest.
-fn of_frozen(permissions: &BTreeSet<String>, catalogue: &BTreeSet<String>) -> BTreeSet<String> {
-    let only_looks = |it: &str| it.ends_with(".view") || it.ends_with(".view_any");
-    let concerns_itself = |it: &str| catalogue.contains(&format!("{it}_any"));
-    permissions.iter().filter(|it| only_looks(it) || concerns_itself(it)).cloned().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_frozen_member_of_staff_looks_and_decides_nothing() {
-        let set = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>();
-        let catalogue = set(&[
-            "withdrawals.view",
-            "withdrawals.view_any",
-            "withdrawals.create",
-            "withdrawals.create_any",
-            "withdrawals.approve",
-            "users.freeze",
-        ]);
-        let left = set(&["withdrawals.create", "withdrawals.view", "withdrawals.view_any"]);
-        assert_eq!(of_frozen(&catalogue, &catalogue), left);
     }
 }

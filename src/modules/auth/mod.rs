@@ -8,8 +8,9 @@
 //! `auth.refresh_reused`, `auth.new_device`, `auth.password_changed`,
 //! `auth.password_reset_requested`, `auth.email_verification_requested`, `auth.email_verified`,
 //! `auth.registration_repeated`, `auth.totp_enabled`, `auth.totp_disabled`, `auth.recovery_codes_made`,
-//! `auth.recovery_code_used` and `invitation.created`, `accepted` and `revoked`; hears `user.disabled`, whose
-//! sessions end, and `user.email_change_requested`, whose new address is asked, in the same transaction.
+//! `auth.recovery_code_used` and `invitation.created`, `accepted` and `revoked`; hears `user.frozen` and
+//! `user.disabled`, whose sessions end, and `user.email_change_requested`, whose new address is asked, in the same
+//! transaction.
 //!
 //! Always true:
 //! - Of a token only the keyed hash is stored; it is shown once.
@@ -42,13 +43,18 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     kernel::{
+        api::principal::UserId,
         boot::{Boot, BootError, Module},
-        error::fault,
-        events::{event::Mode, worker::Job},
+        error::{Result, fault},
+        events::{
+            event::{Envelope, Mode},
+            worker::Job,
+        },
+        store::WriteTx,
     },
     modules::user::{
         contract::UserContract,
-        events::{UserDisabled, UserEmailChangeRequested},
+        events::{UserDisabled, UserEmailChangeRequested, UserFrozen},
     },
 };
 
@@ -104,12 +110,8 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     });
     let user_factors =
         Arc::new(UserFactors { sign_in: sign_in.clone(), clients: boot.require()?, roles: boot.require()? });
-    let authenticator = SessionAuthenticator {
-        sessions: sessions.clone(),
-        clients: boot.require()?,
-        roles: boot.require()?,
-        catalogue: boot.catalogue(),
-    };
+    let authenticator =
+        SessionAuthenticator { sessions: sessions.clone(), clients: boot.require()?, roles: boot.require()? };
     boot.tables(vec![
         repository::SESSIONS.info(),
         repository::SPENT.info(),
@@ -124,8 +126,10 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.alias("ses", "session");
     events::announced(boot);
     boot.listen::<UserDisabled>("auth.end_sessions", Mode::Sync, |tx, envelope, event| {
-        let client = envelope.client.ok_or_else(|| fault!("{} belongs to no client", event.user_id))?;
-        repository::end_sessions(tx, client, event.user_id, None)
+        end_all(tx, envelope, event.user_id)
+    });
+    boot.listen::<UserFrozen>("auth.end_sessions_of_frozen", Mode::Sync, |tx, envelope, event| {
+        end_all(tx, envelope, event.user_id)
     });
     let asking = recovery.clone();
     boot.listen::<UserEmailChangeRequested>(
@@ -146,4 +150,9 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     });
     invitation::register(boot, &recovery, &sign_in)?;
     operator::register(boot)
+}
+
+fn end_all(tx: &mut WriteTx, envelope: &Envelope, user: UserId) -> Result<()> {
+    let client = envelope.client.ok_or_else(|| fault!("{user} belongs to no client"))?;
+    repository::end_sessions(tx, client, user, None)
 }

@@ -196,7 +196,7 @@ impl Recovery {
             return Ok(None);
         }
         let user = self.users.find_by_email(tx, client, &email)?;
-        Ok(user.filter(|it| it.status != UserStatus::Disabled))
+        Ok(user.filter(|it| it.status == UserStatus::Active))
     }
 
     fn look(&self, tx: &mut WriteTx, client: ClientId, token: &str) -> Result<Option<User>> {
@@ -211,7 +211,7 @@ impl Recovery {
     fn take(&self, tx: &mut WriteTx, client: ClientId, purpose: Purpose, token: &str) -> Result<User> {
         let row = self.tokens.take(tx, client, purpose, token)?;
         let user = self.users.find(tx, client, row.user)?;
-        let user = user.filter(|it| it.email == row.email && it.status != UserStatus::Disabled);
+        let user = user.filter(|it| it.email == row.email && it.status == UserStatus::Active);
         Ok(user.ok_or(AuthRefusal::MailTokenGone)?)
     }
 

@@ -86,7 +86,7 @@ impl Sessions {
             return Ok(Refreshed::Unknown);
         };
         let user = self.users.get(tx, client, key.1)?;
-        if user.status == UserStatus::Disabled {
+        if user.status != UserStatus::Active {
             return Ok(Refreshed::Unknown);
         }
 

@@ -202,7 +202,7 @@ impl SignIn {
     fn still(&self, tx: &ReadTx, client: ClientId, user: UserId, compared: &Option<String>) -> Result<User> {
         let user = self.users.get(tx, client, user)?;
         let is_same = self.users.password_hash(tx, client, user.id)? == *compared;
-        if user.status == UserStatus::Disabled || !is_same {
+        if user.status != UserStatus::Active || !is_same {
             return Err(AuthRefusal::BadCredentials.into());
         }
         Ok(user)

@@ -30,6 +30,8 @@ input! {
         /// a-z, 0-9 and _; never changes.
         key: String,
         name: Text<60>,
+        /// An inactive category is given to nothing new.
+        is_active: Option<bool>,
         external_id: Option<ExternalId>,
         metadata: Metadata,
     }

@@ -39,7 +39,7 @@ impl CategoryService {
             id: tx.new_id(),
             key: input.key.clone(),
             name: String::from(&input.name),
-            is_active: true,
+            is_active: input.is_active.unwrap_or(true),
             is_in_use: false,
             stamp: Stamp::new(tx, input.external_id.as_ref(), &input.metadata),
         };

@@ -32,9 +32,9 @@ text_enum! {
     /// What a user may do at all.
     pub enum UserStatus {
         Active = "active",
-        /// Signs in and looks; pays nothing out. Credits go on.
+        /// Its sessions have ended, it does not sign in, and nothing is paid out. Credits go on.
         Frozen = "frozen",
-        /// Does not sign in either.
+        /// The same, and nothing is credited either.
         Disabled = "disabled",
     }
 }

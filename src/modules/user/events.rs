@@ -18,7 +18,7 @@ events! {
     UserEmailChanged = "user.email_changed";
 
     user_id of { user_id: UserId, reason: String }
-    /// The user still signs in and looks, and pays nothing out.
+    /// Nothing is paid out, the user's sessions have ended, and it does not sign in until staff end it.
     UserFrozen = "user.frozen",
     UserUnfrozen = "user.unfrozen",
     /// The user does not sign in any more; its sessions have ended.

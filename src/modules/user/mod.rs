@@ -12,9 +12,10 @@
 //! module only keeps what it needs for it.
 //!
 //! ```text
-//! active ⇄ frozen        frozen: signs in and looks, pays nothing out
+//! active ⇄ frozen        frozen: no sessions, no sign-in, nothing paid out; credits go on
 //!    ⇅       ↓
-//!     disabled           does not sign in; enabling makes it active, unless something was to freeze it meanwhile
+//!     disabled           the same, and nothing is credited; enabling makes it active, unless something was to freeze it
+//!                        meanwhile
 //! ```
 //!
 //! Always true:

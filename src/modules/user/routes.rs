@@ -20,7 +20,7 @@ use crate::kernel::{
         object::{ExternalId, Filters as _, filters, list},
         page::{Page, page_in_order},
         principal::UserId,
-        text::ReasonIn,
+        text::{ReasonIn, Text},
     },
     boot::Kernel,
     error::Result,
@@ -40,6 +40,15 @@ input! {
         roles: Option<Vec<String>>,
         /// The code of the user who brought this one.
         referral_code: Option<String>,
+        /// The user who brought this one, instead of its code.
+        referred_by: Option<UserId>,
+        /// Decides over fees and limits; `standard` unless given. Takes what changing a user takes.
+        tier: Option<Tier>,
+        /// Of somebody who is known from elsewhere: `frozen` or `disabled` from the first instant on. Takes what
+        /// freezing, or disabling, takes.
+        status: Option<UserStatus>,
+        /// Why it is not active from the beginning.
+        reason: Option<Text<500>>,
         external_id: Option<ExternalId>,
         metadata: Metadata,
     }
@@ -101,6 +110,7 @@ pub fn endpoints(users: &Arc<Users>) -> Vec<Endpoint> {
         post("/users")
             .about("Make a user")
             .needs("users.create_any")
+            .further(&["users.update_any", "users.freeze", "users.disable"])
             .refuses(&[
                 "email_taken",
                 "external_id_taken",
@@ -141,7 +151,12 @@ pub fn endpoints(users: &Arc<Users>) -> Vec<Endpoint> {
             .writes_with(users, Users::set_roles),
     ];
     for (event, path, permission, about) in [
-        (Freeze, "/users/{id}/freeze", "users.freeze", "Stop money from leaving a user's accounts"),
+        (
+            Freeze,
+            "/users/{id}/freeze",
+            "users.freeze",
+            "End a user's sessions, and stop money from leaving its accounts",
+        ),
         (Unfreeze, "/users/{id}/unfreeze", "users.unfreeze", "End a freeze"),
         (Disable, "/users/{id}/disable", "users.disable", "End a user's sessions and let it in no more"),
         (Enable, "/users/{id}/enable", "users.enable", "Let a disabled user in again"),

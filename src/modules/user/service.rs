@@ -9,7 +9,7 @@ use super::{
         UserStatus,
     },
     events::{UserDisabled, UserEnabled, UserFrozen, UserRegistered, UserRolesChanged, UserUnfrozen},
-    fields::{Phone, normalise_email},
+    fields::{Phone, Tier, normalise_email},
     model::{USER, UserEvent, read_referral_code, referral_code},
     repository::{
         BY_EMAIL, BY_EXTERNAL_ID, BY_REFERRAL_CODE, BY_ROLE, CREDENTIALS, Credentials, DEBTS, FREEZES_DUE,
@@ -47,7 +47,8 @@ pub struct Users {
 }
 
 impl Users {
-    /// Staff, or a key, makes a user.
+    /// Staff, or a key, makes a user; also one that was frozen, or disabled, where it comes from. A tier with more, or
+    /// for less, than everybody has waits until somebody else agrees.
     pub fn create_by_staff(
         &self,
         tx: &mut WriteTx,
@@ -57,6 +58,16 @@ impl Users {
         let (client, input) = (call.caller.client()?, &call.input);
         let roles = self.read_roles(tx, client, input.roles.as_deref().unwrap_or_default())?;
         self.check_grantable(tx, &call.caller, client, &roles)?;
+        if input.tier.is_some() {
+            call.caller.check_may("users.update_any")?;
+        }
+        let tier = input.tier.as_ref().map_or(STANDARD_TIER, Tier::as_str);
+        let tier_waits = self.is_better_tier(tx, client, STANDARD_TIER, tier)?;
+        let beginning = Beginning {
+            referred_by: self.referrer(tx, client, input)?,
+            tier: if tier_waits { STANDARD_TIER } else { tier }.to_owned(),
+            stopped: stopped(call)?,
+        };
         let new = NewUser {
             email: input.email.as_str().to_owned(),
             first_name: input.first_name.as_str().to_owned(),
@@ -69,8 +80,14 @@ impl Users {
             external_id: input.external_id.clone(),
             metadata: input.metadata.clone(),
         };
-        let user = self.create(tx, &call.caller, client, new)?;
+        let user = self.make(tx, &call.caller, client, new, beginning)?;
         let row = self.row(tx, client, user.id)?;
+        if tier_waits {
+            let revision = revision_of(row.stamp.version);
+            let proposal =
+                TierProposal { tier: tier.to_owned(), by: call.caller.actor(), at: tx.now(), revision };
+            tx.put(&TIER_PROPOSALS, &(client, user.id), &proposal)?;
+        }
         self.out(tx, client, user.id, row, Reach::Any)
     }
 
@@ -195,16 +212,10 @@ impl Users {
         self.check_admin_left(tx, client, &before, &after)?;
 
         self.change(tx, client, user_id, &before, &mut after)?;
-        let reason = reason.to_owned();
-        match event {
-            UserEvent::Freeze => drop(tx.publish(&call.caller, &UserFrozen { user_id, reason })?),
-            UserEvent::Unfreeze => drop(tx.publish(&call.caller, &UserUnfrozen { user_id, reason })?),
-            UserEvent::Disable => drop(tx.publish(&call.caller, &UserDisabled { user_id, reason })?),
-            UserEvent::Enable => {
-                tx.publish(&call.caller, &UserEnabled { user_id, reason })?;
-                self.freeze_if_due(tx, &call.caller, client, user_id)?;
-                after = self.row(tx, client, user_id)?;
-            }
+        announce(tx, &call.caller, user_id, event, reason.to_owned())?;
+        if event == UserEvent::Enable {
+            self.freeze_if_due(tx, &call.caller, client, user_id)?;
+            after = self.row(tx, client, user_id)?;
         }
         self.out(tx, client, user_id, after, Reach::Any)
     }
@@ -415,6 +426,93 @@ impl Users {
         put(tx, (client, user), admin, Some(before), after)
     }
 
+    /// See [`UserContract::create`].
+    fn make(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        new: NewUser,
+        beginning: Beginning,
+    ) -> Result<User> {
+        // Before the address: where registering does not tell that one is taken, this must not tell it either.
+        let referred_by = match &new.referral_code {
+            None => beginning.referred_by,
+            Some(code) => {
+                let referrer = tx.find(&USERS, BY_REFERRAL_CODE, &(client, read_referral_code(code)))?;
+                let ((_, id), referrer) = referrer.ok_or(UserRefusal::ReferralUnknown)?;
+                let referrer = referrer.into_user(id);
+                // Not said to strangers, who would learn whose address a code belongs to; it earns nothing either way.
+                let is_stranger = matches!(caller.principal.grants, Grants::Public);
+                if !is_stranger && referrer.looks_like(&normalise_email(&new.email), new.phone.as_deref()) {
+                    return Err(UserRefusal::SelfReferral.into());
+                }
+                Some(id)
+            }
+        };
+        let email = normalise_email(&new.email);
+        if tx.find(&USERS, BY_EMAIL, &(client, email.clone()))?.is_some() {
+            return Err(UserRefusal::EmailTaken.into());
+        }
+        check_external_id(tx, &USERS, BY_EXTERNAL_ID, client, new.external_id.as_ref())?;
+        let admin = self.admin(tx, client)?;
+        let withheld = self.withheld(tx, client, &[], &new.roles)?;
+        let mut roles = only_in(&new.roles, &withheld);
+        if roles.is_empty() {
+            roles.push(self.everybodys(tx, client)?);
+        }
+
+        let user_id: UserId = tx.new_id();
+        for role in &roles {
+            self.roles.use_role(tx, client, *role)?;
+        }
+        let mut history = History::begin(UserStatus::Active, caller, tx.now());
+        if let Some((event, reason)) = &beginning.stopped {
+            history.step(&USER, *event, caller, Some(reason), tx.now())?;
+        }
+        let row = UserRow {
+            email,
+            pending_email: None,
+            email_changed_at: None,
+            first_name: new.first_name,
+            last_name: new.last_name,
+            phone: new.phone,
+            history,
+            roles,
+            tier: beginning.tier,
+            referral_code: self.new_referral_code(tx, client)?,
+            referred_by,
+            stamp: Stamp::new(tx, new.external_id.as_ref(), &new.metadata),
+        };
+        put(tx, (client, user_id), admin, None, &row)?;
+        if let Some(hash) = new.password_hash {
+            self.set_password_hash(tx, client, user_id, hash)?;
+        }
+        tx.publish(caller, &UserRegistered { user_id, referred_by })?;
+        if let Some((event, reason)) = beginning.stopped {
+            announce(tx, caller, user_id, event, reason)?;
+        }
+        if !withheld.is_empty() {
+            let mut giver = caller.clone();
+            giver.principal.actor = new.roles_by.unwrap_or(caller.actor());
+            self.propose_access(tx, &giver, client, Asked::Roles { user: user_id, roles: new.roles })?;
+        }
+        Ok(row.into_user(user_id))
+    }
+
+    /// Whoever is said to have brought the user, by id. That is what was, so nobody asks whether the two look alike: it
+    /// earns nothing when they do. Refuses `referral_unknown`.
+    fn referrer(&self, tx: &ReadTx, client: ClientId, input: &NewUserIn) -> Result<Option<UserId>> {
+        let Some(referrer) = input.referred_by else { return Ok(None) };
+        if input.referral_code.is_some() {
+            return Err(Flaw::new("referred_by", "not_allowed", "give this or `referral_code`").into());
+        }
+        match tx.exists(&USERS, &(client, referrer))? {
+            true => Ok(Some(referrer)),
+            false => Err(UserRefusal::ReferralUnknown.into()),
+        }
+    }
+
     fn new_referral_code(&self, tx: &mut WriteTx, client: ClientId) -> Result<String> {
         // 2^40 codes: a second try is rare, a third one would be news.
         for _ in 0..8 {
@@ -456,62 +554,8 @@ impl UserContract for Users {
     }
 
     fn create(&self, tx: &mut WriteTx, caller: &Caller, client: ClientId, new: NewUser) -> Result<User> {
-        // Before the address: where registering does not tell that one is taken, this must not tell it either.
-        let referred_by = match &new.referral_code {
-            None => None,
-            Some(code) => {
-                let referrer = tx.find(&USERS, BY_REFERRAL_CODE, &(client, read_referral_code(code)))?;
-                let ((_, id), referrer) = referrer.ok_or(UserRefusal::ReferralUnknown)?;
-                let referrer = referrer.into_user(id);
-                // Not said to strangers, who would learn whose address a code belongs to; it earns nothing either way.
-                let is_stranger = matches!(caller.principal.grants, Grants::Public);
-                if !is_stranger && referrer.looks_like(&normalise_email(&new.email), new.phone.as_deref()) {
-                    return Err(UserRefusal::SelfReferral.into());
-                }
-                Some(id)
-            }
-        };
-        let email = normalise_email(&new.email);
-        if tx.find(&USERS, BY_EMAIL, &(client, email.clone()))?.is_some() {
-            return Err(UserRefusal::EmailTaken.into());
-        }
-        check_external_id(tx, &USERS, BY_EXTERNAL_ID, client, new.external_id.as_ref())?;
-        let admin = self.admin(tx, client)?;
-        let withheld = self.withheld(tx, client, &[], &new.roles)?;
-        let mut roles = only_in(&new.roles, &withheld);
-        if roles.is_empty() {
-            roles.push(self.everybodys(tx, client)?);
-        }
-
-        let user_id: UserId = tx.new_id();
-        for role in &roles {
-            self.roles.use_role(tx, client, *role)?;
-        }
-        let row = UserRow {
-            email,
-            pending_email: None,
-            email_changed_at: None,
-            first_name: new.first_name,
-            last_name: new.last_name,
-            phone: new.phone,
-            history: History::begin(UserStatus::Active, caller, tx.now()),
-            roles,
-            tier: STANDARD_TIER.to_owned(),
-            referral_code: self.new_referral_code(tx, client)?,
-            referred_by,
-            stamp: Stamp::new(tx, new.external_id.as_ref(), &new.metadata),
-        };
-        put(tx, (client, user_id), admin, None, &row)?;
-        if let Some(hash) = new.password_hash {
-            self.set_password_hash(tx, client, user_id, hash)?;
-        }
-        tx.publish(caller, &UserRegistered { user_id, referred_by })?;
-        if !withheld.is_empty() {
-            let mut giver = caller.clone();
-            giver.principal.actor = new.roles_by.unwrap_or(caller.actor());
-            self.propose_access(tx, &giver, client, Asked::Roles { user: user_id, roles: new.roles })?;
-        }
-        Ok(row.into_user(user_id))
+        let beginning = Beginning { referred_by: None, tier: STANDARD_TIER.to_owned(), stopped: None };
+        self.make(tx, caller, client, new, beginning)
     }
 
     fn owes(&self, tx: &ReadTx, client: ClientId, user: UserId) -> Result<Vec<CurrencyCode>> {
@@ -617,6 +661,45 @@ impl UserContract for Users {
         let role_names = self.roles.names(tx, client, &user.roles)?;
         Ok(UserOut::of(user.id, &user, role_names, None, None, None))
     }
+}
+
+/// How a user begins who is made, not one who registers.
+struct Beginning {
+    /// Where no code was given.
+    referred_by: Option<UserId>,
+    tier: String,
+    /// What stops it from the first instant on, and why.
+    stopped: Option<(UserEvent, String)>,
+}
+
+/// Refuses `forbidden`, and a status without a reason.
+fn stopped(call: &Call<(), NewUserIn>) -> Result<Option<(UserEvent, String)>> {
+    let (event, permission) = match call.input.status {
+        None | Some(UserStatus::Active) => return Ok(None),
+        Some(UserStatus::Frozen) => (UserEvent::Freeze, "users.freeze"),
+        Some(UserStatus::Disabled) => (UserEvent::Disable, "users.disable"),
+    };
+    call.caller.check_may(permission)?;
+    match &call.input.reason {
+        Some(reason) => Ok(Some((event, String::from(reason)))),
+        None => Err(Flaw::new("reason", "required", "say why it is not active").into()),
+    }
+}
+
+fn announce(
+    tx: &mut WriteTx,
+    caller: &Caller,
+    user_id: UserId,
+    event: UserEvent,
+    reason: String,
+) -> Result<()> {
+    let published = match event {
+        UserEvent::Freeze => tx.publish(caller, &UserFrozen { user_id, reason }),
+        UserEvent::Unfreeze => tx.publish(caller, &UserUnfrozen { user_id, reason }),
+        UserEvent::Disable => tx.publish(caller, &UserDisabled { user_id, reason }),
+        UserEvent::Enable => tx.publish(caller, &UserEnabled { user_id, reason }),
+    };
+    published.map(drop)
 }
 
 /// Those of `these` that are not among `others`.

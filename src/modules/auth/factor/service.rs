@@ -355,7 +355,7 @@ impl UserFactors {
         let user_id = UserId::from_bytes(challenge.owner);
         let user = self.sign_in.users.get(tx, client, user_id)?;
         let hash = self.sign_in.users.password_hash(tx, client, user_id)?;
-        if user.status == UserStatus::Disabled || !hash.is_some_and(|it| challenge.is_for(&it)) {
+        if user.status != UserStatus::Active || !hash.is_some_and(|it| challenge.is_for(&it)) {
             return Ok(Err(AuthRefusal::ChallengeGone));
         }
         if let Passed::Recovery(left) = passed {

@@ -52,6 +52,12 @@ input! {
 }
 
 input! {
+    pub struct OperatorNamedIn {
+        email: Email,
+    }
+}
+
+input! {
     pub struct OperatorTokenIn {
         /// What it is for.
         name: PersonName,
@@ -172,6 +178,12 @@ pub fn endpoints(sign_in: &Arc<OperatorSignIn>) -> Vec<Endpoint> {
                 let sign_in = sign_in.clone();
                 move |tx, call: &Call<(), OperatorIn>, hashed| sign_in.reset_password(tx, call, hashed)
             }),
+        post("/operator/operators/reset-2fa")
+            .about("Take away the second factor of an operator who lost it; its sign-ins end")
+            .operator()
+            .status(200)
+            .example(json!({ "email": "night@example.com" }))
+            .writes_with(sign_in, OperatorSignIn::reset_second_factor),
         get("/operator/tokens").about("List the named tokens").operator().lists_with(
             operators,
             |operators, tx, call: &Call<(), PageQuery>| {

@@ -3,11 +3,17 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    routes::{ClaimIn, OperatorIn, OperatorLoginIn, OperatorLoginOut, OperatorSignedInOut},
+    routes::{ClaimIn, OperatorIn, OperatorLoginIn, OperatorLoginOut, OperatorNamedIn, OperatorSignedInOut},
     service::{Operators, operator_out},
 };
 use crate::{
-    kernel::{api::call::Call, boot::Kernel, error::Result, password, store::WriteTx},
+    kernel::{
+        api::call::{Call, found},
+        boot::Kernel,
+        error::Result,
+        password,
+        store::WriteTx,
+    },
     modules::{
         auth::{
             contract::{AuthRefusal, OperatorContract as _, OperatorOut},
@@ -85,6 +91,19 @@ impl OperatorSignIn {
         let operator = self.operators.reset_password(tx, email, hashed.hash)?;
         self.lock.forget_tries(tx, Account::new(&self.operators.secrets, None, email))?;
         Ok(operator)
+    }
+
+    /// Refuses `not_found`. It need not have one.
+    pub fn reset_second_factor(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call<(), OperatorNamedIn>,
+    ) -> Result<OperatorOut> {
+        let (id, row) = found(self.operators.by_email(tx, call.input.email.as_str())?)?;
+
+        self.factors.remove(tx, Whose::operator(id))?;
+        self.operators.end_sign_ins(tx, id, None)?;
+        Ok(operator_out(id, row))
     }
 
     pub async fn login(

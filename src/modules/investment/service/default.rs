@@ -23,8 +23,8 @@ use crate::{
 };
 
 impl Investments {
-    /// Asks for it; another request replaces it. Nothing moves until a second person agrees. Refuses
-    /// `invalid_state_transition`.
+    /// Asks for it; another request replaces it, the same one of the same person changes nothing. Nothing moves until a
+    /// second person agrees. Refuses `invalid_state_transition`.
     pub fn request_default(
         &self,
         tx: &mut WriteTx,
@@ -44,6 +44,14 @@ impl Investments {
         }
 
         let (by, at, reason) = (caller.actor(), tx.now(), String::from(&input.reason));
+        let said_before =
+            it.row.default_request.as_ref().is_some_and(|before| {
+                (before.by, &before.reason, before.recovered) == (by, &reason, recovered)
+            });
+        if said_before {
+            return Ok(it.out());
+        }
+
         let policy = self.clients.approval_policy(tx, it.client, ApprovalOperation::InvestmentDefault)?;
         let approval = Approval::of_version(it.row.stamp.version, policy, it.row.invested);
         let approval = approval.after(it.row.default_request.as_ref().map(|it| &it.approval));

@@ -39,6 +39,8 @@ input! {
         base: CurrencyCode,
         /// What it is priced in.
         quote: CurrencyCode,
+        /// `active` unless given.
+        status: Option<MarketStatus>,
         /// Where its prices come from: they are sent, unless said otherwise.
         feed: Option<FeedIn>,
         /// How old a price may be and still count; 15 minutes when one of the two is a crypto currency, else a day.
@@ -150,8 +152,7 @@ pub struct ConversionOut {
 }
 
 pub fn endpoints(service: &Arc<MarketService>) -> Vec<Endpoint> {
-    let (listing, preparing, creating, converting) =
-        (service.clone(), service.clone(), service.clone(), service.clone());
+    let (listing, converting) = (service.clone(), service.clone());
     vec![
         get("/markets")
             .about("List the markets and their last prices")
@@ -168,13 +169,7 @@ pub fn endpoints(service: &Arc<MarketService>) -> Vec<Endpoint> {
             .needs("markets.create_any")
             .refuses(&["currency_inactive", "market_taken", "external_id_taken"])
             .example(json!({ "base": "BTC", "quote": "EUR", "max_deviation_percent": "10" }))
-            .prepares(
-                move |kernel, call: Arc<Call<(), MarketIn>>| {
-                    let pair = preparing.look_up(&kernel, &call);
-                    async move { pair }
-                },
-                move |tx, call, pair| creating.create(tx, call, pair),
-            ),
+            .writes_with(service, MarketService::create),
         get("/markets/convert")
             .about("Say what an amount is worth in another currency")
             .public()

@@ -1,7 +1,5 @@
 //! Making and changing markets.
 
-use std::sync::Arc;
-
 use super::{MarketService, take::Counter};
 use crate::{
     kernel::{
@@ -11,7 +9,6 @@ use crate::{
             object::{Stamp, check_external_id},
             principal::ClientId,
         },
-        boot::Kernel,
         error::Result,
         money::CurrencyCode,
         store::{ReadTx, WriteTx},
@@ -30,17 +27,17 @@ use crate::{
     },
 };
 
-/// What is known of a pair before a market is made of it.
-pub struct Pair {
+/// What is known of a pair when a market is made of it.
+struct Pair {
     has_crypto: bool,
     quote_decimals: u8,
 }
 
 impl MarketService {
     /// Looks at the currencies, which may be in another file than the markets. Refuses `currency_inactive`.
-    pub fn look_up(&self, kernel: &Arc<Kernel>, call: &Call<(), MarketIn>) -> Result<Pair> {
+    fn look_up(&self, tx: &ReadTx, call: &Call<(), MarketIn>) -> Result<Pair> {
         let (client, MarketIn { base, quote, .. }) = (call.caller.client()?, &call.input);
-        kernel.store.read(|tx| {
+        tx.at("currency", |tx| {
             self.currencies.active(tx, client, *base)?;
             let quote_decimals = self.currencies.active(tx, client, *quote)?.decimals;
             let is_crypto = |code: CurrencyCode| self.currencies.is_crypto(tx, code);
@@ -48,9 +45,10 @@ impl MarketService {
         })
     }
 
-    /// Refuses what is wrong with the fields, `market_taken`, `external_id_taken`.
-    pub fn create(&self, tx: &mut WriteTx, call: &Call<(), MarketIn>, pair: Pair) -> Result<MarketOut> {
+    /// Refuses `currency_inactive`, what is wrong with the fields, `market_taken`, `external_id_taken`.
+    pub fn create(&self, tx: &mut WriteTx, call: &Call<(), MarketIn>) -> Result<MarketOut> {
         let (caller, client, input) = (&call.caller, call.caller.client()?, &call.input);
+        let pair = self.look_up(tx, call)?;
         if input.base == input.quote {
             return Err(Flaw::new("quote", "not_allowed", "must be another currency than base").into());
         }
@@ -67,7 +65,7 @@ impl MarketService {
         let market = Market {
             base: input.base,
             quote: input.quote,
-            status: MarketStatus::Active,
+            status: input.status.unwrap_or(MarketStatus::Active),
             stale_after_s: check_staleness(stale_after_s)?,
             max_deviation,
             decimals: check_decimals(input.decimals.unwrap_or(u32::from(pair.quote_decimals)))?,

@@ -9,6 +9,7 @@ use crate::{
             call::Call,
             endpoint::{Endpoint, get, put},
             input::{Named as _, input},
+            page::{Cursor, Limit, Paging, page},
             principal::UserId,
         },
         clock::Time,
@@ -16,7 +17,7 @@ use crate::{
     modules::notification::{
         contract::{Channel, DigestEvery, Locale, Topic},
         model::{Preferences, show_minute},
-        repository::preferences,
+        repository::{PREFERENCES, preferences},
         service::preferences::replace,
     },
 };
@@ -59,6 +60,12 @@ pub struct PreferencesQuery {
     user_id: Option<UserId>,
 }
 input!(PreferencesQuery { user_id });
+
+pub struct ChosenQuery {
+    limit: Limit,
+    cursor: Option<Cursor>,
+}
+input!(ChosenQuery { limit, cursor });
 
 /// One field of the table.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -103,6 +110,14 @@ pub fn endpoints() -> Vec<Endpoint> {
             .reads(|tx, call: &Call<(), PreferencesQuery>| {
                 let owner = (call.caller.client()?, call.caller.acting_for(call.input.user_id)?);
                 Ok(out(owner.1, &preferences(tx, owner)?))
+            }),
+        get("/notification-preferences/chosen")
+            .about("List how those want to be told who have said so")
+            .needs("notification-preferences.view_any")
+            .lists(|tx, call: &Call<(), ChosenQuery>| {
+                let paging = Paging::new(call.input.limit, &call.input.cursor, ());
+                let rows = page(tx, &PREFERENCES, &call.caller.client()?, &paging, |_| true)?;
+                Ok(rows.map(|((_, user), row)| out(user, &row)))
             }),
         put("/notification-preferences")
             .about("Say how a user wants to be told")

@@ -46,6 +46,8 @@ input! {
         text: Option<Source>,
         /// The same as HTML; one that is no whole document is set into the layout.
         html: Option<Source>,
+        /// An inactive template is as if it were not there.
+        is_active: Option<bool>,
         external_id: Option<ExternalId>,
         metadata: Metadata,
     }

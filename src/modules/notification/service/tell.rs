@@ -90,7 +90,7 @@ impl Teller {
             Notifiable::Admins => {
                 let admin = self.roles.by_name(tx, client, ADMIN)?;
                 let mut admins = self.users.with_role(tx, client, admin, MOST_ADMINS)?;
-                admins.retain(|it| it.status != UserStatus::Disabled);
+                admins.retain(|it| it.status == UserStatus::Active);
                 Ok(admins)
             }
         }

@@ -69,7 +69,7 @@ impl Templates {
             id: tx.new_id(),
             event_type: kind.event_type.to_owned(),
             locale: input.locale.clone(),
-            is_active: true,
+            is_active: input.is_active.unwrap_or(true),
             words,
             stamp: Stamp::new(tx, external_id, &input.metadata),
         };

@@ -101,7 +101,10 @@ impl WebhookService {
             event_types: input.event_types.clone(),
             description: input.description.clone(),
             rate_per_s: input.rate_per_s,
-            disabled: None,
+            disabled: match input.status {
+                Some(EndpointStatus::Disabled) => Some(DisabledBecause::Asked),
+                None | Some(EndpointStatus::Active) => None,
+            },
             secrets: vec![sealed],
             health: Health::default(),
             gate: Gate::Open,

@@ -353,7 +353,14 @@ impl Attempt {
 
 text_enum! {
     /// What a person decides about a payment.
-    pub enum Decision { Credit = "credit", Reject = "reject" }
+    pub enum Decision {
+        /// It came, and counts.
+        Credit = "credit",
+        /// It came, and is to go back: it waits in suspense, from where `suspense/{id}/refund` sends it.
+        Refund = "refund",
+        /// It did not come.
+        Reject = "reject",
+    }
 }
 
 text_enum! {

@@ -289,6 +289,7 @@ pub fn endpoints(service: &Arc<Payments>) -> Vec<Endpoint> {
                 "invalid_state_transition",
                 "self_approval",
                 "revision_stale",
+                "not_refundable",
                 "payment_currency_mismatch",
                 "reference_used",
                 "not_on_committee",

@@ -383,7 +383,7 @@ impl Payments {
     }
 
     /// Books money that its payment has no use for where nothing is lost.
-    fn suspend(
+    pub(super) fn suspend(
         &self,
         tx: &mut WriteTx,
         caller: &Caller,

@@ -2,7 +2,11 @@
 
 use super::{Case, News, Payments, Try, notice::Money, settlement_of};
 use crate::{
-    kernel::{api::call::Call, error::Result, store::WriteTx},
+    kernel::{
+        api::call::{Call, Caller},
+        error::Result,
+        store::WriteTx,
+    },
     modules::{
         client::contract::Ballot,
         payment::{
@@ -15,17 +19,18 @@ use crate::{
 
 impl Payments {
     /// Above the client's limit as many people say `credit` as otherwise agree to a mark. `credit` takes what is said to have come (of an unknown outcome: what was asked; of a part: that part) as the
-    /// whole. `reject` ends the payment as failed: what was counted so far goes to suspense. Once a payment is over,
-    /// `reject` only puts the conflict away.
+    /// whole. `reject` ends the payment as failed: what was counted so far goes to suspense. `refund` does the same with
+    /// what is said to have come: it is in nobody's account, so it goes to suspense, and back from there by a refund with
+    /// its own approval. Once a payment is over, `reject` only puts the conflict away.
     ///
     /// Refuses, in this order: `not_found`, `invalid_state_transition`, `self_approval`, `revision_stale`,
-    /// `payment_currency_mismatch`, `reference_used`, `not_on_committee`, `already_voted`.
+    /// `not_refundable`, `payment_currency_mismatch`, `reference_used`, `not_on_committee`, `already_voted`.
     pub fn resolve(&self, tx: &mut WriteTx, call: &Call<PaymentId, ResolveIn>) -> Result<PaymentOut> {
         let (caller, input) = (&call.caller, &call.input);
         let mut case = Case::load(tx, caller.client()?, call.path)?;
         let led_here = match input.decision {
             Decision::Credit => case.was_led_here_by(caller, PaymentEvent::Settle),
-            Decision::Reject => case.was_led_here_by(caller, PaymentEvent::Fail),
+            Decision::Refund | Decision::Reject => case.was_led_here_by(caller, PaymentEvent::Fail),
         };
         if led_here && case.payment.review == Review::None {
             return Ok(case.out(caller));
@@ -44,7 +49,10 @@ impl Payments {
 
         match input.decision {
             Decision::Credit => self.resolve_credit(tx, call, &mut case, &mut attempt)?,
-            Decision::Reject => {
+            Decision::Refund | Decision::Reject => {
+                if input.decision == Decision::Refund {
+                    self.set_aside(tx, caller, &mut case, &mut attempt)?;
+                }
                 case.payment.said = None;
                 case.payment.review = Review::None;
                 if case.payment.is_over() {
@@ -61,6 +69,27 @@ impl Payments {
         }
         self.finish(tx, caller, &mut case, Some(&mut attempt))?;
         Ok(case.out(caller))
+    }
+
+    /// Books to suspense what is said to have come. A part that was counted is there with the rest of it soon enough.
+    fn set_aside(&self, tx: &mut WriteTx, caller: &Caller, case: &mut Case, attempt: &mut Try) -> Result<()> {
+        let Some(said) = case.payment.said.clone() else {
+            if case.payment.received.is_zero() {
+                return Err(PaymentRefusal::NotRefundable { reason: "nothing came".to_owned() }.into());
+            }
+            return Ok(());
+        };
+        let known = settlement_of(tx, case.client, attempt.row.gateway, &said.reference)?;
+        if let Some((payment_id, _)) = known {
+            return Err(PaymentRefusal::ReferenceUsed { payment_id }.into());
+        }
+
+        let paid_state = case.payment.paid_state;
+        let money =
+            Money { reference: said.reference, amount: said.amount, reason: said.reason, proof: said.proof };
+        self.suspend(tx, caller, case, attempt, money)?;
+        case.payment.paid_state = paid_state; // It was not late.
+        Ok(())
     }
 
     fn resolve_credit(

@@ -32,6 +32,8 @@ input! {
         description: Option<String>,
         /// Messages a second, 1 to 1000; as many as it takes unless given.
         rate_per_s: Option<u32>,
+        /// `active` unless given. A disabled one is told nothing until somebody enables it.
+        status: Option<EndpointStatus>,
         external_id: Option<ExternalId>,
         metadata: Metadata,
     }

@@ -130,6 +130,8 @@ fn migrations_are_undone_and_done_again_while_no_server_runs() {
     assert_eq!(place.json("module rollback dashboard")["data"].as_array().unwrap().len(), 1);
     // So does Funding, which found referrals after it.
     assert_eq!(place.json("module rollback funding")["data"].as_array().unwrap().len(), 1);
+    // And Payment, which knows addresses since.
+    assert_eq!(place.json("module rollback payment")["data"].as_array().unwrap().len(), 1);
     let undone = place.json("module rollback user --steps 5");
     assert_eq!(
         undone["data"],
@@ -143,6 +145,8 @@ fn migrations_are_undone_and_done_again_while_no_server_runs() {
     assert_eq!(place.json("module rollback user")["data"], json!([]));
     let done = place.json("module migrate user");
     assert_eq!(done["data"][0]["name"], "find users by role");
+    let known = "know addresses in the whole installation";
+    assert_eq!(place.json("module migrate payment")["data"][0]["name"], known);
     assert_eq!(place.json("module migrate funding")["data"][0]["name"], "find referrals by referrer");
     assert_eq!(place.json("module migrate dashboard")["data"][0]["version"], 1);
     assert_eq!(place.json("verify")["ok"], true);

@@ -237,7 +237,8 @@ impl Payments {
     }
 
     /// The gateway named; or the one the payment had before, then the others in their order, the first that takes it
-    /// and answers. When the last call to the one before failed by its own fault, the others come first. Refuses `not_found`, `gateway_unavailable`.
+    /// and answers. Of a further attempt the others come first, when the last call to the one before failed by that
+    /// gateway's own fault. Refuses `not_found`, `gateway_unavailable`.
     fn choose(&self, tx: &ReadTx, case: &Case, named: Option<GatewayId>) -> Result<(GatewayId, Gateway)> {
         let (client, amount) = (case.client, case.payment.amount);
         let takes = |id: GatewayId, row: &Gateway| -> Result<()> {
@@ -252,7 +253,9 @@ impl Payments {
         if let Some(id) = named.or(case.payment.gateway) {
             let row = super::gateway(tx, client, id)?;
             match takes(id, &row) {
-                Ok(()) if named.is_none() && failed_last(tx, client, id)? => {
+                Ok(())
+                    if named.is_none() && case.payment.attempt.is_some() && failed_last(tx, client, id)? =>
+                {
                     let others = |it: GatewayId, row: &Gateway| match it == id {
                         true => Err(breaker_open()),
                         false => takes(it, row),

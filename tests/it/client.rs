@@ -143,7 +143,7 @@ async fn one_person_tightens_settings_and_two_loosen_them() {
     let made = key.post("/api-keys", made).await.expect(201);
     let made = coffer.with(made.body["secret_key"].as_str().unwrap());
     for same in [&key, &made] {
-        agree(&same, approve).await.refused(403, "self_approval");
+        agree(same, approve).await.refused(403, "self_approval");
     }
     agree(&ann, approve).await.refused(403, "forbidden");
     let agreed = agree(&boss, approve).await.expect(200).body;

@@ -34,7 +34,7 @@ async fn a_key_one_made_oneself_is_no_second_person() {
     let (_, made_by_made) = key_of(&coffer, &made).await;
     let approve = asked(&key, &ann).await;
     for same in [&key, &made, &made_by_made] {
-        agree(&same, &approve).await.refused(403, "self_approval");
+        agree(same, &approve).await.refused(403, "self_approval");
     }
     let approve = asked(&made_by_made, &ann).await;
     agree(&key, &approve).await.refused(403, "self_approval");

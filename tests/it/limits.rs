@@ -63,7 +63,7 @@ async fn one_person_tightens_a_limit_and_two_loosen_it() {
     let made = key.post("/api-keys", made).await.expect(201);
     let made = coffer.with(made.body["secret_key"].as_str().unwrap());
     for same in [&key, &made] {
-        decide(&same, "approve", which.clone()).await.refused(403, "self_approval");
+        decide(same, "approve", which.clone()).await.refused(403, "self_approval");
     }
     let agreed = decide(&boss, "approve", which.clone()).await.expect(200);
     assert_eq!((&agreed.body["max"], &agreed.body["min"]), (&json!("100.01"), &json!("50.00")));

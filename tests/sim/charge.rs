@@ -65,7 +65,9 @@ impl Story {
         let cents = 1 + i128::from(self.dice.roll(charge.room() as u64));
         let body = json!({ "payment_id": id, "amount": shown(cents, 2), "reason": "asked for" });
         let (status, answer) = self.send("/refunds", body).await;
-        if charge.dispute.is_some() {
+        if self.model.owes(&charge.user) {
+            assert_eq!(answer["code"], "user_owes", "{answer}");
+        } else if charge.dispute.is_some() {
             assert_eq!(answer["code"], "payment_disputed", "{answer}");
             self.seen.insert("a refund that waited for a bank");
         } else if self.model.has(&charge.user, "USD") < cents {

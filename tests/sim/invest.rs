@@ -34,8 +34,8 @@ impl Story {
         let (user, cents) = (self.someone(), 5_000 + i128::from(self.dice.roll(30_000)));
         let body = json!({ "plan_id": self.plan, "amount": shown(cents, 2), "user_id": user });
         let (status, answer) = self.send("/investments", body).await;
-        if self.model.has(&user, "USD") < cents {
-            assert_eq!(answer["code"], "insufficient_funds", "{answer}");
+        if let Some(code) = self.model.why_not(&user, "USD", cents) {
+            assert_eq!(answer["code"], code, "{answer}");
             return;
         }
         assert_eq!(status, 201, "{answer}");

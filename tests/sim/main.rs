@@ -74,6 +74,19 @@ impl Model {
         self.available.get(&(user.to_owned(), currency)).copied().unwrap_or(0)
     }
 
+    /// Why the user cannot pay so much: who owes of one currency pays none of another.
+    fn why_not(&self, user: &str, currency: &'static str, amount: i128) -> Option<&'static str> {
+        if self.owes(user) {
+            Some("user_owes")
+        } else {
+            (self.has(user, currency) < amount).then_some("insufficient_funds")
+        }
+    }
+
+    fn owes(&self, user: &str) -> bool {
+        self.available.iter().any(|(of, left)| of.0 == user && *left < 0)
+    }
+
     fn give(&mut self, user: &str, currency: &'static str, amount: i128) {
         *self.available.entry((user.to_owned(), currency)).or_default() += amount;
     }
@@ -231,8 +244,8 @@ impl Story {
         let (status, answer) = self.send("/transfers", body).await;
         if from == to {
             assert_eq!(answer["code"], "same_account");
-        } else if self.model.has(&from, "USD") < cents {
-            assert_eq!(answer["code"], "insufficient_funds", "{answer}");
+        } else if let Some(code) = self.model.why_not(&from, "USD", cents) {
+            assert_eq!(answer["code"], code, "{answer}");
         } else {
             assert_eq!(status, 201, "{answer}");
             if hold {
@@ -267,8 +280,8 @@ impl Story {
         let method = json!({ "type": "crypto", "network": "bitcoin", "address": "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq" });
         let body = json!({ "user_id": user, "amount": shown(cents, 2), "currency": "USD", "method": method });
         let (status, answer) = self.send("/withdrawals", body).await;
-        if self.model.has(&user, "USD") < cents {
-            assert_eq!(answer["code"], "insufficient_funds", "{answer}");
+        if let Some(code) = self.model.why_not(&user, "USD", cents) {
+            assert_eq!(answer["code"], code, "{answer}");
             return;
         }
         assert_eq!(status, 201, "{answer}");

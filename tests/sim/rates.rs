@@ -162,8 +162,8 @@ impl Story {
         if self.simulation.now() >= quote.expires_at {
             assert_eq!((status, &answer["code"]), (410, &json!("quote_expired")), "{answer}");
             self.model.quotes.remove(id);
-        } else if self.model.has(&quote.user, quote.from.0) < quote.from.1 {
-            assert_eq!(answer["code"], "insufficient_funds", "{answer}");
+        } else if let Some(code) = self.model.why_not(&quote.user, quote.from.0, quote.from.1) {
+            assert_eq!(answer["code"], code, "{answer}");
         } else {
             assert_eq!(status, 201, "{answer}");
             self.model.quotes.remove(id);
@@ -271,8 +271,8 @@ impl Story {
         let (user, credit) = self.model.completed[&id].clone();
         let (status, answer) =
             self.send(&format!("/fundings/{id}/reverse"), json!({ "reason": "recalled" })).await;
-        if self.model.has(&user, "USD") < credit {
-            assert_eq!(answer["code"], "insufficient_funds", "{answer}");
+        if let Some(code) = self.model.why_not(&user, "USD", credit) {
+            assert_eq!(answer["code"], code, "{answer}");
             return;
         }
         assert_eq!(status, 200, "{answer}");

@@ -305,7 +305,7 @@ async fn rehearse(kernel: &Arc<Kernel>, caller: Caller, commands: Vec<CommandIn>
             _ => return Err(wrong("is not one transaction").into()),
         };
         let annex =
-            kernel.annexes.iter().position(|it| kernel.is_away(&found) && it.modules.contains(&found.module));
+            kernel.annexes.iter().position(|it| kernel.is_away(found) && it.modules.contains(&found.module));
         steps.push(Step { at, annex, status: found.status, run });
     }
     let mut all = Tried { made: vec![None; steps.len()], data: vec![] };

@@ -145,8 +145,8 @@ impl Context {
         Backend::changing(self.config()?).await
     }
 
-    /// As [`Context::changing`]. Without a server only what is asked for is done: opening the file does not also start to
-    /// deliver whatever waits in it.
+    /// As [`Context::changing`]. Without a server only what is asked for is done: opening the file does not also start
+    /// to deliver whatever waits in it.
     async fn by_hand(&self) -> Result<Backend, Failure> {
         let mut config = self.config()?;
         config.events.enabled = false;

@@ -138,8 +138,9 @@ pub struct Undone {
     pub tables_removed: Vec<String>,
 }
 
-/// Undoes the last migrations of a module. Refuses `needed` when a module that builds on it was migrated after them,
-/// or has rows while this would delete some; and `money_rows` when that would delete rows of a module that moves money, unless told to.
+/// Undoes the last migrations of a module. Refuses `needed` when a module that builds on it was migrated after them, or
+/// has rows while this would delete some; and `money_rows` when that would delete rows of a module that moves money,
+/// unless told to.
 pub fn roll_back(
     kernel: &Kernel,
     module: &ModuleInfo,

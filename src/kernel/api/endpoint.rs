@@ -401,7 +401,8 @@ impl Builder {
         self
     }
 
-    /// The answer of [`Builder::reads`] or [`Builder::runs`] has `data` and `next_cursor` as a list has, and comes as CSV too.
+    /// The answer of [`Builder::reads`] or [`Builder::runs`] has `data` and `next_cursor` as a list has, and comes as
+    /// CSV too.
     pub fn with_csv(mut self) -> Builder {
         self.0.csv = true;
         self

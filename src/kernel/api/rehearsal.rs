@@ -1,5 +1,5 @@
-//! What a rehearsal (`dry_run`) is answered with, as a schema: the object, and `null` wherever it has an id, because what
-//! the id would name is not made; of existing things the ids stay.
+//! What a rehearsal (`dry_run`) is answered with, as a schema: the object, and `null` wherever it has an id, because
+//! what the id would name is not made; of existing things the ids stay.
 
 use std::collections::BTreeMap;
 

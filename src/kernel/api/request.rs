@@ -1,4 +1,5 @@
-//! What is read of a request: its id, its headers, its query, its body. Whatever is not as it should be is refused by name.
+//! What is read of a request: its id, its headers, its query, its body. Whatever is not as it should be is refused by
+//! name.
 
 use axum::body::{Body, Bytes};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};

@@ -128,8 +128,8 @@ pub struct TriedOut {
     waits: bool,
 }
 
-/// The commands there are, by method, how many parts their paths have and by the first one, which is never a name for anything:
-/// each is found without looking at the others.
+/// The commands there are, by method, how many parts their paths have and by the first one, which is never a name for
+/// anything: each is found without looking at the others.
 struct Commands<'a>(HashMap<(Method, usize, &'a str), Vec<&'a Endpoint>>);
 
 impl<'a> Commands<'a> {

@@ -1,8 +1,9 @@
 //! The store: typed tables over an ordered key-value engine, one writer thread, snapshots for everybody else.
 //!
 //! From the top down: [`store`] is what the rest of the crate holds; [`writer`] runs the jobs and commits them in
-//! groups; [`tx`] is what a job sees; [`gather`] is what it writes once at its end; [`table`], [`key`] and [`codec`] say what its bytes mean; [`write_set`] is what
-//! it changed; [`engine`] is the seam, with redb behind it in [`redb_engine`].
+//! groups; [`tx`] is what a job sees; [`gather`] is what it writes once at its end; [`table`], [`key`] and [`codec`]
+//! say what its bytes mean; [`write_set`] is what it changed; [`engine`] is the seam, with redb behind it in
+//! [`redb_engine`].
 
 pub mod codec;
 pub mod engine;

@@ -310,8 +310,8 @@ impl WriteTx {
         }
     }
 
-    /// Puts something aside, to be written with the others of its kind at the end of the job. Dropped with the overlay it
-    /// was put aside on.
+    /// Puts something aside, to be written with the others of its kind at the end of the job. Dropped with the overlay
+    /// it was put aside on.
     pub fn gather<T: Gather>(&mut self, thing: T) {
         self.gathered.push(Gathered::new(thing));
     }

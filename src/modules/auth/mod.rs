@@ -3,9 +3,9 @@
 //! Owns sessions (`auth.sessions`), refresh tokens that were used (`auth.spent_refresh`), tries to sign in
 //! (`auth.sign_in_tries`), what was mailed to prove an address (`auth.mail_tokens`) and who has proven one
 //! (`auth.proven_emails`), from what users sign in (`auth.devices`) and, in `operator/`, the operators with their
-//! tokens, in `factor/` the second factors with their challenges, in `invitation/` who was invited. Asks User for people
-//! and the hashes of their passwords, Role for what they may do, Client whether it is active and where its web site is. Announces
-//! `auth.refresh_reused`, `auth.new_device`, `auth.password_changed`,
+//! tokens, in `factor/` the second factors with their challenges, in `invitation/` who was invited. Asks User for
+//! people and the hashes of their passwords, Role for what they may do, Client whether it is active and where its web
+//! site is. Announces `auth.refresh_reused`, `auth.new_device`, `auth.password_changed`,
 //! `auth.password_reset_requested`, `auth.email_verification_requested`, `auth.email_verified`,
 //! `auth.registration_repeated`, `auth.totp_enabled`, `auth.totp_disabled`, `auth.recovery_codes_made`,
 //! `auth.recovery_code_used` and `invitation.created`, `accepted` and `revoked`; hears `user.frozen` and

@@ -1,8 +1,8 @@
 //! Who has to approve what: the client's rules, one per operation.
 //!
 //! The amounts (and of withdrawals the number of people) stand in the client's settings, where they have always been;
-//! what a policy says beyond them (one person up to, how many above, the committee) and its revision stand beside. Tightening takes one person. Loosening
-//! takes two: see [`ApprovalPolicy::is_looser_than`].
+//! what a policy says beyond them (one person up to, how many above, the committee) and its revision stand beside.
+//! Tightening takes one person. Loosening takes two: see [`ApprovalPolicy::is_looser_than`].
 
 use crate::kernel::{
     api::{call::FromPath, input::text_enum, principal::Actor},

@@ -1,10 +1,10 @@
 //! Client: the tenants of an installation.
 //!
 //! Owns the clients (live or test) with their settings and branding, who has to approve what, their API keys, and the
-//! secrets they store for gateways and mail; and how votes are counted (`votes.rs`), wherever several people agree. Calls Currency and Role to set a new client up. Announces `client.created`, `client.activated`,
-//! `client.deactivated`, `api_key.created`, `api_key.rotated`, `api_key.revoked`,
-//! `approval_policy.changed` and, thirty days, seven and one before it
-//! ends, `api_key.expiring`.
+//! secrets they store for gateways and mail; and how votes are counted (`votes.rs`), wherever several people agree.
+//! Calls Currency and Role to set a new client up. Announces `client.created`, `client.activated`,
+//! `client.deactivated`, `api_key.created`, `api_key.rotated`, `api_key.revoked`, `approval_policy.changed` and, thirty
+//! days, seven and one before it ends, `api_key.expiring`.
 //!
 //! Always true: an amount in the settings is in the currency it was set in, the default one of then: no control changes
 //! with the default currency. Of a key only a keyed hash is stored;

@@ -202,8 +202,8 @@ pub struct ApprovalOut {
     /// What a vote names. Grows when the rules, or what is voted on, change: earlier votes are void then.
     revision: u32,
     approvals_needed: u32,
-    /// The committee that decides over this much has nobody in it who is active: until that, or the rules, change, nobody
-    /// can agree.
+    /// The committee that decides over this much has nobody in it who is active: until that, or the rules, change,
+    /// nobody can agree.
     blocked: bool,
     votes: Vec<VoteOut>,
 }
@@ -226,8 +226,8 @@ pub struct VoteOut {
     at: Time,
     note: Option<String>,
     revision: u32,
-    /// Whether it was cast under the rules in force, for what is to be done now. Whether whoever cast it may still vote is
-    /// asked with the last one.
+    /// Whether it was cast under the rules in force, for what is to be done now. Whether whoever cast it may still vote
+    /// is asked with the last one.
     counts: bool,
 }
 

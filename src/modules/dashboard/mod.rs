@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Reading goes over no rows but counters: a statistic is one short range of totals, a series one range of days or
-//! hours. What is held now is no counter, it is asked of the ledger. Each counter is written once for each job that moves
-//! it, at its end, so that counting costs the hot path little (`counters.rs`).
+//! hours. What is held now is no counter, it is asked of the ledger. Each counter is written once for each job that
+//! moves it, at its end, so that counting costs the hot path little (`counters.rs`).
 //!
 //! Always true, and checked by `coffer verify`: hours and days sum to the totals, the clients to the installation; what
 //! was counted in the last day is what the events of that day say; as many wait as are counted to wait.

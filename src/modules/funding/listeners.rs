@@ -1,5 +1,5 @@
-//! What a deposit hears of its payment, all of it in the payment's own transaction; and, when it is completed, who brought
-//! its user.
+//! What a deposit hears of its payment, all of it in the payment's own transaction; and, when it is completed, who
+//! brought its user.
 
 use std::sync::Arc;
 

@@ -1,12 +1,12 @@
 //! Funding: money that becomes a user's: deposits, and credits by staff.
 //!
-//! Owns fundings, and who was paid for bringing whom. Calls Payment (a deposit is paid through one), Market for one that
-//! is paid in another currency, Pricing for fees, Client for limits, User, Currency, Balance and Transaction. Announces `funding.requested`, `completed`, `failed`,
-//! `canceled`, `expired`, `conflicted` and `reversed`. Hears what becomes of its payments, in their own transactions, and,
-//! after the fact, its own completed deposits: whoever brought the user gets a commission, as the settings say. As soon as a
-//! part of that deposit goes back (reversed, refunded, charged back) the commission is taken back, once; when its account
-//! lacks the money it is owed, visible in `users/{id}/referrals`, and taken once it is there. A dispute that is won gives
-//! it again.
+//! Owns fundings, and who was paid for bringing whom. Calls Payment (a deposit is paid through one), Market for one
+//! that is paid in another currency, Pricing for fees, Client for limits, User, Currency, Balance and Transaction.
+//! Announces `funding.requested`, `completed`, `failed`, `canceled`, `expired`, `conflicted` and `reversed`. Hears what
+//! becomes of its payments, in their own transactions, and, after the fact, its own completed deposits: whoever brought
+//! the user gets a commission, as the settings say. As soon as a part of that deposit goes back (reversed, refunded,
+//! charged back) the commission is taken back, once; when its account lacks the money it is owed, visible in
+//! `users/{id}/referrals`, and taken once it is there. A dispute that is won gives it again.
 //!
 //! ```text
 //! POST fundings ─▶ pending ── payment.initiated ─▶ processing ── payment.settled ─▶ completed ── reverse ─▶ reversed
@@ -22,8 +22,9 @@
 //! paid in BTC, credited in USD:   clearing −BTC   fx +BTC     fx −USD   available +USD   fee_income +USD
 //! ```
 //!
-//! Always true: a deposit is completed exactly when its payment settled, in one transaction, unless it waits for a price;
-//! what the user got and the fee are together what came, or what the quote, or the prices kept with it, say it is worth; nobody earns twice for bringing the same user; a reversal takes back the whole entry.
+//! Always true: a deposit is completed exactly when its payment settled, in one transaction, unless it waits for a
+//! price; what the user got and the fee are together what came, or what the quote, or the prices kept with it, say it
+//! is worth; nobody earns twice for bringing the same user; a reversal takes back the whole entry.
 
 mod before;
 pub mod contract;

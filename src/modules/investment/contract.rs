@@ -37,7 +37,8 @@ text_enum! {
 refusals! {
     /// What Investment refuses.
     pub enum InvestmentRefusal {
-        /// It has begun, and may not be canceled any more: its cooling-off is over, or it has earned something. Close it.
+        /// It has begun, and may not be canceled any more: its cooling-off is over, or it has earned something. Close
+        /// it.
         CoolingOffOver { cooling_off_until: Time }: Conflict "cooling_off_over" => "cooling-off ended at {cooling_off_until}",
         /// Maturity is too near, or over, to say otherwise.
         InstructionFixed { changeable_until: Time }: Conflict "instruction_fixed" => "fixed since {changeable_until}",

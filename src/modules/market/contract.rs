@@ -61,8 +61,8 @@ pub struct RateFound {
 }
 
 impl RateFound {
-    /// Refuses `own_price` when `user` sent, forced or fixed one of the prices, with whatever key: guards keep a feed from
-    /// mistakes, not somebody from a price of their own.
+    /// Refuses `own_price` when `user` sent, forced or fixed one of the prices, with whatever key: guards keep a feed
+    /// from mistakes, not somebody from a price of their own.
     pub fn check_not_of(
         &self,
         tx: &ReadTx,
@@ -117,8 +117,8 @@ refusals! {
         /// at a guess. Try again when prices have arrived: see `GET markets`.
         RateUnavailable { pair: String, reason: String, age_s: Option<u64> }: Unavailable "rate_unavailable"
             => "{pair}: {reason}",
-        /// Nobody exchanges money at a price they sent, forced or fixed themselves, with whatever key. Somebody else's next
-        /// price will do.
+        /// Nobody exchanges money at a price they sent, forced or fixed themselves, with whatever key. Somebody else's
+        /// next price will do.
         OwnPrice: Forbidden "own_price" => "you sent this price yourself",
         /// The client has a market for these two currencies already, in this order or the other.
         MarketTaken { existing_id: MarketId }: Conflict "market_taken" => "{existing_id} is for the same currencies",
@@ -128,7 +128,8 @@ refusals! {
         MarketFixed: Conflict "market_fixed" => "the price of this market is fixed",
         /// A price is above zero.
         PriceNotPositive { price: String }: Unprocessable "price_not_positive" => "{price} is no price",
-        /// A price has at most 18 significant digits, 28 of them after the point at most. Nothing is rounded on the way in.
+        /// A price has at most 18 significant digits, 28 of them after the point at most. Nothing is rounded on the way
+        /// in.
         PriceTooPrecise { price: String }: Unprocessable "price_too_precise"
             => "{price} has more than 18 significant digits, or more than 28 decimals",
         /// Nobody buys for more than somebody else sells for: bid and ask are the wrong way round.

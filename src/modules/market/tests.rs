@@ -268,8 +268,8 @@ fn each_price_of_a_piece_is_guarded_by_the_one_before() {
     assert_eq!(world.problems(), Vec::<String>::new());
 }
 
-/// Prices are no events, after whose ids a restart goes on: one that took less than a millisecond, or set the clock back,
-/// once kept them in the wrong order.
+/// Prices are no events, after whose ids a restart goes on: one that took less than a millisecond, or set the clock
+/// back, once kept them in the wrong order.
 #[test]
 fn prices_stay_in_their_order_whatever_the_clock_says_after_a_restart() {
     let world = World::new();

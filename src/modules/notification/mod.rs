@@ -1,9 +1,10 @@
 //! Notification: tells people and machines what happened.
 //!
 //! Owns the inbox (`notification.inbox`, counted in `notification.inboxes`), what people prefer
-//! (`notification.preferences`), what gathers for one mail (`notification.digests`), a client's own words (`notification.templates` and their versions), mail and short
-//! messages (this folder), and webhook endpoints and their deliveries ([`webhook`]). Asks User, Client and Role who
-//! is told. Announces nothing; hears every event with a row in `notices.rs`, after the commit that caused it:
+//! (`notification.preferences`), what gathers for one mail (`notification.digests`), a client's own words
+//! (`notification.templates` and their versions), mail and short messages (this folder), and webhook endpoints and
+//! their deliveries ([`webhook`]). Asks User, Client and Role who is told. Announces nothing; hears every event with a
+//! row in `notices.rs`, after the commit that caused it:
 //!
 //! ```text
 //! event ─▶ notification.tell ─▶ preferences · words

@@ -1,13 +1,12 @@
 //! Payment: money on its way in, and the gateways it comes and goes through.
 //!
-//! Owns payments, their attempts, what came for them (settlements), refunds (see
-//! `refund/`), disputes (see `dispute/`), gateways, their webhooks
-//! (see `inbound/`), credentials, addresses (see `crypto/`) and health. Calls Client for settings, Pricing for what a
-//! plain charge costs, User for who may receive, Currency, Balance and Transaction to book plain charges and suspense.
-//! Announces `payment.created`, `initiated`, `settled`, `failed`, `canceled`, `expired`, `conflicted` and `late`,
-//! `suspense.assigned` and `dropped`, `transfer.unknown`, `payout.reported`, `refund.*` and `dispute.*`. What is paid for (a funding, an investment) belongs to a module
-//! above, which hears `payment.settled` in the same transaction and books it; `funding.reversed` is heard in turn, so
-//! that nothing is taken back twice.
+//! Owns payments, their attempts, what came for them (settlements), refunds (see `refund/`), disputes (see `dispute/`),
+//! gateways, their webhooks (see `inbound/`), credentials, addresses (see `crypto/`) and health. Calls Client for
+//! settings, Pricing for what a plain charge costs, User for who may receive, Currency, Balance and Transaction to book
+//! plain charges and suspense. Announces `payment.created`, `initiated`, `settled`, `failed`, `canceled`, `expired`,
+//! `conflicted` and `late`, `suspense.assigned` and `dropped`, `transfer.unknown`, `payout.reported`, `refund.*` and
+//! `dispute.*`. What is paid for (a funding, an investment) belongs to a module above, which hears `payment.settled` in
+//! the same transaction and books it; `funding.reversed` is heard in turn, so that nothing is taken back twice.
 //!
 //! Always true:
 //! - The same money is counted once: (client, gateway, the gateway's reference) is a key, and an address is one

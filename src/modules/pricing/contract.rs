@@ -94,7 +94,8 @@ pub trait PricingContract: Send + Sync {
     /// The plan. Refuses `not_found`.
     fn plan(&self, tx: &ReadTx, client: ClientId, plan: PlanId) -> Result<PlanInfo>;
 
-    /// Refuses, in this order, `not_found`, `plan_not_published`, `outside_plan` unless `amount` may be put into the plan.
+    /// Refuses, in this order, `not_found`, `plan_not_published`, `outside_plan` unless `amount` may be put into the
+    /// plan.
     fn check_plan_takes(&self, tx: &ReadTx, client: ClientId, plan: PlanId, amount: Amount) -> Result<()>;
 
     /// The published version of the plan that this is a version of; `None` when none is published.

@@ -1,8 +1,9 @@
 //! Pricing: what operations cost, how much of them a user may do, and what investments earn.
 //!
-//! Owns fee rules (spreads among them), limits ([`limit`]) and investment plans. Calls Currency and User. Announces `plan.published`,
-//! `plan.paused` and `plan.closed`; hears nobody. Whoever charges a fee asks [`contract::PricingContract::fee`], as the
-//! preview does; whoever credits profit asks [`contract::Terms::schedule`], as the preview does.
+//! Owns fee rules (spreads among them), limits ([`limit`]) and investment plans. Calls Currency and User. Announces
+//! `plan.published`, `plan.paused` and `plan.closed`; hears nobody. Whoever charges a fee asks
+//! [`contract::PricingContract::fee`], as the preview does; whoever credits profit asks [`contract::Terms::schedule`],
+//! as the preview does.
 //!
 //! Always true:
 //! - No two active rules apply to exactly the same, and the most specific one that applies decides alone

@@ -2,7 +2,8 @@
 //! posted.
 //!
 //! A period ends at each beat of the cadence, counted from the start (a month from 31 January ends on 28 February, the
-//! next on 31 March), the last at maturity. Days are days of the calendar in UTC; 30/360 counts every month as 30 (30E/360).
+//! next on 31 March), the last at maturity. Days are days of the calendar in UTC; 30/360 counts every month as 30
+//! (30E/360).
 //!
 //! | return | a period earns | all periods |
 //! |---|---|---|
@@ -10,8 +11,8 @@
 //! | `annual`, compounding | the same of principal and all profit before | what the periods sum to |
 //! | `term` | its days' part of principal × percent | principal × percent |
 //!
-//! Every period is rounded half to even; where the sum is fixed the last one takes the remainder, and none before it goes
-//! beyond the sum. Compounding says where profit of a `term` return is kept, not how much it is.
+//! Every period is rounded half to even; where the sum is fixed the last one takes the remainder, and none before it
+//! goes beyond the sum. Compounding says where profit of a `term` return is kept, not how much it is.
 
 use jiff::{Span, civil::Date};
 
@@ -81,8 +82,8 @@ impl Terms {
         at_day(start, day_of(start) + i64::from(self.term_days))
     }
 
-    /// Every period of an investment of `principal` that starts at `start`. Refuses `amount_too_large`, and `out_of_range`
-    /// when the calendar ends before the term.
+    /// Every period of an investment of `principal` that starts at `start`. Refuses `amount_too_large`, and
+    /// `out_of_range` when the calendar ends before the term.
     pub fn schedule(&self, principal: Amount, start: Time) -> Result<Vec<Accrual>> {
         let ends = self.ends(start)?;
         let first = date(day_of(start))?;

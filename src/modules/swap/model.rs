@@ -126,8 +126,8 @@ pub struct Sides {
 /// Rounds of looking for an amount whose fee leaves enough; with any percentage up to 99 some 40 do.
 const ROUNDS: usize = 5000;
 
-/// The sides of a swap by `exchange`, from `from` to `to`. `fee_of` says what giving an amount costs. `None` when nothing
-/// would be received, or no amount is enough.
+/// The sides of a swap by `exchange`, from `from` to `to`. `fee_of` says what giving an amount costs. `None` when
+/// nothing would be received, or no amount is enough.
 pub fn sides(
     wanted: Wanted,
     exchange: &Exchange,

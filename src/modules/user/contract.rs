@@ -165,9 +165,9 @@ pub trait UserContract: Send + Sync {
         }
     }
 
-    /// Stops money from leaving the accounts of an active user, by itself, for a reason its staff can read. Staff end it.
-    /// False when it is not stopped now: it is frozen already; or disabled, and frozen once it is enabled; or the last
-    /// active admin, who could not end it. Doubles need not know.
+    /// Stops money from leaving the accounts of an active user, by itself, for a reason its staff can read. Staff end
+    /// it. False when it is not stopped now: it is frozen already; or disabled, and frozen once it is enabled; or the
+    /// last active admin, who could not end it. Doubles need not know.
     fn freeze(
         &self,
         _tx: &mut WriteTx,
@@ -281,8 +281,8 @@ pub trait UserContract: Send + Sync {
         approval.cast(caller.actor(), is_voter, may_vote, ballot, policy, tx.now())
     }
 
-    /// Whoever knows what tiers mean says when a change of one loosens a control. Without a judge each does. Doubles need
-    /// not know.
+    /// Whoever knows what tiers mean says when a change of one loosens a control. Without a judge each does. Doubles
+    /// need not know.
     fn judge_tiers(&self, _judge: TierJudge) {}
 
     /// The user has the address it was to have: whoever reads that one has said so. Announces `user.email_changed`.
@@ -368,8 +368,8 @@ refusals! {
             => "the e-mail address is new: not before {until}",
         /// A frozen or disabled user pays nothing out. Credits, voids and the expiry of holds go on.
         UserNotActive { user_status: UserStatus }: Unprocessable "user_not_active" => "the user is {user_status}",
-        /// What a payer's bank took back was spent: until deposits have made up for it, nothing is paid out, transferred,
-        /// invested or swapped, of whatever currency.
+        /// What a payer's bank took back was spent: until deposits have made up for it, nothing is paid out,
+        /// transferred, invested or swapped, of whatever currency.
         UserOwes { currency: CurrencyCode }: Unprocessable "user_owes" => "the user owes {currency}",
         /// Nobody of this client has this referral code.
         ReferralUnknown: Unprocessable "referral_unknown" => "nobody has this referral code",

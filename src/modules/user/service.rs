@@ -91,8 +91,8 @@ impl Users {
         self.out(tx, client, user.id, row, Reach::Any)
     }
 
-    /// What somebody may change: of oneself the name, the telephone number and the address, of others the rest too. A new
-    /// address holds once it is confirmed: see `email.rs`. A tier with more, or for less, waits until somebody else
+    /// What somebody may change: of oneself the name, the telephone number and the address, of others the rest too. A
+    /// new address holds once it is confirmed: see `email.rs`. A tier with more, or for less, waits until somebody else
     /// agrees.
     pub fn update(&self, tx: &mut WriteTx, call: &Call<UserId, UpdateUserIn>) -> Result<UserOut> {
         let (caller, input, id) = (&call.caller, &call.input, call.path);
@@ -145,8 +145,8 @@ impl Users {
         self.out(tx, client, id, after, caller.reach)
     }
 
-    /// Agrees to a tier that somebody else proposed. Refuses `nothing_proposed`, `self_approval` (whoever proposed it, and
-    /// whose it is), `revision_stale`.
+    /// Agrees to a tier that somebody else proposed. Refuses `nothing_proposed`, `self_approval` (whoever proposed it,
+    /// and whose it is), `revision_stale`.
     pub fn approve_tier(&self, tx: &mut WriteTx, call: &Call<UserId, ProposalDecisionIn>) -> Result<UserOut> {
         let (client, before, proposal) = self.proposed_tier(tx, call)?;
         for concerned in [proposal.by, Actor::User(call.path)] {

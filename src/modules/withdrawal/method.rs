@@ -1,8 +1,8 @@
 //! How a payout reaches its user: a bank account or a crypto address.
 //!
-//! Read from JSON with everything that is wrong at once, and kept in one spelling: no spaces in an IBAN, capitals in
-//! a BIC, small letters in the name of a network. Shapes are checked, and the checksums of IBANs and of addresses on known networks; whether the
-//! account exists is for the gateway to find out.
+//! Read from JSON with everything that is wrong at once, and kept in one spelling: no spaces in an IBAN, capitals in a
+//! BIC, small letters in the name of a network. Shapes are checked, and the checksums of IBANs and of addresses on
+//! known networks; whether the account exists is for the gateway to find out.
 
 use std::fmt;
 

@@ -2,15 +2,16 @@
 //!
 //! **Owns** withdrawals (`wdr_`) and beneficiaries (`bnf_`). A withdrawal holds its amount and fee from the moment it
 //! is asked for. Where mail is configured, what a user asks for waits until that user confirms it with what was mailed
-//! to it, and so does a beneficiary it adds. Then people, or the client's rules, approve it (votes are void once the rules change); a gateway is asked, once; the held money is then paid out
-//! of the books, or given back. Fees and taxes that staff charge are withdrawals too, completed at once.
+//! to it, and so does a beneficiary it adds. Then people, or the client's rules, approve it (votes are void once the
+//! rules change); a gateway is asked, once; the held money is then paid out of the books, or given back. Fees and taxes
+//! that staff charge are withdrawals too, completed at once.
 //!
-//! **Calls** Currency, Pricing (fees, limits), Client (settings, who approves), User (may this user pay?), Balance (holds), Transaction (records),
-//! Payment (gateways). **Announces** `withdrawal.*` for every state it enters,
-//! `beneficiary.created|confirmation_requested|confirmed|deleted`.
-//! **Hears** `payout.reported`: what a gateway tells, signed, moves the withdrawal in the same transaction. What was
-//! waited for too long is found by a timer; a courier of its own processes what was approved in clients with
-//! `auto_process`, another one asks gateways what became of what was sent or lost track of (`service/ask.rs`).
+//! **Calls** Currency, Pricing (fees, limits), Client (settings, who approves), User (may this user pay?), Balance
+//! (holds), Transaction (records), Payment (gateways). **Announces** `withdrawal.*` for every state it enters,
+//! `beneficiary.created|confirmation_requested|confirmed|deleted`. **Hears** `payout.reported`: what a gateway tells,
+//! signed, moves the withdrawal in the same transaction. What was waited for too long is found by a timer; a courier of
+//! its own processes what was approved in clients with `auto_process`, another one asks gateways what became of what
+//! was sent or lost track of (`service/ask.rs`).
 //!
 //! **Always true**
 //! - A withdrawal whose status holds money has an open hold of exactly payout and fee; any other has none. A hold is
@@ -19,8 +20,8 @@
 //! - Nobody decides over a withdrawal while a gateway is being asked.
 //! - What a user has to confirm is confirmed by that user, in time, with a token of which a hash is stored; staff and
 //!   keys may reject or cancel it meanwhile, and approve nothing.
-//! - What a gateway says against the books is neither believed nor forgotten: it is the withdrawal's `conflict` until two
-//!   people say what is true (`service/resolve.rs`).
+//! - What a gateway says against the books is neither believed nor forgotten: it is the withdrawal's `conflict` until
+//!   two people say what is true (`service/resolve.rs`).
 //! - Whoever asked for it, or whose money it is, does not approve it; everybody counts once.
 
 mod before;

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Always true: the secret is encrypted, bound to its owner; of a recovery code and of a challenge only a keyed hash is
-//! stored. A code is taken once: not again in its half minute, and none older than the last one taken. Wrong codes of one
-//! owner are counted across challenges, before they are looked at, so that guesses are bounded however they are sent.
+//! stored. A code is taken once: not again in its half minute, and none older than the last one taken. Wrong codes of
+//! one owner are counted across challenges, before they are looked at, so that guesses are bounded however they are
+//! sent.
 
 mod code;
 mod repository;

@@ -37,9 +37,10 @@ impl Fundings {
     /// A deposit waits for its payment; a staff credit is completed at once and takes `fundings.credit`.
     ///
     /// Refuses, in this order: `currency_inactive`, what is wrong with the amount and with fields that do not belong to
-    /// the type, `currency_inactive` of the currency to pay in, `forbidden`, `not_found` and `user_not_active` of the user, `self_approval`, `reason_required`, `same_account`,
-    /// `external_id_taken`, `above_maximum`, `fee_above_amount`, `rate_unavailable`, `own_price`,
-    /// `below_limit`, `above_limit`, `limit_reached`; then what the payment, or the books, refuse.
+    /// the type, `currency_inactive` of the currency to pay in, `forbidden`, `not_found` and `user_not_active` of the
+    /// user, `self_approval`, `reason_required`, `same_account`, `external_id_taken`, `above_maximum`,
+    /// `fee_above_amount`, `rate_unavailable`, `own_price`, `below_limit`, `above_limit`, `limit_reached`; then what
+    /// the payment, or the books, refuse.
     pub fn request(&self, tx: &mut WriteTx, call: &Call<(), FundingIn>) -> Result<FundingOut> {
         let (caller, input) = (&call.caller, &call.input);
         let client = caller.client()?;

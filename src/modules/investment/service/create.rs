@@ -38,9 +38,9 @@ const FURTHEST_START: Duration = Duration::from_secs(366 * 24 * 3600);
 impl Investments {
     /// From the user's balance at once, or through a payment.
     ///
-    /// Refuses, in this order: `not_found` of the plan, what is wrong with the amount and the other fields, `not_found` and
-    /// `user_not_active` of the user, `plan_not_published`, `outside_plan`, `external_id_taken`; then `insufficient_funds`,
-    /// or what the payment refuses.
+    /// Refuses, in this order: `not_found` of the plan, what is wrong with the amount and the other fields, `not_found`
+    /// and `user_not_active` of the user, `plan_not_published`, `outside_plan`, `external_id_taken`; then
+    /// `insufficient_funds`, or what the payment refuses.
     pub fn create(&self, tx: &mut WriteTx, call: &Call<(), InvestmentIn>) -> Result<InvestmentOut> {
         let (caller, input) = (&call.caller, &call.input);
         let client = caller.client()?;

@@ -84,7 +84,8 @@ impl Investments {
         InvestmentScheduleOut::of(call.path, &row, accruals(tx, client, call.path)?, to_come)
     }
 
-    /// Says what becomes of the money at maturity. Refuses `instruction_fixed`, `invalid_state_transition` when it is over.
+    /// Says what becomes of the money at maturity. Refuses `instruction_fixed`, `invalid_state_transition` when it is
+    /// over.
     pub fn instruct(
         &self,
         tx: &mut WriteTx,

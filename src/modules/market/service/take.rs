@@ -58,8 +58,8 @@ pub type Taken = Result<Latest>;
 
 impl MarketService {
     /// Takes prices, in their order. Each is refused for itself: `not_found`, `market_paused`, `market_fixed`,
-    /// `price_not_positive`, `price_too_precise`, `price_inverted`, `price_in_future`, `price_older`, `price_deviates`. The same price
-    /// again is the price there is.
+    /// `price_not_positive`, `price_too_precise`, `price_inverted`, `price_in_future`, `price_older`, `price_deviates`.
+    /// The same price again is the price there is.
     pub async fn take(&self, caller: &Caller, client: ClientId, items: Vec<NewPrice>) -> Result<Vec<Taken>> {
         let by = caller.actor();
         let mut all = Vec::with_capacity(items.len());

@@ -33,8 +33,8 @@ pub trait Adapter: Send + Sync {
     /// Takes `amount` of what the gateway has set aside, and lets go of the rest.
     fn capture(&self, request: AttemptRequest) -> Answering<AttemptOutcome>;
 
-    /// Ends an attempt that nobody waits for any more, so that its payer cannot pay it: the gateway's last word of it, or
-    /// why it is to be tried again. Where nothing is open at a gateway there is nothing to end.
+    /// Ends an attempt that nobody waits for any more, so that its payer cannot pay it: the gateway's last word of it,
+    /// or why it is to be tried again. Where nothing is open at a gateway there is nothing to end.
     fn cancel(&self, _: AttemptRequest) -> Answering<Result<Vec<Notice>, String>> {
         at_once(Ok(vec![]))
     }

@@ -204,8 +204,8 @@ fn count(tx: &ReadTx, client: ClientId, gateway: GatewayId) -> Result<u64> {
     Ok(last.map_or(0, |((_, _, number), _)| number + 1))
 }
 
-/// Before there were owners an address was unique in its gateway alone: the first that had it keeps it. And nobody looked
-/// after those whose payment was over.
+/// Before there were owners an address was unique in its gateway alone: the first that had it keeps it. And nobody
+/// looked after those whose payment was over.
 pub fn find_owners(tx: &mut WriteTx) -> Result<()> {
     let rows: Vec<(AddressKey, Address)> = tx.scan(&ADDRESSES, Scan::all()).collect::<Result<_>>()?;
     let (handed_out, free): (Vec<_>, Vec<_>) = rows.into_iter().partition(|it| it.1.attempt.is_some());

@@ -10,8 +10,8 @@
 //! is refused in one way whatever was wrong with it (gateway, signature, time), so that nobody learns which gateways
 //! there are; whoever signed learns what was not understood (`webhook_not_understood`). What a message is about is told
 //! by the ids that we gave the gateway, so a gateway whose account others use as well may tell us of things we do not
-//! know: they are let pass. A dispute is kept all the same, until a person says that it is none of ours: it may have been
-//! faster than the word of its payment, and is told once.
+//! know: they are let pass. A dispute is kept all the same, until a person says that it is none of ours: it may have
+//! been faster than the word of its payment, and is told once.
 //!
 //! The id of a message is remembered for [`KEPT`]; a repeat with another id is caught by what it says: the gateway's
 //! reference of the money is counted once.

@@ -68,8 +68,8 @@ impl Payments {
         self.finish(tx, caller, &mut case, Some(&mut attempt))
     }
 
-    /// Of an address we do not have we know nothing, not even whose it is: who looks after the gateway is told, once it is
-    /// confirmed, and once for the same money.
+    /// Of an address we do not have we know nothing, not even whose it is: who looks after the gateway is told, once it
+    /// is confirmed, and once for the same money.
     fn tell_unknown(
         &self,
         tx: &mut WriteTx,

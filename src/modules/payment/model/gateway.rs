@@ -168,8 +168,8 @@ impl Health {
     /// How many calls the rate is taken over.
     pub const WINDOW: u64 = 64;
 
-    /// After so many calls in a row that failed by the gateway's own fault the breaker opens: for a minute, then twice as
-    /// long each time, at most an hour. When that is over one call is let through; an answer closes it.
+    /// After so many calls in a row that failed by the gateway's own fault the breaker opens: for a minute, then twice
+    /// as long each time, at most an hour. When that is over one call is let through; an answer closes it.
     pub const TRIPS: u32 = 5;
 
     /// It opens as well when of the last 20 calls so many failed that way, with answers between them.

@@ -68,7 +68,8 @@ input! {
 }
 
 input! {
-    /// Up to `up_to`, or any amount of the currency, so many confirmations. The smallest band an amount fits into counts.
+    /// Up to `up_to`, or any amount of the currency, so many confirmations. The smallest band an amount fits into
+    /// counts.
     pub struct BandIn {
         currency: CurrencyCode,
         up_to: Option<AmountText>,

@@ -36,8 +36,8 @@ input! {
     pub struct PaymentIn {
         amount: AmountText,
         currency: CurrencyCode,
-        /// Whose money it becomes. Somebody who is signed in may leave it out and means itself; a key has to name a user:
-        /// what comes is credited to somebody, and a key is nobody.
+        /// Whose money it becomes. Somebody who is signed in may leave it out and means itself; a key has to name a
+        /// user: what comes is credited to somebody, and a key is nobody.
         user_id: Option<UserId>,
         gateway_id: Option<GatewayId>,
         /// From 60 to 7776000; the client's setting when omitted.

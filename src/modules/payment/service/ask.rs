@@ -1,7 +1,7 @@
-//! Asking gateways what became of what they were told, when the timer says so (see `due.rs`): of attempts and of refunds.
-//! Whether money came to an address whose payment is over (see `crypto/watch.rs`). And telling them to end what nobody
-//! waits for any more: the attempt of a payment that was canceled or expired. That is tried for three days; what is paid
-//! all the same is late money.
+//! Asking gateways what became of what they were told, when the timer says so (see `due.rs`): of attempts and of
+//! refunds. Whether money came to an address whose payment is over (see `crypto/watch.rs`). And telling them to end
+//! what nobody waits for any more: the attempt of a payment that was canceled or expired. That is tried for three days;
+//! what is paid all the same is late money.
 //!
 //! The timer leaves a delivery; the question is put with no transaction open, and what is answered is heard in a
 //! transaction of its own. Asking twice does no harm, so a question that was cut off is put again.

@@ -1,5 +1,5 @@
-//! What happens by itself: payments expire, and gateways are asked about attempts and refunds of which nobody knows more.
-//! The timer only leaves the question: see `ask.rs`.
+//! What happens by itself: payments expire, and gateways are asked about attempts and refunds of which nobody knows
+//! more. The timer only leaves the question: see `ask.rs`.
 
 use std::sync::Arc;
 

@@ -143,8 +143,8 @@ impl Payments {
         Ok(())
     }
 
-    /// Whether a gateway that was told of one thing speaks of another one, while the payment waits for the first. Where a
-    /// payer sends money each transfer has a reference of its own, and what a sandbox tells may be written by hand.
+    /// Whether a gateway that was told of one thing speaks of another one, while the payment waits for the first. Where
+    /// a payer sends money each transfer has a reference of its own, and what a sandbox tells may be written by hand.
     fn is_strange(&self, tx: &ReadTx, case: &Case, attempt: &Try, reference: &str) -> Result<bool> {
         if attempt.row.kind != GatewayKind::Http
             || case.payment.is_over()

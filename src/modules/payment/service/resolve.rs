@@ -18,10 +18,11 @@ use crate::{
 };
 
 impl Payments {
-    /// Above the client's limit as many people say `credit` as otherwise agree to a mark. `credit` takes what is said to have come (of an unknown outcome: what was asked; of a part: that part) as the
-    /// whole. `reject` ends the payment as failed: what was counted so far goes to suspense. `refund` does the same with
-    /// what is said to have come: it is in nobody's account, so it goes to suspense, and back from there by a refund with
-    /// its own approval. Once a payment is over, `reject` only puts the conflict away.
+    /// Above the client's limit as many people say `credit` as otherwise agree to a mark. `credit` takes what is said
+    /// to have come (of an unknown outcome: what was asked; of a part: that part) as the whole. `reject` ends the
+    /// payment as failed: what was counted so far goes to suspense. `refund` does the same with what is said to have
+    /// come: it is in nobody's account, so it goes to suspense, and back from there by a refund with its own approval.
+    /// Once a payment is over, `reject` only puts the conflict away.
     ///
     /// Refuses, in this order: `not_found`, `invalid_state_transition`, `self_approval`, `revision_stale`,
     /// `not_refundable`, `payment_currency_mismatch`, `reference_used`, `not_on_committee`, `already_voted`.

@@ -68,7 +68,8 @@ impl Payments {
     }
 
     /// Somebody else agrees: once enough did, it is booked. Refuses `not_found`, `invalid_state_transition`,
-    /// `self_approval`, `payment_disputed`, `not_assignable`, `user_not_active`, `revision_stale`, `not_on_committee`, `already_voted`.
+    /// `self_approval`, `payment_disputed`, `not_assignable`, `user_not_active`, `revision_stale`, `not_on_committee`,
+    /// `already_voted`.
     pub fn approve_assignment(
         &self,
         tx: &mut WriteTx,

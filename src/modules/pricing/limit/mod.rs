@@ -5,8 +5,9 @@
 //!
 //! Always true:
 //! - What counts is what was asked for in the last 24 hours, or 30 days, to the microsecond, as far as it did not fail:
-//!   what is pending counts too. Of a deposit, once it came, what came counts, when it came, be it more or less than was
-//!   asked: it cannot be refused any more (what is over is credited in full, and its payment says `over`), but what is asked next can. It is kept whether or not there is a rule, so a new rule counts what went before.
+//!   what is pending counts too. Of a deposit, once it came, what came counts, when it came, be it more or less than
+//!   was asked: it cannot be refused any more (what is over is credited in full, and its payment says `over`), but what
+//!   is asked next can. It is kept whether or not there is a rule, so a new rule counts what went before.
 //! - A day's total is the sum of that day's uses.
 //! - One person tightens, two loosen: a rule that lets more through than the one that counts now waits until somebody
 //!   else agrees.

@@ -147,9 +147,9 @@ impl Users {
         }
     }
 
-    /// Agrees to what somebody else proposed; once enough people did it is in force. Refuses, in this order: `not_found`,
-    /// `self_approval`, `permission_escalation`, `proposer_gone`, `revision_stale`, `not_on_committee`, `already_voted`,
-    /// `invalid_state_transition`, `last_admin`, `email_taken`.
+    /// Agrees to what somebody else proposed; once enough people did it is in force. Refuses, in this order:
+    /// `not_found`, `self_approval`, `permission_escalation`, `proposer_gone`, `revision_stale`, `not_on_committee`,
+    /// `already_voted`, `invalid_state_transition`, `last_admin`, `email_taken`.
     pub fn approve_access(
         &self,
         tx: &mut WriteTx,

@@ -218,8 +218,9 @@ impl Withdrawals {
         Ok(withdrawal)
     }
 
-    /// Where to pay to. Keys say it, but not for who holds them; users, staff too, name a beneficiary. Whoever named it, a beneficiary is paid
-    /// only from its `ready_at` on: that is what protects a user whose account somebody else got into.
+    /// Where to pay to. Keys say it, but not for who holds them; users, staff too, name a beneficiary. Whoever named
+    /// it, a beneficiary is paid only from its `ready_at` on: that is what protects a user whose account somebody else
+    /// got into.
     fn destination(&self, tx: &ReadTx, asked: &Asked<'_>) -> Result<(Method, Option<BeneficiaryId>)> {
         match (&asked.input.method, asked.input.beneficiary_id) {
             (Some(method), _)

@@ -44,8 +44,8 @@ pub struct Payout {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Withdrawals {
-    /// Claims an approved withdrawal for one call. Refuses `self_approval`, `invalid_state_transition`, `user_not_active` (frozen
-    /// since), `gateway_unavailable`.
+    /// Claims an approved withdrawal for one call. Refuses `self_approval`, `invalid_state_transition`,
+    /// `user_not_active` (frozen since), `gateway_unavailable`.
     pub fn claim(
         &self,
         tx: &mut WriteTx,

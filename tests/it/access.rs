@@ -270,3 +270,27 @@ async fn votes_of_who_may_not_vote_any_more_do_not_count() {
     );
     assert_eq!(operator.post(&path, json!({ "revision": 1 })).await.expect(200).body["status"], "posted");
 }
+
+/// Somebody who was disabled once went on through a key, and enabled themselves by it.
+#[tokio::test]
+async fn the_keys_of_somebody_who_is_disabled_open_nothing() {
+    let coffer = Instance::start().await;
+    let (sue, _) = person(&coffer, "sue", &["admin"]).await;
+    person(&coffer, "tom", &["admin"]).await;
+    let session = signed_in(&coffer, "sue").await;
+    let key = async |by: &Http| {
+        let body = json!({ "name": "k", "kind": "secret", "scopes": ["users:write", "users:read", "api-keys:write"] });
+        coffer.with(by.post("/api-keys", body).await.expect(201).body["secret_key"].as_str().unwrap())
+    };
+    let hers = key(&session).await;
+    let made_by_it = key(&hers).await;
+    hers.get("/users").await.expect(200);
+    let disable = json!({ "reason": "left" });
+    coffer.key().post(&format!("/users/{sue}/disable"), disable).await.expect(200);
+    for key in [&hers, &made_by_it] {
+        key.get("/users").await.refused(401, "unauthenticated");
+        let enable = json!({ "reason": "back" });
+        key.post(&format!("/users/{sue}/enable"), enable).await.refused(401, "unauthenticated");
+    }
+    coffer.key().get("/users").await.expect(200);
+}

@@ -420,6 +420,25 @@ async fn a_person_notes_what_a_bank_took_out_of_suspense() {
     assert_eq!(suspense(&coffer).await, []);
 }
 
+/// What a person said it was about was dropped: the user paid, and the item could be paid out besides.
+#[tokio::test]
+async fn a_dispute_of_money_in_suspense_that_a_gateway_told_of_by_another_name_takes_it_from_there() {
+    let coffer = Instance::start().await;
+    let (gateway, item) = late(&coffer).await;
+    let shown = coffer.key().get("/suspense").await.expect(200).body["data"][0].clone();
+    let mut told = word("evt_7", "created", "needs_response", 1003);
+    told["data"]["object"]["payment_intent"] = "ch_of_the_same".into();
+    tell(&coffer, &gateway, &told).await.expect(200);
+    let body = json!({
+        "payment_id": shown["payment_id"], "settlement_id": item, "amount": "10.03", "reason": "it is this",
+        "reference": "dp_1", "external_id": "case-7", "metadata": { "desk": "2" },
+    });
+    let found = coffer.key().post("/disputes", body).await.expect(201).body;
+    assert_eq!((&found["status"], &found["settlement_id"]), (&json!("open"), &json!(item)));
+    assert_eq!((&found["external_id"], &found["metadata"]["desk"]), (&json!("case-7"), &json!("2")));
+    assert_eq!(suspense(&coffer).await, []);
+}
+
 /// It stayed conflicted for ever: nothing led from there to the end of its payment.
 #[tokio::test]
 async fn a_deposit_that_was_disputed_before_it_came_can_be_canceled() {

@@ -182,3 +182,21 @@ async fn without_mail_staff_change_an_address_at_once_and_users_do_not() {
     let moved = change(&key, &ann, NEW).await.expect(200);
     assert_eq!((&moved.body["email"], &moved.body["pending_email"]), (&json!(NEW), &Value::Null));
 }
+
+/// Staff gave somebody another address, and a role after it: whoever agreed to the role agreed to the address unseen.
+#[tokio::test]
+async fn a_role_voids_the_address_that_was_asked_for_before_it() {
+    let coffer = Instance::start().await;
+    let (ann, _) = person(&coffer, "ann", &[]).await;
+    change(&coffer.key(), &ann, NEW).await.expect(200);
+    let token = token_to(&coffer, NEW, "vfy_").await;
+    let path = format!("/users/{ann}");
+    assert_eq!(coffer.key().get(&path).await.expect(200).body["pending_email"], NEW);
+    let roles = json!({ "roles": ["user", "moderator"] });
+    let version = coffer.key().get(&path).await.expect(200).body["version"].as_u64().unwrap();
+    coffer.key().put(&format!("{path}/roles"), version, roles).await.expect(200);
+    assert_eq!(coffer.key().get(&path).await.expect(200).body["pending_email"], Value::Null);
+    let verified = coffer.publishable().post("/auth/email/verify", json!({ "token": token })).await;
+    verified.refused(410, "mail_token_gone");
+    assert_eq!(coffer.key().get(&path).await.expect(200).body["email"], OLD);
+}

@@ -10,6 +10,7 @@ use crate::{
     gateway_crypto::{FIRST, SECOND, ZPUB, bitcoin, bitcoins, charge, transfer},
     inbound::{SECRET, tell},
     payment::{initiate, show, state, suspense, user},
+    support::decide,
 };
 
 /// An Ethereum address as EIP-55 writes it.
@@ -289,9 +290,23 @@ async fn what_a_chain_takes_back_after_it_was_credited_asks_for_a_person() {
 
     // In another block after all.
     tell(&coffer, &gateway, &paid("e4", 6)).await.expect(200);
+    assert_eq!(coffer.new_events(), ["payment.conflicted"]);
+    let shown = show(&coffer, &payment).await;
+    assert_eq!(
+        state(&shown),
+        "settled needs_review exact 0.05000000",
+        "it may have been taken back meanwhile"
+    );
+    assert_eq!(shown["last_error"], "aa:0 is there again");
+    let resolve = format!("/payments/{payment}/resolve");
+    let body = |decision: &str| json!({ "decision": decision, "reason": "looked at the chain" });
+    decide(&coffer.key(), &resolve, body("refund")).await.refused(422, "not_refundable");
+    decide(&coffer.key(), &resolve, body("reject")).await.expect(200);
     assert_eq!(coffer.new_events(), ["payment.conflict_closed"]);
-    assert_eq!(state(&show(&coffer, &payment).await), "settled none exact 0.05000000");
     assert_eq!((status().await.as_str(), waiting().await), ("frozen", json!(0)));
+    // Gone once more after it was put away, it is news again.
+    tell(&coffer, &gateway, &dropped(paid("e5", 0))).await.expect(200);
+    assert_eq!(coffer.new_events(), ["payment.conflicted"]);
     assert_eq!(bitcoins(&coffer, &user).await, "0.05000000");
 }
 

@@ -4,14 +4,15 @@
 //! secrets they store for gateways and mail; and how votes are counted (`votes.rs`), wherever several people agree.
 //! Calls Currency and Role to set a new client up. Announces `client.created`, `client.activated`,
 //! `client.deactivated`, `api_key.created`, `api_key.rotated`, `api_key.revoked`, `approval_policy.changed` and, thirty
-//! days, seven and one before it ends, `api_key.expiring`.
+//! days, seven and one before it ends, `api_key.expiring`. Hears `user.disabled`, in the same transaction: the keys that
+//! person was shown are revoked.
 //!
 //! Always true: an amount in the settings is in the currency it was set in, the default one of then: no control changes
-//! with the default currency. Of a key only a keyed hash is stored;
-//! its text is shown once, and the row says to whom (`holders`), so that a key is no second person for its makers. A
-//! key is never made, replaced or revoked by somebody who may do less than it. Whatever the route, rules for approving
-//! and controls in the settings (`model/loosened.rs`) are loosened by two people only. What a client stores as a
-//! secret is encrypted, bound to client and name, and never shown again.
+//! with the default currency. Of a key only a keyed hash is stored; its text is shown once, and the row says to whom
+//! (`holders`), so that a key is no second person for its makers. A key is never made, replaced or revoked by somebody
+//! who may do less than it. Whatever the route, rules for approving and controls in the settings (`model/loosened.rs`)
+//! are loosened by two people only. What a client stores as a secret is encrypted, bound to client and name, and never
+//! shown again.
 //!
 //! When a key was last used is kept in memory and written at most once a minute: a read is never a write.
 
@@ -35,7 +36,7 @@ use self::{
 use crate::{
     kernel::{
         boot::{Boot, BootError, Module},
-        events::worker::Job,
+        events::{event::Mode, worker::Job},
     },
     modules::{currency::contract::CurrencyContract, role::contract::RoleContract},
 };
@@ -68,6 +69,7 @@ fn register(boot: &mut Boot) -> Result<(), BootError> {
     boot.alias("key", "api_key");
     events::announced(boot);
     boot.endpoints(routes::endpoints(&service));
+    boot.listen_with(&service, "client.keys_of_the_disabled", Mode::Sync, ClientService::revoke_keys_of);
 
     let (waiting, writing) = (service.clone(), service.clone());
     boot.job(Job {

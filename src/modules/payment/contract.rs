@@ -141,6 +141,8 @@ pub struct PaymentInfo {
     pub payable: Option<String>,
     /// Whether a part of what came went back, or is about to: refunded, or taken back by a bank.
     pub went_back: bool,
+    /// Whether a person has to look at it: what came may be gone again, or is not as it was to be.
+    pub is_in_doubt: bool,
     pub status: PaymentStatus,
     pub amount: Amount,
     pub gateway: Option<GatewayId>,

@@ -409,6 +409,10 @@ impl Users {
         if (before.status(), &before.roles) != (after.status(), &after.roles) {
             self.has_had_pair(tx, client)?; // Noted while both are there.
         }
+        if !only_in(&after.roles, &before.roles).is_empty() {
+            // Asked for of somebody who was allowed less; whoever agreed to the roles agreed to no other address.
+            after.pending_email = None;
+        }
         self.keep(tx, client, user, before, after)
     }
 

@@ -13,8 +13,9 @@ use crate::{
         },
         clock::Time,
         error::Result,
+        events::event::Envelope,
         secret::make_token,
-        store::{ReadTx, WriteTx},
+        store::{ReadTx, Scan, WriteTx},
     },
     modules::{
         client::{
@@ -25,6 +26,7 @@ use crate::{
             routes::keys::{ApiKeyCreatedOut, ApiKeyIn, ApiKeyOut, RotateIn},
         },
         role::contract::RoleRefusal,
+        user::events::UserDisabled,
     },
 };
 
@@ -165,6 +167,26 @@ impl ClientService {
         save(tx, &KEYS, &(client, call.path), &mut key)?;
         tx.publish(&call.caller, &ApiKeyRevoked { key_id: key.id })?;
         self.key_out(tx, client, &key)
+    }
+
+    /// Somebody was disabled: no key whose text that person was shown opens anything any more, or they would go on, and
+    /// enable themselves, through it.
+    pub fn revoke_keys_of(&self, tx: &mut WriteTx, envelope: &Envelope, event: UserDisabled) -> Result<()> {
+        let caller = Caller::behind(envelope);
+        let client = caller.client()?;
+        let mut shown = vec![];
+        for row in tx.scan(&KEYS, Scan::prefix(&client)) {
+            let (key, row) = row?;
+            if row.revoked_at.is_none() && row.holders.contains(&Actor::User(event.user_id)) {
+                shown.push((key, row));
+            }
+        }
+        for (key, mut row) in shown {
+            (row.revoked_at, row.previous) = (Some(tx.now()), None);
+            save(tx, &KEYS, &key, &mut row)?;
+            tx.publish(&caller, &ApiKeyRevoked { key_id: row.id })?;
+        }
+        Ok(())
     }
 
     /// The key that asks.

@@ -113,7 +113,7 @@ impl Fundings {
         Ok(())
     }
 
-    /// Credits what waited at the prices of now, when there are any.
+    /// Credits what waited at the prices of now, when there are any and nobody doubts that it is there.
     fn look_for_price(
         &self,
         tx: &mut WriteTx,
@@ -125,7 +125,11 @@ impl Fundings {
         let Some((mut came, parked)) = came.and_then(|it| it.waits.map(|parked| (it, parked))) else {
             return Err(fault!("{id} waits for no price"));
         };
-        let Ok((priced, worth)) = self.priced(client, &funding, came.received)? else {
+        let payment = funding.payment.map(|it| self.payments.get(tx, client, it)).transpose()?;
+        // A coin its chain took back is worth nothing, whatever its price.
+        let is_there = payment.is_none_or(|it| !it.is_in_doubt && !it.went_back);
+        let priced = self.priced(client, &funding, came.received)?;
+        let (true, Ok((priced, worth))) = (is_there, priced) else {
             funding.due_at = Some(tx.now().after(LOOK_AGAIN));
             return tx.put(&FUNDINGS, &(client, id), &funding);
         };

@@ -21,6 +21,7 @@ events! {
         /// What is taken back: nothing while it is not booked.
         amount: String = row.amount.digits(),
         /// What the bank wants.
+        #[serde(default)]
         claimed_amount: String = row.claimed.digits(),
         currency: CurrencyCode = row.amount.currency().code,
         gateway_id: GatewayId = row.gateway,

@@ -7,7 +7,8 @@
 //! | credited, assigned, or went back | nothing is booked: the payment needs a person, and its user is frozen as after a chargeback |
 //!
 //! A transaction that was taken back is most often in another block soon after. So nobody's balance is touched by a
-//! machine: when it is there again the payment needs nobody any more; when it stays away a person records a dispute.
+//! machine: when it is there again the payment says so, and a person puts the question away, or gives back what was
+//! taken from the user meanwhile; when it stays away a person records a dispute.
 //!
 //! A watcher has to say it. An explorer that does not list what it listed before may have forgotten it: after money
 //! counted, its silence is no word.
@@ -117,14 +118,14 @@ impl Payments {
         tx.publish(caller, &event).map(drop)
     }
 
-    /// Money that was counted is told of again: when its chain had taken it back, nobody needs to look any more. Whether
-    /// its user is to be unfrozen a person says.
+    /// Money that was counted is told of again, after its chain had taken it back. A person looks all the same: it may have
+    /// been taken from the user meanwhile, another transfer may be gone still, and the user is frozen.
     pub(super) fn is_there_again(&self, case: &mut Case, reference: &str) {
         let was_gone = case.payment.last_error.as_deref() == Some(gone(reference).as_str());
         if was_gone && case.payment.review == Review::Needed {
-            case.payment.review = Review::None;
-            case.payment.last_error = None;
-            case.news.push(News::ConflictClosed { reason: format!("{reference} is there again") });
+            let reason = format!("{reference} is there again");
+            case.payment.last_error = Some(reason.clone());
+            case.news.push(News::Conflicted { reason });
         }
     }
 }

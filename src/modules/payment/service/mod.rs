@@ -412,6 +412,7 @@ fn info(case: &Case) -> PaymentInfo {
         id: *id,
         payable: payment.payable.clone(),
         went_back: !payment.refunded.is_zero() || !payment.disputed.is_zero(),
+        is_in_doubt: payment.review != Review::None,
         status: payment.status(),
         amount: payment.amount,
         gateway: payment.gateway,

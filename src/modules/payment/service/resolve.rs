@@ -57,6 +57,7 @@ impl Payments {
                 case.payment.said = None;
                 case.payment.review = Review::None;
                 if case.payment.is_over() {
+                    case.payment.last_error = None; // Said once more, it is news again.
                     case.news.push(News::ConflictClosed { reason: String::from(&input.reason) });
                 } else {
                     case.step(tx, caller, PaymentEvent::Fail, Some(&input.reason))?;
@@ -75,7 +76,7 @@ impl Payments {
     /// Books to suspense what is said to have come. A part that was counted is there with the rest of it soon enough.
     fn set_aside(&self, tx: &mut WriteTx, caller: &Caller, case: &mut Case, attempt: &mut Try) -> Result<()> {
         let Some(said) = case.payment.said.clone() else {
-            if case.payment.received.is_zero() {
+            if case.payment.received.is_zero() || case.payment.is_over() {
                 return Err(PaymentRefusal::NotRefundable { reason: "nothing came".to_owned() }.into());
             }
             return Ok(());

@@ -64,7 +64,7 @@ impl Payments {
         {
             return match known.payment {
                 Some(payment_id) => Err(PaymentRefusal::ReferenceUsed { payment_id }.into()),
-                None => self.find_payment(tx, caller, &mut case, (id, known), amount),
+                None => self.find_payment(tx, caller, &mut case, (id, known), (amount, source), input),
             };
         }
         if !input.separate.unwrap_or(false)
@@ -171,20 +171,23 @@ impl Payments {
         Ok(known)
     }
 
-    /// A person knows which payment it is about that the gateway told of. Refuses `payment_disputed` when the gateway
-    /// told of another amount.
+    /// A person knows which payment, or which money in suspense, it is about that the gateway told of. Refuses
+    /// `payment_disputed` when the gateway told of another amount.
     fn find_payment(
         &self,
         tx: &mut WriteTx,
         caller: &Caller,
         case: &mut Case,
         (id, mut known): (DisputeId, Dispute),
-        amount: Amount,
+        (amount, source): (Amount, Source),
+        input: &DisputeIn,
     ) -> Result<DisputeOut> {
         if known.claimed != amount {
             return Err(PaymentRefusal::PaymentDisputed { dispute_id: id }.into());
         }
-        known.payment = Some(case.id);
+        (known.payment, known.source) = (Some(case.id), source);
+        known.stamp.external_id = input.external_id.as_ref().map(|it| it.0.clone());
+        known.stamp.metadata.0.extend(input.metadata.0.clone());
         (known.user, known.payable) = (case.payment.user, case.payment.payable.clone());
         save(tx, &DISPUTES, &(case.client, id), &mut known)?;
         if known.status() == DisputeStatus::Inquiry {

@@ -106,7 +106,7 @@ enum Command {
     Ledger(ledger::Ledger),
     /// Write what a client has to a file, an object a line
     Export(data::Export),
-    /// Make anew what a client had: currencies, categories, roles, users
+    /// Make anew what a client had, but for its money and its gateways
     Import(import::Import),
     /// Check everything in the data file, offline or beside a running server
     Verify,

@@ -10,8 +10,8 @@
 //! Always true, and checked by [`service::Verify`] after every test, each night, by `ledger/verify` and by
 //! `coffer verify`:
 //! - the postings of an entry sum to zero per currency;
-//! - a stored balance is what the account's postings sum to; of a user it is never below zero, unless a chargeback took
-//!   it there (`available` only, and from there it only rises);
+//! - a stored balance is what the account's postings sum to; of a user it is never below zero, unless a chargeback, or a
+//!   payout that went though it had been given back, took it there (`available` only, and from there it only rises);
 //! - per client, numbers have no gap, times increase, and each hash covers the one before it;
 //! - what a user's `held` account holds is the sum of what remains of its open holds.
 //!

@@ -8,9 +8,10 @@
 //! ```
 //!
 //! Nobody is asked: the gateway has lost the money already when it tells. So the user's available money is lowered by
-//! what was taken, below zero if the user has spent it. It is the one entry that may (`BalanceContract::charge_back`),
-//! and the user is frozen with it: no money leaves its accounts until staff unfreeze it. A dispute that is won is booked
-//! back; the freeze stays, because lifting it is a person's decision. While a bank only inquires nothing moves.
+//! what was taken, below zero if the user has spent it. Few entries may (`BalanceContract::charge_back`: this one, and a
+//! payout that went though it had been given back), and the user is frozen with it: no money leaves its accounts until
+//! staff unfreeze it. A dispute that is won is booked back; the freeze stays, because lifting it is a person's decision.
+//! While a bank only inquires nothing moves.
 //!
 //! What the bank took and the books cannot follow yet is `unbooked`, and booked as soon as they can:
 //!

@@ -225,6 +225,42 @@ async fn money_set_aside_is_captured_and_refunded_through_the_gateway() {
     assert_eq!(available(&coffer, &user).await, "10.00");
 }
 
+/// It was a line in the log, and the user had the money twice.
+#[tokio::test]
+async fn a_refund_that_went_after_it_was_given_up_is_looked_at_by_a_person() {
+    let coffer = Instance::start().await;
+    let user = user(&coffer, "ann").await;
+    let gateway = provider(&coffer, "card", json!({})).await;
+    let hooks = coffer.webhooks();
+    let mut paid = object("pi_1", "succeeded", 2000);
+    paid["amount_received"] = json!(2000);
+    hooks.reply("/card/v1/payment_intents", json_reply(200, &paid));
+    let payment = charge(&coffer, &user, "20.00").await;
+    initiate(&coffer, &payment, &gateway).await.expect(200);
+    hooks.reply("/card/v1/refunds", Reply::status(500));
+    let body = json!({ "payment_id": payment, "amount": "5.00", "reason": "asked for" });
+    let refund = coffer.key().post("/refunds", body).await.expect(201).id().to_owned();
+    let given_up = json!({ "reason": "the provider is down" });
+    coffer.key().post(&format!("/refunds/{refund}/mark-failed"), given_up).await.expect(200);
+    assert_eq!(available(&coffer, &user).await, "20.00");
+    coffer.new_events();
+
+    let done = json!({
+        "id": "re_1", "object": "refund", "amount": 500, "currency": "usd", "status": "succeeded",
+        "metadata": { "refund_id": refund },
+    });
+    for id in ["evt_1", "evt_2"] {
+        let event = json!({ "id": id, "type": "refund.updated", "data": { "object": done } });
+        tell(&coffer, &gateway, &event).await.expect(200);
+    }
+    assert_eq!(coffer.new_events(), ["user.frozen", "payment.conflicted"], "once");
+    assert_eq!(state(&show(&coffer, &payment).await), "settled needs_review exact 20.00");
+    // It is true, and taken back from the user.
+    let body = json!({ "payment_id": payment, "amount": "5.00", "reason": "the refund went" });
+    coffer.key().post("/disputes", body).await.expect(201);
+    assert_eq!(available(&coffer, &user).await, "15.00");
+}
+
 #[tokio::test]
 async fn a_withdrawal_is_paid_out_once_under_its_own_reference() {
     let coffer = Instance::start().await;

@@ -30,11 +30,13 @@ use crate::{
         funding::events::FundingReversed,
         payment::{
             adapter::{RefundOutcome, RefundRequest},
-            contract::{GatewayKind, PaymentRefusal, PaymentStatus, RefundId, RefundStatus, SettlementId},
+            contract::{
+                GatewayKind, PaymentRefusal, PaymentStatus, RefundId, RefundStatus, Review, SettlementId,
+            },
             dispute::{model::Source as Taken, repository::check_undisputed},
             model::Place,
             repository::{CONVERTED, SETTLEMENTS},
-            service::{Case, Payments, credited, gateway},
+            service::{Case, News, Payments, credited, gateway},
         },
         transaction::contract::{EntryType, NewTransaction, TransactionStatus},
     },
@@ -298,6 +300,9 @@ impl Payments {
         if refund.status() != RefundStatus::Pending {
             let status = refund.status();
             tracing::warn!(refund.id = %id, "Refund {id} is {status}, and now the gateway says {outcome:?}");
+            if matches!(outcome, RefundOutcome::Succeeded { .. }) && status != RefundStatus::Succeeded {
+                self.went_after_all(tx, caller, (client, id), &refund)?;
+            }
             return Ok(RefundOut::of(id, &refund));
         }
         match outcome {
@@ -319,6 +324,31 @@ impl Payments {
                 keep(tx, client, id, &mut refund)
             }
         }
+    }
+
+    /// It was given up, its money is the user's again, and now the gateway says that it went. Nothing is booked by a
+    /// machine: the user pays nothing out meanwhile, and a person who finds it true takes the money back by a dispute.
+    fn went_after_all(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        (client, id): (ClientId, RefundId),
+        refund: &Refund,
+    ) -> Result<()> {
+        let mut case = Case::load(tx, client, refund.payment)?;
+        let reason = format!("{id} was given up, and its gateway says that it went");
+        if case.payment.last_error.as_ref() == Some(&reason) {
+            return Ok(()); // Said again.
+        }
+        if case.payment.review == Review::None {
+            case.payment.review = Review::Needed;
+        }
+        case.payment.last_error = Some(reason.clone());
+        case.news.push(News::Conflicted { reason: reason.clone() });
+        if let Some(user) = refund.user {
+            self.users.freeze(tx, caller, client, user, &reason)?;
+        }
+        self.finish(tx, caller, &mut case, None)
     }
 
     /// What it paid for was taken back as a whole: nothing is left to refund. Refuses `payment_disputed` while a bank

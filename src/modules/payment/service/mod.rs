@@ -94,11 +94,11 @@ pub struct Case {
     pub id: PaymentId,
     pub payment: Payment,
     /// What is announced once the rows are stored.
-    news: Vec<News>,
+    pub news: Vec<News>,
 }
 
 /// What became of a payment.
-enum News {
+pub enum News {
     Settled {
         attempt: AttemptId,
         gateway: GatewayId,

@@ -112,11 +112,7 @@ fn nothing_comes_back_looser_than_it_was() {
     let first = place.json("client create --name First --slug first --mode live --currency USD");
     let server = place.serve(&[]);
     let key = text(&first, "secret_key");
-    let post = |path: &str, body: Value| {
-        let (status, answer) = server.post(&format!("/api/v1{path}"), key, &body);
-        assert!((200..300).contains(&status), "{path}: {answer}");
-        answer
-    };
+    let post = |path: &str, body: Value| server.done(path, key, &body);
     post("/categories", json!({ "key": "off", "name": "Off", "is_active": false }));
     let person = |name: &str, more: Value| {
         let mut body =
@@ -193,11 +189,7 @@ fn what_a_client_has_decided_comes_along() {
     let first = place.json("client create --name First --slug first --mode test --currency USD");
     let server = place.serve(&[]);
     let key = text(&first, "secret_key");
-    let post = |path: &str, body: Value| {
-        let (status, answer) = server.post(&format!("/api/v1{path}"), key, &body);
-        assert!((200..300).contains(&status), "{path}: {answer}");
-        answer
-    };
+    let post = |path: &str, body: Value| server.done(path, key, &body);
     post("/currencies/EUR/activate", json!({}));
     let gateway = json!({ "name": "Bank", "slug": "bank", "kind": "manual", "currencies": ["USD"] });
     let gateway = post("/payment-gateways", gateway);

@@ -300,11 +300,24 @@ impl Payments {
         (id, dispute): (DisputeId, &Dispute),
     ) -> Result<()> {
         tx.publish(caller, &DisputeOpened::of(id, dispute))?;
+        self.freeze_over(tx, caller, client, (id, dispute), dispute.amount, "")
+    }
+
+    /// Stops whoever it is about from paying out: nobody, when the money is nobody's yet.
+    pub(super) fn freeze_over(
+        &self,
+        tx: &mut WriteTx,
+        caller: &Caller,
+        client: ClientId,
+        (id, dispute): (DisputeId, &Dispute),
+        taken: Amount,
+        how: &str,
+    ) -> Result<()> {
         let is_nobodys = matches!(dispute.source, Source::Suspense(_));
         let (Some(user), Some(payment), false) = (dispute.user, dispute.payment, is_nobodys) else {
             return Ok(());
         };
-        let reason = format!("The bank took back {} of {payment} ({id})", dispute.amount);
+        let reason = format!("The bank took back {taken} of {payment}{how} ({id})");
         self.users.freeze(tx, caller, client, user, &reason).map(drop)
     }
 

@@ -320,12 +320,7 @@ impl Payments {
         client: ClientId,
         (id, dispute): (DisputeId, &Dispute),
     ) -> Result<()> {
-        let is_nobodys = matches!(dispute.source, Source::Suspense(_));
-        let (Some(user), Some(payment), false) = (dispute.user, dispute.payment, is_nobodys) else {
-            return Ok(());
-        };
-        let reason = format!("The bank took back {} of {payment}, not booked yet ({id})", dispute.claimed);
-        self.users.freeze(tx, caller, client, user, &reason).map(drop)
+        self.freeze_over(tx, caller, client, (id, dispute), dispute.claimed, ", not booked yet")
     }
 
     /// The same of money that a bank took and the books could not follow: its user pays nothing out meanwhile.
